@@ -1,0 +1,19 @@
+# config.mk - choices; customize below to fit your system. The rules are in Makefile.
+
+VERSION = 0.1
+
+PREFIX = /usr/local
+
+# The machine that lunette is built for, and whose guests it runs.
+ARCH = x86_64
+
+CC = gcc
+# iasl, of acpica-tools, compiles vmm/arch/x86_64/*.asl.
+IASL = iasl
+
+CFLAGS = -O2 -g
+LDFLAGS =
+LIBS = -lcap-ng
+
+# Sanitizers for a build of its own, e.g. make check SAN=address,undefined
+SAN =

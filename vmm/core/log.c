@@ -1,0 +1,78 @@
+#include "vmm/core/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static enum log_level threshold = LOG_WARN;
+
+static const char *const names[] = {
+	[LOG_ERR] = "error",
+	[LOG_WARN] = "warning",
+	[LOG_INFO] = "info",
+	[LOG_DEBUG] = "debug",
+};
+
+void log_set_level(enum log_level level)
+{
+	threshold = level;
+}
+
+/* One write(), so that lines of several threads do not mix. */
+static void put(enum log_level level, const char *fmt, va_list ap, const char *tail)
+{
+	char line[1024];
+	int head, body;
+	size_t len;
+
+	head = snprintf(line, sizeof(line), "lunette: %s: ", names[level]);
+	body = vsnprintf(line + head, sizeof(line) - head, fmt, ap);
+	len = head + (body > 0 ? body : 0);
+	if (len > sizeof(line) - 1)
+		len = sizeof(line) - 1;
+	len += snprintf(line + len, sizeof(line) - len, "%s", tail);
+	if (len > sizeof(line) - 1)
+		len = sizeof(line) - 1;
+	line[len++] = '\n'; /* in the place of the final zero */
+	if (write(STDERR_FILENO, line, len) < 0)
+		return; /* nobody to tell */
+}
+
+void log_line(enum log_level level, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (level > threshold)
+		return;
+	va_start(ap, fmt);
+	put(level, fmt, ap, "");
+	va_end(ap);
+}
+
+void log_guest(struct log_limit *limit, const char *fmt, ...)
+{
+	unsigned n = atomic_fetch_add(&limit->used, 1);
+	va_list ap;
+
+	if (n >= LOG_LIMIT) {
+		atomic_store(&limit->used, LOG_LIMIT); /* so that it cannot wrap */
+		return;
+	}
+	if (threshold < LOG_WARN)
+		return;
+	va_start(ap, fmt);
+	put(LOG_WARN, fmt, ap, n == LOG_LIMIT - 1 ? " (no more of these until a reset)" : "");
+	va_end(ap);
+}
+
+void log_limit_reset(struct log_limit *limit)
+{
+	atomic_store(&limit->used, 0);
+}
+
+void log_bug(const char *file, int line, const char *what)
+{
+	log_line(LOG_ERR, "bug at %s:%d: %s", file, line, what);
+	abort();
+}

@@ -1,0 +1,53 @@
+/*
+ * log.h - one line per event, on stderr.
+ *
+ *	lunette: error: disk.img: locked by another process (pid 4711)
+ *
+ * The place that knows the file, the option or the device writes the line; its
+ * callers pass -errno up and write nothing. A line about a user's mistake says
+ * what failed, on what, why, and the cure. What a guest can cause goes through
+ * a struct log_limit, so that it cannot flood the host.
+ *
+ * All functions may be called from any thread.
+ */
+#ifndef CORE_LOG_H
+#define CORE_LOG_H
+
+#include <stdatomic.h>
+
+enum log_level { LOG_ERR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+
+/* Lines above @level are not printed. The default is LOG_WARN. [setup] */
+void log_set_level(enum log_level level);
+
+void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#define log_err(...) log_line(LOG_ERR, __VA_ARGS__)
+#define log_warn(...) log_line(LOG_WARN, __VA_ARGS__)
+#define log_info(...) log_line(LOG_INFO, __VA_ARGS__)
+#define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
+
+/* How many lines one source may still write; re-filled by its owner at a device reset. */
+struct log_limit {
+	atomic_uint used;
+};
+
+#define LOG_LIMIT 5
+
+/* A warning that a guest can cause: LOG_LIMIT lines, the last of which says that it is the last. */
+void log_guest(struct log_limit *limit, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void log_limit_reset(struct log_limit *limit);
+
+/*
+ * A bug of ours, never a guest's or a user's mistake. Stays in release builds; @cond must have no
+ * side effect.
+ */
+#define BUG_ON(cond)                                    \
+	do {                                            \
+		if (__builtin_expect(!!(cond), 0))      \
+			log_bug(__FILE__, __LINE__, #cond); \
+	} while (0)
+
+_Noreturn void log_bug(const char *file, int line, const char *what);
+
+#endif

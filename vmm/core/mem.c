@@ -1,0 +1,131 @@
+#include "vmm/core/mem.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "vmm/core/util.h"
+
+#define HUGE_PAGE MIB(2)
+
+int mem_add(struct mem *mem, uint64_t gpa, uint64_t size)
+{
+	struct mem_region *last = mem->nregions ? &mem->region[mem->nregions - 1] : NULL;
+	uint64_t page = sysconf(_SC_PAGESIZE), end, room, skip;
+	uint8_t *map;
+
+	if (!size || gpa % page || size % page || !add_u64(gpa, size, &end) ||
+	    !add_u64(size, HUGE_PAGE, &room) || (last && gpa < last->gpa + last->size))
+		return -EINVAL;
+	if (mem->nregions == MEM_REGIONS)
+		return -ENOSPC;
+
+	/* One huge page too much, of which the unaligned ends are given back. */
+	map = mmap(NULL, room, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (map == MAP_FAILED)
+		return -ENOMEM;
+	skip = (gpa - (uintptr_t)map) % HUGE_PAGE;
+	if (skip)
+		munmap(map, skip);
+	munmap(map + skip + size, HUGE_PAGE - skip);
+	map += skip;
+	/* A wish: without huge pages in the kernel everything still works. */
+	madvise(map, size, MADV_HUGEPAGE);
+	/* A core dump of ours should hold our state, not a guest's memory. */
+	madvise(map, size, MADV_DONTDUMP);
+	mem->region[mem->nregions++] = (struct mem_region){ .gpa = gpa, .size = size, .hva = map };
+	return 0;
+}
+
+void mem_free(struct mem *mem)
+{
+	while (mem->nregions) {
+		struct mem_region *r = &mem->region[--mem->nregions];
+
+		munmap(r->hva, r->size);
+	}
+}
+
+uint64_t mem_size(const struct mem *mem)
+{
+	uint64_t sum = 0;
+	unsigned i;
+
+	for (i = 0; i < mem->nregions; i++)
+		sum += mem->region[i].size;
+	return sum;
+}
+
+/* The one translation: up to *@len bytes from @gpa that lie in one region. NULL: no memory. */
+static uint8_t *translate(const struct mem *mem, uint64_t gpa, uint64_t *len)
+{
+	unsigned i;
+
+	for (i = 0; i < mem->nregions; i++) {
+		const struct mem_region *r = &mem->region[i];
+
+		if (gpa >= r->gpa && gpa - r->gpa < r->size) {
+			*len = min_u64(*len, r->size - (gpa - r->gpa));
+			return r->hva + (gpa - r->gpa);
+		}
+	}
+	return NULL;
+}
+
+int mem_iov(const struct mem *mem, uint64_t gpa, uint64_t len, struct iovec *iov, unsigned max)
+{
+	unsigned n = 0;
+
+	while (len) {
+		uint64_t part = len;
+		uint8_t *at = translate(mem, gpa, &part);
+
+		if (!at)
+			return -EFAULT;
+		if (n == max)
+			return -E2BIG;
+		iov[n++] = (struct iovec){ .iov_base = at, .iov_len = part };
+		len -= part;
+		if (len && !add_u64(gpa, part, &gpa))
+			return -EFAULT;
+	}
+	return n;
+}
+
+int mem_read(const struct mem *mem, uint64_t gpa, void *dst, size_t len)
+{
+	struct iovec iov[MEM_REGIONS];
+	int i, n = mem_iov(mem, gpa, len, iov, MEM_REGIONS);
+	uint8_t *to = dst;
+
+	for (i = 0; i < n; i++) {
+		memcpy(to, iov[i].iov_base, iov[i].iov_len);
+		to += iov[i].iov_len;
+	}
+	return n < 0 ? n : 0;
+}
+
+int mem_write(struct mem *mem, uint64_t gpa, const void *src, size_t len)
+{
+	struct iovec iov[MEM_REGIONS];
+	int i, n = mem_iov(mem, gpa, len, iov, MEM_REGIONS);
+	const uint8_t *from = src;
+
+	for (i = 0; i < n; i++) {
+		memcpy(iov[i].iov_base, from, iov[i].iov_len);
+		from += iov[i].iov_len;
+	}
+	return n < 0 ? n : 0;
+}
+
+void *mem_ptr(const struct mem *mem, uint64_t gpa, uint64_t len, uint64_t align)
+{
+	uint64_t part = len;
+	uint8_t *at = translate(mem, gpa, &part);
+
+	if (!at || part != len || gpa & (align - 1) || (uintptr_t)at & (align - 1))
+		return NULL;
+	return at;
+}

@@ -1,0 +1,274 @@
+#include "vmm/core/opt.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/core/log.h"
+#include "vmm/core/util.h"
+
+static const struct opt *find(const struct opt *table, const char *key)
+{
+	for (; table->key; table++) {
+		if (!strcmp(table->key, key))
+			return table;
+	}
+	return NULL;
+}
+
+/* A number with an optional unit. The shift of "" is 0. */
+static bool number(const char *text, bool units, uint64_t *out)
+{
+	static const char unit[] = "KMGT";
+	const char *u;
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	*out = strtoull(text, &end, 0);
+	if (errno)
+		return false;
+	if (units && *end) {
+		u = strchr(unit, *end & ~0x20);
+		if (!u || !*u || !mul_u64(*out, 1ull << 10 * (u - unit + 1), out))
+			return false;
+		end++;
+	}
+	return !*end;
+}
+
+/* Bytes with the largest unit that leaves a whole number. */
+static const char *size_text(uint64_t v, char buf[24])
+{
+	static const char unit[] = { 0, 'K', 'M', 'G', 'T', 0 };
+	unsigned u = 0;
+
+	while (v && !(v & 1023) && unit[u + 1]) {
+		v >>= 10;
+		u++;
+	}
+	snprintf(buf, 24, "%llu%.1s", (unsigned long long)v, &unit[u]);
+	return buf;
+}
+
+static const char *bound_text(const struct opt *o, uint64_t v, char buf[24])
+{
+	if (o->type == OPT_SIZE)
+		return size_text(v, buf);
+	snprintf(buf, 24, "%llu", (unsigned long long)v);
+	return buf;
+}
+
+/* The words with ", " between them. */
+static const char *words_text(const char *const *words, char *buf, size_t size)
+{
+	size_t at = 0;
+
+	buf[0] = 0;
+	for (; *words && at < size; words++)
+		at += snprintf(buf + at, size - at, "%s%s", at ? ", " : "", *words);
+	return buf;
+}
+
+static int append(struct opt_list *list, const char *value)
+{
+	const char **item = realloc(list->item, (list->count + 1) * sizeof(*item));
+
+	if (!item)
+		return -ENOMEM;
+	item[list->count++] = value;
+	list->item = item;
+	return 0;
+}
+
+/* The place of @value among the words, or -1. */
+static int word_index(const struct opt *o, const char *value)
+{
+	int i;
+
+	for (i = 0; o->words && o->words[i]; i++) {
+		if (!strcmp(o->words[i], value))
+			return i;
+	}
+	return -1;
+}
+
+static int set_number(const struct opt *o, void *at, const char *what, const char *value)
+{
+	int word = o->type == OPT_U32 ? word_index(o, value) : -1;
+	char lo[24], hi[24];
+	uint64_t v;
+
+	if (word >= 0) {
+		*(uint32_t *)at = o->max + 1 + word;
+		return 0;
+	}
+	if (!number(value, o->type == OPT_SIZE, &v)) {
+		log_err("%s: %s=%s: not a %s", what, o->key, value,
+			o->type == OPT_SIZE ? "size (a number, with K, M, G or T for powers of 1024)"
+					    : "number");
+		return -EINVAL;
+	}
+	if (v < o->min || v > o->max) {
+		log_err("%s: %s=%s: out of range, %s to %s", what, o->key, value,
+			bound_text(o, o->min, lo), bound_text(o, o->max, hi));
+		return -EINVAL;
+	}
+	if (o->type == OPT_SIZE)
+		*(uint64_t *)at = v;
+	else
+		*(uint32_t *)at = v;
+	return 0;
+}
+
+static int set_word(const struct opt *o, void *at, const char *what, const char *value)
+{
+	int word = word_index(o, value);
+	char buf[256];
+
+	if (word >= 0) {
+		*(unsigned *)at = word;
+		return 0;
+	}
+	log_err("%s: %s=%s: is none of: %s", what, o->key, value,
+		words_text(o->words, buf, sizeof(buf)));
+	return -EINVAL;
+}
+
+static int set_bool(const struct opt *o, void *at, const char *what, const char *value)
+{
+	if (strcmp(value, "on") && strcmp(value, "off")) {
+		log_err("%s: %s=%s: on or off is wanted", what, o->key, value);
+		return -EINVAL;
+	}
+	*(bool *)at = value[1] == 'n';
+	return 0;
+}
+
+static int set_row(const struct opt *o, void *settings, const char *what, const char *value)
+{
+	void *at = (char *)settings + o->offset;
+
+	switch (o->type) {
+	case OPT_STR:
+		*(const char **)at = value;
+		return 0;
+	case OPT_U32:
+	case OPT_SIZE:
+		return set_number(o, at, what, value);
+	case OPT_BOOL:
+		return set_bool(o, at, what, value);
+	case OPT_ENUM:
+		return set_word(o, at, what, value);
+	case OPT_LIST:
+		return append(at, value);
+	}
+	return -EINVAL;
+}
+
+void opt_defaults(const struct opt *table, void *settings)
+{
+	for (; table->key; table++) {
+		if (table->def)
+			BUG_ON(set_row(table, settings, "default", table->def) < 0);
+	}
+}
+
+int opt_set(const struct opt *table, void *settings, const char *what, const char *key,
+	    const char *value)
+{
+	const struct opt *o = find(table, key);
+
+	if (!o) {
+		log_err("%s: unknown option '%s'; help lists them", what, key);
+		return -EINVAL;
+	}
+	if (!value && o->type == OPT_BOOL)
+		value = "on";
+	if (!value) {
+		log_err("%s: %s needs a value: %s", what, key, o->help);
+		return -EINVAL;
+	}
+	return set_row(o, settings, what, value);
+}
+
+/* Ends @text at its first single comma, makes double ones single; returns what follows, or NULL. */
+static char *cut(char *text)
+{
+	char *to = text;
+
+	for (; *text; text++) {
+		if (*text == ',') {
+			if (text[1] != ',') {
+				*to = 0;
+				return text + 1;
+			}
+			text++;
+		}
+		*to++ = *text;
+	}
+	*to = 0;
+	return NULL;
+}
+
+int opt_parse(const struct opt *table, void *settings, const char *what, const char *first,
+	      char *text)
+{
+	char *next, *value;
+	int r;
+
+	opt_defaults(table, settings);
+	for (; text; text = next, first = NULL) {
+		next = cut(text);
+		value = strchr(text, '=');
+		if (first && (!value || (size_t)(value - text) != strcspn(text, "=/."))) {
+			r = opt_set(table, settings, what, first, text);
+		} else {
+			if (value)
+				*value++ = 0;
+			r = opt_set(table, settings, what, text, value);
+		}
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+void opt_free(const struct opt *table, void *settings)
+{
+	for (; table->key; table++) {
+		struct opt_list *list = (void *)((char *)settings + table->offset);
+
+		if (table->type == OPT_LIST) {
+			free(list->item);
+			*list = (struct opt_list){ 0 };
+		}
+	}
+}
+
+static void help_bounds(const struct opt *o, FILE *out)
+{
+	char lo[24], hi[24], buf[256];
+
+	if (o->type == OPT_ENUM)
+		fprintf(out, ": %s", words_text(o->words, buf, sizeof(buf)));
+	if (o->type == OPT_U32 || o->type == OPT_SIZE)
+		fprintf(out, ", %s to %s", bound_text(o, o->min, lo), bound_text(o, o->max, hi));
+	if (o->def)
+		fprintf(out, " (default %s)", o->def);
+}
+
+void opt_help(const struct opt *table, const char *prefix, FILE *out)
+{
+	for (; table->key; table++) {
+		char left[64];
+
+		snprintf(left, sizeof(left), "%s%s%s%s", prefix, table->key,
+			 *prefix == '-' ? " " : "=",
+			 table->arg ? table->arg : table->type == OPT_BOOL ? "on|off" : "N");
+		fprintf(out, "  %-24s %s", left, table->help);
+		help_bounds(table, out);
+		fputc('\n', out);
+	}
+}

@@ -1,0 +1,85 @@
+/*
+ * platform.h - all that a device may ask of the machine around it.
+ *
+ * The machine (vmm/machine.c) has one; a test (tests/lib/testbed.c) has one
+ * without KVM. A device is built against this header alone, so it cannot tell.
+ *
+ * Everything here is for set-up, unless a line says otherwise.
+ */
+#ifndef CORE_PLATFORM_H
+#define CORE_PLATFORM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct bus;
+struct irqchip_ops;
+struct loop;
+struct mem;
+
+/*
+ * The power-off and reset registers, I/O ports of one byte: devices/acpi_pm.c has them, the
+ * architecture's tables announce them.
+ */
+#define ACPI_PM_BASE 0x600
+#define ACPI_PM_SIZE 4
+#define ACPI_PM_SLEEP_CONTROL 0
+#define ACPI_PM_SLEEP_STATUS 1
+#define ACPI_PM_RESET 2
+#define ACPI_PM_RESET_VALUE 1
+#define ACPI_PM_S5 5 /* the sleep type that means off */
+
+/* How the guest can end its own run. */
+enum guest_event { GUEST_POWEROFF, GUEST_RESET, GUEST_PANIC };
+
+/* Where a device stands that the guest's firmware tables have to announce. */
+struct mmio_slot {
+	uint64_t base;
+	uint32_t size;
+	uint32_t gsi;
+};
+
+/* Interrupt inputs are the 24 of one I/O APIC; below 5 stand the devices of the PC. */
+#define PLATFORM_FIRST_GSI 5
+#define PLATFORM_LAST_GSI 23
+#define PLATFORM_SLOTS (PLATFORM_LAST_GSI - PLATFORM_FIRST_GSI + 1)
+
+/* The user's end of a serial line. */
+struct console_ops {
+	/* From the guest; in order, nothing is dropped while the reader lives. May wait. [vcpu] */
+	void (*write)(void *console, const void *data, size_t len);
+	/* There is room for input again, after input() took less than it got. [vcpu] */
+	void (*more)(void *console);
+};
+
+/* The device's end of it. Returns how many bytes it took. [main] */
+typedef size_t console_input_fn(void *dev, const void *data, size_t len);
+
+struct platform {
+	struct mem *mem;
+	struct bus *mmio, *pio;
+	const struct irqchip_ops *irqchip;
+	void *chip;
+	struct loop *main_loop;
+
+	/* Window for devices on the memory bus: next free address, first one after the end. */
+	uint64_t mmio_next, mmio_end;
+	struct mmio_slot slot[PLATFORM_SLOTS];
+	unsigned nslots;
+
+	/* The terminal. NULL: none, output vanishes. One device may have it. */
+	const struct console_ops *console_ops;
+	void *console;
+	void (*console_attach)(void *console, console_input_fn *input, void *dev);
+
+	/* A new I/O thread's loop; it starts once privileges are dropped. NULL: errno tells. */
+	struct loop *(*iothread)(struct platform *p, const char *name);
+	/* The guest has ended its run; returns, and the machine stops soon after. Any thread. */
+	void (*guest_event)(struct platform *p, enum guest_event event);
+};
+
+/* A window of @size bytes (a power of two, its alignment too) and an interrupt. -ENOSPC. */
+int platform_slot_alloc(struct platform *p, uint32_t size, struct mmio_slot *slot);
+
+#endif
