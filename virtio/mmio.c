@@ -1,0 +1,279 @@
+/* Virtio over MMIO, version 2 (virtio 1.3 §4.2). */
+#include <errno.h>
+#include <linux/virtio_mmio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "virtio/virtio.h"
+#include "vmm/core/bus.h"
+#include "vmm/core/irq.h"
+#include "vmm/core/platform.h"
+#include "vmm/core/util.h"
+
+#define MMIO_SIZE 0x1000
+#define MMIO_MAGIC 0x74726976 /* "virt" */
+#define MMIO_VENDOR 0x54454e4c /* "LNET" */
+
+struct mmio {
+	struct virtio_device *vdev;
+	struct irq irq;
+	atomic_uint interrupts; /* InterruptStatus; raised by I/O threads too */
+	uint32_t queue_sel, device_features_sel, driver_features_sel;
+	unsigned nkicks;
+	int kick[]; /* one eventfd a queue */
+};
+
+static void mmio_raise(struct virtio_device *vdev, unsigned bit)
+{
+	struct mmio *m = vdev->transport_data;
+
+	atomic_fetch_or(&m->interrupts, bit);
+	irq_raise(&m->irq);
+}
+
+static void mmio_notify(struct virtio_device *vdev, unsigned q)
+{
+	(void)q;
+	mmio_raise(vdev, VIRTIO_MMIO_INT_VRING);
+}
+
+static void mmio_notify_config(struct virtio_device *vdev)
+{
+	mmio_raise(vdev, VIRTIO_MMIO_INT_CONFIG);
+}
+
+static int mmio_kick_fd(struct virtio_device *vdev, unsigned q)
+{
+	struct mmio *m = vdev->transport_data;
+
+	return m->kick[q];
+}
+
+static const struct virtio_transport_ops mmio_transport = {
+	.name = "mmio",
+	.kick_fd = mmio_kick_fd,
+	.notify = mmio_notify,
+	.notify_config = mmio_notify_config,
+};
+
+/* The queue that QueueSel selects, or NULL. */
+static struct virtqueue *mmio_queue(const struct mmio *m)
+{
+	return m->queue_sel < m->vdev->nvq ? &m->vdev->vq[m->queue_sel] : NULL;
+}
+
+static uint32_t mmio_load(struct mmio *m, uint64_t off)
+{
+	const struct virtio_device *vdev = m->vdev;
+	const struct virtqueue *vq = mmio_queue(m);
+
+	switch (off) {
+	case VIRTIO_MMIO_MAGIC_VALUE:
+		return MMIO_MAGIC;
+	case VIRTIO_MMIO_VERSION:
+		return 2;
+	case VIRTIO_MMIO_DEVICE_ID:
+		return vdev->class->id;
+	case VIRTIO_MMIO_VENDOR_ID:
+		return MMIO_VENDOR;
+	case VIRTIO_MMIO_DEVICE_FEATURES:
+		return m->device_features_sel > 1 ? 0 : vdev->offered >> 32 * m->device_features_sel;
+	case VIRTIO_MMIO_QUEUE_NUM_MAX:
+		return vq ? vq->s.max_size : 0;
+	case VIRTIO_MMIO_QUEUE_READY:
+		return vq && vq->s.ready;
+	case VIRTIO_MMIO_INTERRUPT_STATUS:
+		return atomic_load(&m->interrupts);
+	case VIRTIO_MMIO_STATUS:
+		return virtio_get_status(vdev);
+	case VIRTIO_MMIO_SHM_LEN_LOW:
+	case VIRTIO_MMIO_SHM_LEN_HIGH:
+	case VIRTIO_MMIO_SHM_BASE_LOW:
+	case VIRTIO_MMIO_SHM_BASE_HIGH:
+		return UINT32_MAX; /* there is no such region (§4.2.2.1) */
+	case VIRTIO_MMIO_CONFIG_GENERATION:
+		return atomic_load(&vdev->generation);
+	default:
+		return 0;
+	}
+}
+
+/* The address that register @off is a half of, or NULL. */
+static uint64_t *queue_address(struct vq_state *s, uint64_t off)
+{
+	switch (off & ~4ull) {
+	case VIRTIO_MMIO_QUEUE_DESC_LOW:
+		return &s->desc;
+	case VIRTIO_MMIO_QUEUE_AVAIL_LOW:
+		return &s->driver;
+	case VIRTIO_MMIO_QUEUE_USED_LOW:
+		return &s->device;
+	default:
+		return NULL;
+	}
+}
+
+/* The registers of the selected queue. Values are judged when the queue is started. */
+static void mmio_store_queue(struct mmio *m, uint64_t off, uint32_t v)
+{
+	struct virtqueue *vq = mmio_queue(m);
+	uint64_t *addr;
+
+	if (vq && off == VIRTIO_MMIO_QUEUE_READY && !v)
+		virtio_queue_disable(m->vdev, m->queue_sel);
+	if (!vq || !virtio_queue_writable(m->vdev, vq))
+		return;
+	if (off == VIRTIO_MMIO_QUEUE_READY)
+		vq->s.ready = v == 1;
+	if (off == VIRTIO_MMIO_QUEUE_NUM)
+		vq->s.size = min_u64(v, UINT16_MAX);
+	addr = queue_address(&vq->s, off);
+	if (addr && off & 4)
+		*addr = (uint32_t)*addr | (uint64_t)v << 32;
+	else if (addr)
+		*addr = (*addr & ~(uint64_t)UINT32_MAX) | v;
+}
+
+static void mmio_store_status(struct mmio *m, uint32_t v)
+{
+	if (v > UINT8_MAX)
+		return;
+	virtio_set_status(m->vdev, v);
+	if (!virtio_get_status(m->vdev))
+		atomic_store(&m->interrupts, 0);
+}
+
+/* QueueNotify does not come here: the queues' doorbells take it, and there are no others. */
+static void mmio_store(struct mmio *m, uint64_t off, uint32_t v)
+{
+	switch (off) {
+	case VIRTIO_MMIO_DEVICE_FEATURES_SEL:
+		m->device_features_sel = v;
+		break;
+	case VIRTIO_MMIO_DRIVER_FEATURES:
+		virtio_set_features(m->vdev, m->driver_features_sel, v);
+		break;
+	case VIRTIO_MMIO_DRIVER_FEATURES_SEL:
+		m->driver_features_sel = v;
+		break;
+	case VIRTIO_MMIO_QUEUE_SEL:
+		m->queue_sel = v;
+		break;
+	case VIRTIO_MMIO_INTERRUPT_ACK:
+		atomic_fetch_and(&m->interrupts, ~v);
+		break;
+	case VIRTIO_MMIO_STATUS:
+		mmio_store_status(m, v);
+		break;
+	default:
+		mmio_store_queue(m, off, v);
+	}
+}
+
+/* Registers are 32 bits wide and read and written whole (§4.2.2.2). */
+static bool is_register(uint64_t off, unsigned len)
+{
+	return off < VIRTIO_MMIO_CONFIG && len == 4 && !(off & 3);
+}
+
+static void mmio_read(void *dev, uint64_t off, void *data, unsigned len)
+{
+	struct mmio *m = dev;
+
+	memset(data, 0, len);
+	pthread_mutex_lock(&m->vdev->lock);
+	if (is_register(off, len))
+		le32_put(data, mmio_load(m, off));
+	else if (off >= VIRTIO_MMIO_CONFIG)
+		virtio_config_read(m->vdev, off - VIRTIO_MMIO_CONFIG, data, len);
+	pthread_mutex_unlock(&m->vdev->lock);
+}
+
+static void mmio_write(void *dev, uint64_t off, const void *data, unsigned len)
+{
+	struct mmio *m = dev;
+
+	pthread_mutex_lock(&m->vdev->lock);
+	if (is_register(off, len))
+		mmio_store(m, off, le32_get(data));
+	else if (off >= VIRTIO_MMIO_CONFIG)
+		virtio_config_write(m->vdev, off - VIRTIO_MMIO_CONFIG, data, len);
+	pthread_mutex_unlock(&m->vdev->lock);
+}
+
+static const struct bus_ops mmio_bus_ops = { mmio_read, mmio_write };
+
+static void mmio_free(struct mmio *m)
+{
+	while (m->nkicks)
+		close(m->kick[--m->nkicks]);
+	free(m);
+}
+
+static int mmio_add_kick(struct mmio *m, struct bus *bus, uint64_t base)
+{
+	struct ioeventfd bell = { .addr = base + VIRTIO_MMIO_QUEUE_NOTIFY, .len = 4,
+				  .datamatch = true, .data = m->nkicks };
+
+	bell.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (bell.fd < 0)
+		return -errno;
+	m->kick[m->nkicks++] = bell.fd;
+	return bus_ioeventfd_add(bus, &bell);
+}
+
+/* A bus forgets nothing, so the order is from what may fail to what may not. */
+static int mmio_connect(struct mmio *m, struct platform *p)
+{
+	struct mmio_slot slot;
+	int r;
+
+	r = platform_slot_alloc(p, MMIO_SIZE, &slot);
+	if (r < 0)
+		return r;
+	r = irq_init(&m->irq, slot.gsi, p->irqchip, p->chip);
+	if (r < 0)
+		return r;
+	while (!r && m->nkicks < m->vdev->nvq)
+		r = mmio_add_kick(m, p->mmio, slot.base);
+	if (!r)
+		r = bus_map(p->mmio, slot.base, slot.size, &mmio_bus_ops, m);
+	if (r < 0)
+		irq_fini(&m->irq, p->irqchip, p->chip);
+	return r;
+}
+
+int virtio_mmio_attach(struct virtio_device *vdev, struct platform *p)
+{
+	struct mmio *m = calloc(1, sizeof(*m) + vdev->nvq * sizeof(m->kick[0]));
+	int r = -ENOMEM;
+
+	if (m) {
+		m->vdev = vdev;
+		r = mmio_connect(m, p);
+	}
+	if (r < 0) {
+		if (r == -ENOSPC)
+			log_err("%s: no room for another device; at most %d fit", vdev->name,
+				PLATFORM_SLOTS);
+		else
+			log_err("%s: cannot attach to the bus: %s", vdev->name, strerror(-r));
+		if (m)
+			mmio_free(m);
+		return r;
+	}
+	vdev->transport = &mmio_transport;
+	vdev->transport_data = m;
+	return 0;
+}
+
+void virtio_mmio_detach(struct virtio_device *vdev, struct platform *p)
+{
+	struct mmio *m = vdev->transport_data;
+
+	virtio_device_stop(vdev);
+	irq_fini(&m->irq, p->irqchip, p->chip);
+	mmio_free(m);
+}

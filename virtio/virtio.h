@@ -1,0 +1,170 @@
+/*
+ * virtio.h - a virtio device and the three parties that share it.
+ *
+ *	class      what the device is: its id, features, config space, and what
+ *	           to do when a queue has work. devices/virtio_*.c
+ *	transport  how the driver reaches it: registers, interrupts. mmio.c
+ *	back end   who serves its queues: an I/O thread of ours (local.c), later
+ *	           the kernel or another process.
+ *
+ * The parties know one another only through this header. All of them share
+ * struct virtqueue, which is plain data.
+ *
+ * Who owns what: registers and queue states belong to the transport, under
+ * @lock, until the driver sets DRIVER_OK. Then backend->start takes the queues,
+ * until backend->stop gives them back. What both sides touch in between is
+ * @status alone, an atomic. An I/O thread never takes @lock, so a vCPU that
+ * holds it may wait for an I/O thread.
+ */
+#ifndef VIRTIO_VIRTIO_H
+#define VIRTIO_VIRTIO_H
+
+#include <linux/virtio_config.h>
+#include <linux/virtio_ids.h>
+#include <linux/virtio_ring.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "virtio/queue.h"
+#include "vmm/core/log.h"
+
+struct loop;
+struct platform;
+struct virtio_device;
+
+#define VIRTIO_BIT(n) (1ull << (n))
+
+/* What virtio/queue.c can do; a class adds its own bits. */
+#define VIRTIO_QUEUE_FEATURES                                             \
+	(VIRTIO_BIT(VIRTIO_F_VERSION_1) | VIRTIO_BIT(VIRTIO_RING_F_EVENT_IDX) | \
+	 VIRTIO_BIT(VIRTIO_RING_F_INDIRECT_DESC))
+
+struct virtio_class {
+	const char *name;
+	uint16_t id;       /* virtio 1.3 §5 */
+	uint64_t features; /* of the device type; those of the queue are added */
+	/* Queue @q may have work: see the loop in queue.h. [iothread of q] */
+	void (*kick)(struct virtio_device *vdev, unsigned q);
+	/* The driver writes @data to vdev->config[off, off + len), which is inside: take over what
+	 * is writable. NULL: the config space is read-only. Under @lock. [vcpu] */
+	void (*config_write)(struct virtio_device *vdev, size_t off, const void *data, size_t len);
+	/* Queue @q has just been opened, is about to be closed (NULL: nothing to do). In stop the
+	 * class waits for, or ends, all that is in flight: every popped chain has been pushed when
+	 * it returns. start: -errno after one line. [iothread of q] */
+	int (*queue_start)(struct virtio_device *vdev, unsigned q, struct loop *loop);
+	void (*queue_stop)(struct virtio_device *vdev, unsigned q);
+	/* The device is reset and its queues are stopped. NULL: nothing to do. Under @lock. [vcpu] */
+	void (*reset)(struct virtio_device *vdev);
+};
+
+struct virtio_transport_ops {
+	const char *name;
+	/* The eventfd that the driver's kick of queue @q ends in; borrowed. */
+	int (*kick_fd)(struct virtio_device *vdev, unsigned q);
+	/* Used buffer notification of queue @q (§2.9). Any thread. */
+	void (*notify)(struct virtio_device *vdev, unsigned q);
+	/* Configuration change notification (§2.9). Any thread. */
+	void (*notify_config)(struct virtio_device *vdev);
+};
+
+struct virtio_backend;
+struct virtio_backend_ops {
+	const char *name;
+	/* The feature bits, of the device type and of the queue, that it can serve. */
+	uint64_t (*features)(struct virtio_backend *be);
+	/* Takes every queue that is ready, from its vq_state on. Kicks that came before count.
+	 * -errno after one line: nothing is taken. Under @lock. [vcpu, main] */
+	int (*start)(struct virtio_backend *be, struct virtio_device *vdev);
+	/* Gives the queues back: nothing is in flight, vq_state is where another may go on.
+	 * Under @lock. [vcpu, main] */
+	void (*stop)(struct virtio_backend *be, struct virtio_device *vdev);
+	void (*destroy)(struct virtio_backend *be);
+};
+
+struct virtio_backend {
+	const struct virtio_backend_ops *ops;
+};
+
+struct virtio_device {
+	char name[16]; /* for messages: "s0" */
+	const struct virtio_class *class;
+	const struct virtio_transport_ops *transport;
+	void *transport_data;
+	struct virtio_backend *backend;
+	struct mem *mem;
+
+	pthread_mutex_t lock;
+	uint64_t offered, accepted;  /* feature bits */
+	atomic_uchar status;         /* §2.1 */
+	uint8_t *config;             /* the class's, all little-endian */
+	size_t config_len;
+	atomic_uint generation;      /* of config, §2.5.1 */
+	struct virtqueue *vq;
+	unsigned nvq;
+	bool started;                /* the back end has the queues */
+	struct log_limit limit;
+};
+
+/*
+ * Makes @nvq queues of at most @queue_size. class, config, config_len and name are set by the
+ * caller before, the rest is zero. Takes over @backend in every case. -ENOMEM, also when @backend
+ * is NULL. [setup]
+ */
+int virtio_device_init(struct virtio_device *vdev, struct mem *mem, struct virtio_backend *backend,
+		       unsigned nvq, uint16_t queue_size);
+/* After the transport's detach. Frees all, the back end too. */
+void virtio_device_fini(struct virtio_device *vdev);
+
+/* For the transports, all under @lock. [vcpu] */
+uint8_t virtio_get_status(const struct virtio_device *vdev);
+/*
+ * The driver writes the status register: the transitions of §2.1 and §3.1, the check of features
+ * at FEATURES_OK, start at DRIVER_OK, reset at 0. A step that is not allowed is not made.
+ */
+void virtio_set_status(struct virtio_device *vdev, uint8_t status);
+/* Half @sel (0: bits 0 to 31) of the driver's choice; ignored from FEATURES_OK on. */
+void virtio_set_features(struct virtio_device *vdev, unsigned sel, uint32_t bits);
+/* Outside the config space reads give 0 and writes vanish. */
+void virtio_config_read(struct virtio_device *vdev, uint64_t off, void *data, size_t len);
+void virtio_config_write(struct virtio_device *vdev, uint64_t off, const void *data, size_t len);
+/* May the registers of a queue be written now? (After FEATURES_OK, before DRIVER_OK and enable.) */
+bool virtio_queue_writable(const struct virtio_device *vdev, const struct virtqueue *vq);
+/* Takes queue @q out of service until the next reset. */
+void virtio_queue_disable(struct virtio_device *vdev, unsigned q);
+/* Takes all queues back from the back end, if it has them. */
+void virtio_device_stop(struct virtio_device *vdev);
+
+/* For classes and back ends. */
+
+/* The driver broke the rules: DEVICE_NEEDS_RESET, and it is told. Queues rest until its reset.
+ * Any thread, no lock. */
+void virtio_needs_reset(struct virtio_device *vdev);
+bool virtio_is_broken(const struct virtio_device *vdev);
+/* After vq_pop() has failed: says which rule it was, then as above. [owner of q] */
+void virtio_queue_fault(struct virtio_device *vdev, unsigned q);
+/* Has queue @q served again after the other work of its thread. Any thread. */
+void virtio_queue_again(struct virtio_device *vdev, unsigned q);
+/* Shows pushed chains of queue @q to the driver and notifies it if it wants that. [owner of q] */
+void virtio_complete(struct virtio_device *vdev, unsigned q);
+/* The class changed its config space: new generation, and the driver is told. Any thread. */
+void virtio_config_changed(struct virtio_device *vdev);
+
+/*
+ * Transports. Attach makes the device visible to the guest. -errno after one line. [setup]
+ * Detach stops the back end and frees the registers; no vCPU may run any more.
+ */
+int virtio_mmio_attach(struct virtio_device *vdev, struct platform *p);
+void virtio_mmio_detach(struct virtio_device *vdev, struct platform *p);
+
+/*
+ * Back ends. Local: request queue q (from @first_request_queue on) is served by loop (q -
+ * @first_request_queue) mod @nloops, the queues before it by loop 0. Loops are borrowed. NULL: no
+ * memory. [setup]
+ */
+struct virtio_backend *virtio_local_create(struct loop *const *loop, unsigned nloops,
+					   unsigned first_request_queue);
+
+#endif
