@@ -1,0 +1,96 @@
+#include "devices/block/block.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "vmm/core/log.h"
+#include "vmm/core/loop.h"
+#include "vmm/core/util.h"
+
+extern const struct block_ops block_file, block_null;
+
+const struct block_ops *const block_stores[] = {
+	&block_file,
+	&block_null,
+	NULL,
+};
+
+static const struct block_ops *store_find(const char *name)
+{
+	char names[256] = "";
+	size_t i, at = 0;
+
+	for (i = 0; block_stores[i]; i++) {
+		if (!strcmp(block_stores[i]->name, name))
+			return block_stores[i];
+		if (at < sizeof(names))
+			at += snprintf(names + at, sizeof(names) - at, "%s%s (%s)",
+				       i ? ", " : "", block_stores[i]->name, block_stores[i]->help);
+	}
+	log_err("store=%s: is none of: %s", name, names);
+	return NULL;
+}
+
+int block_open(const struct block_open *how, struct block **block)
+{
+	const struct block_ops *ops = how->store ? store_find(how->store) : block_stores[0];
+
+	int r;
+
+	if (!ops)
+		return -EINVAL;
+	r = ops->open(how, block);
+	if (r == 0)
+		(*block)->ops = ops;
+	return r;
+}
+
+void block_close(struct block *block)
+{
+	if (block)
+		block->ops->close(block);
+}
+
+struct block_chan *block_chan_open(struct block *block, struct loop *loop)
+{
+	return block->ops->chan_open(block, loop);
+}
+
+void block_chan_close(struct block_chan *chan)
+{
+	if (!chan)
+		return;
+	block_drain(chan);
+	chan->block->ops->chan_close(chan);
+}
+
+static bool block_req_ok(const struct block *block, const struct block_req *req)
+{
+	if (req->io == BLOCK_FLUSH)
+		return true;
+	if (req->io != BLOCK_READ && block->readonly)
+		return false;
+	return range_ok(req->off, req->len, block->size);
+}
+
+void block_submit(struct block_chan *chan, struct block_req *req)
+{
+	BUG_ON(!loop_is_current(chan->loop));
+	BUG_ON(!block_req_ok(chan->block, req));
+	chan->inflight++;
+	chan->block->ops->submit(chan, req);
+}
+
+void block_done(struct block_chan *chan, struct block_req *req, int err)
+{
+	BUG_ON(!chan->inflight);
+	chan->inflight--;
+	req->done(req, err);
+}
+
+void block_drain(struct block_chan *chan)
+{
+	if (chan->inflight)
+		chan->block->ops->drain(chan);
+}

@@ -1,0 +1,107 @@
+/*
+ * block.h - where bytes are kept.
+ *
+ * A store keeps a row of bytes and knows five verbs; it never sees a SCSI
+ * command, a sector number or guest memory as such. A new kind of store is one
+ * file and one row in the table of block.c.
+ *
+ * A block is opened once. Each thread that wants to do I/O makes a channel of
+ * its own, with its loop; requests are submitted on that thread and complete on
+ * that thread, through the request's own function, never inside block_submit().
+ * So no lock is seen here.
+ *
+ * Promises: requests in flight at the same time may be done in any order. A
+ * FLUSH makes durable everything whose completion came before the FLUSH was
+ * submitted; a WRITE, ZERO or DISCARD with BLOCK_FUA is durable when it
+ * completes. A failed request may have been done in part.
+ */
+#ifndef DEVICES_BLOCK_BLOCK_H
+#define DEVICES_BLOCK_BLOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/uio.h>
+
+struct loop;
+
+enum block_io { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH, BLOCK_DISCARD, BLOCK_ZERO };
+
+/* Flags of a request. */
+#define BLOCK_FUA 1       /* durable on completion */
+#define BLOCK_MAY_UNMAP 2 /* ZERO: the space may be given back, as long as it reads as zeroes */
+
+struct block_req {
+	enum block_io io;
+	unsigned flags;
+	uint64_t off, len;       /* bytes, inside the block; FLUSH: not used */
+	const struct iovec *iov; /* READ, WRITE: @len bytes; lives until done */
+	unsigned niov;
+	/* Exactly once; @err is 0 or -errno (-EIO, -ENOSPC, -EOPNOTSUPP, ...). [channel's thread] */
+	void (*done)(struct block_req *req, int err);
+	/* The store's, between submit and done. */
+	int err;
+	STAILQ_ENTRY(block_req) link;
+};
+
+STAILQ_HEAD(block_queue, block_req);
+
+struct block {
+	const struct block_ops *ops;
+	char *path;          /* for messages */
+	uint64_t size;       /* bytes */
+	bool readonly;       /* opened so; writes are never submitted */
+	bool rotational;
+	bool can_discard;    /* DISCARD gives space back */
+	bool discard_zeroes; /* and a discarded range reads as zeroes, always */
+	uint32_t discard_granularity; /* bytes, a power of two; 0: not known */
+	uint32_t physical_block;      /* bytes, a power of two: smaller writes read first */
+};
+
+/* Of one thread. */
+struct block_chan {
+	struct block *block;
+	struct loop *loop;
+	unsigned inflight;
+};
+
+struct block_open {
+	const char *path;  /* null: for messages only, may be NULL */
+	const char *store; /* name of a row; NULL: the first one */
+	bool readonly;
+	uint64_t size; /* null: bytes; others: 0 */
+};
+
+struct block_ops {
+	const char *name;
+	const char *help; /* a few words: what it keeps bytes in */
+	/* Opens; sets all but ops. -errno after one line with path, cause and cure. [setup] */
+	int (*open)(const struct block_open *how, struct block **block);
+	void (*close)(struct block *block);
+	/* NULL: errno tells. [the channel's thread, or before it runs] */
+	struct block_chan *(*chan_open)(struct block *block, struct loop *loop);
+	void (*chan_close)(struct block_chan *chan); /* nothing is in flight any more */
+	void (*submit)(struct block_chan *chan, struct block_req *req);
+	void (*drain)(struct block_chan *chan);
+};
+
+/* THE TABLE of stores; the first is for files and block devices. Ends with NULL. */
+extern const struct block_ops *const block_stores[];
+
+/* Not from inside a done function: close, chan_close and drain. */
+
+int block_open(const struct block_open *how, struct block **block);
+/* After its channels. NULL: nothing to do. */
+void block_close(struct block *block);
+
+struct block_chan *block_chan_open(struct block *block, struct loop *loop);
+void block_chan_close(struct block_chan *chan);
+/* Takes a request that is inside the block, and no write for one opened read-only. */
+void block_submit(struct block_chan *chan, struct block_req *req);
+/* Waits here until nothing is in flight; done functions run meanwhile, and may submit more. */
+void block_drain(struct block_chan *chan);
+
+/* What stores call to complete a request. [channel's thread] */
+void block_done(struct block_chan *chan, struct block_req *req, int err);
+
+#endif
