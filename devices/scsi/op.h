@@ -1,0 +1,150 @@
+/*
+ * op.h - inside of the target: the command table, and what its handlers share.
+ *
+ * One table row describes a command: its opcode and service action, the bits of
+ * its CDB that mean something, what it needs, and the function that runs it.
+ * Dispatch, the refusal of reserved bits, and REPORT SUPPORTED OPERATION CODES
+ * all read that row, so that they cannot disagree.
+ *
+ * A handler checks the fields that the row cannot, then answers at once or
+ * submits I/O and returns SENSE_PENDING. A command of several steps names the
+ * function of its next step in cmd->next. It never waits.
+ *
+ * Everything here is for the thread of the command.
+ */
+#ifndef DEVICES_SCSI_OP_H
+#define DEVICES_SCSI_OP_H
+
+#include "devices/scsi/scsi.h"
+
+enum scsi_op_flags {
+	SCSI_OP_MEDIUM = 1,   /* refused while the unit is stopped */
+	SCSI_OP_WRITES = 2,   /* refused when write protected */
+	SCSI_OP_ANY_LUN = 4,  /* answered where there is no LUN, too */
+	SCSI_OP_SKIPS_UA = 8, /* neither reports nor clears a unit attention (SAM-5 5.14) */
+	SCSI_OP_WLUN = 16,    /* answered by the REPORT LUNS well-known LUN, too */
+	SCSI_OP_UNMAPS = 32,  /* there only if the LUN offers UNMAP */
+};
+
+struct scsi_op {
+	uint8_t opcode;
+	uint8_t cdb_len;
+	uint8_t flags;
+	uint8_t usage[15]; /* SPC-4 6.35.3: bits that we look at in byte 1 and on, action aside */
+	bool has_action;   /* service action in byte 1, bits 4 to 0 */
+	uint8_t action;
+	enum scsi_sense (*run)(struct scsi_cmd *cmd);
+	const char *name;
+};
+
+/* Rows of one opcode stand together; a row without run ends the table. */
+extern const struct scsi_op spc_ops[], sbc_ops[];
+
+/* How a command ends, as the initiator sees it. */
+struct scsi_outcome {
+	enum scsi_response response;
+	uint8_t status, key, asc, ascq;
+};
+
+/* @why is neither SENSE_PENDING nor SENSE_COUNT. */
+const struct scsi_outcome *scsi_outcome(enum scsi_sense why);
+/*
+ * Writes fixed or descriptor sense data for @why; NONE gives NO SENSE. @detail may be NULL. Returns
+ * the length: 18, or 8 to SCSI_SENSE_LONGEST for descriptor format.
+ */
+#define SCSI_SENSE_LONGEST 28
+uint8_t scsi_sense_build(uint8_t sense[SCSI_SENSE_MAX], enum scsi_sense why, bool descriptor,
+			 const struct scsi_detail *detail);
+
+/* target.c */
+
+bool scsi_is_wlun(const uint8_t lun_field[8]);
+/* The address of LUN @number as REPORT LUNS gives it. */
+void scsi_lun_address(uint16_t number, uint8_t lun_field[8]);
+/* State as after power on. Attentions are kept. Any thread. */
+void scsi_lun_reset(struct scsi_lun *lun);
+/* Takes the pending attention that is to be reported first; SENSE_NONE: there is none. */
+enum scsi_sense scsi_attention_take(struct scsi_lun *lun);
+bool scsi_is_protected(const struct scsi_lun *lun);
+
+/* Does @unit (NULL: any) have this command? */
+bool scsi_op_offered(const struct scsi_op *op, const struct scsi_lun *unit);
+/* NULL: not offered. @action does not count for an opcode that has none. */
+const struct scsi_op *scsi_op_find(const struct scsi_ctx *ctx, const struct scsi_lun *unit,
+				   uint8_t opcode, uint16_t action);
+
+/* Ends a command; it may be gone afterwards. */
+void scsi_complete(struct scsi_cmd *cmd, enum scsi_sense why);
+
+/* Sends parameter data: at most @alloc_len of the @len bytes. NONE, or OVERRUN. */
+enum scsi_sense scsi_reply(struct scsi_cmd *cmd, const void *data, size_t len, size_t alloc_len);
+/* Takes parameter data. False, with nothing done: the initiator has less. */
+bool scsi_fetch(struct scsi_cmd *cmd, void *data, size_t len);
+/* INVALID FIELD with a pointer to the field, by its first byte and highest bit. */
+enum scsi_sense scsi_bad_cdb(struct scsi_cmd *cmd, unsigned byte, unsigned bit);
+enum scsi_sense scsi_bad_parameter(struct scsi_cmd *cmd, unsigned byte, unsigned bit);
+
+/*
+ * COMPARE AND WRITE must not be interrupted by another command that changes the same blocks (SBC-3
+ * 5.2). So whoever changes blocks claims them, COMPARE AND WRITE exclusively, until it ends. False:
+ * another claim is in the way, and one of the two is exclusive. The command then ends with BUSY,
+ * and the initiator tries again: nothing waits for another thread, and drain and abort have nothing
+ * to untangle.
+ */
+bool scsi_claim(struct scsi_cmd *cmd, uint64_t lba, uint64_t blocks, bool exclusive);
+
+/* sbc.c: blocks and the store */
+
+/* Limits, announced in page B0h and kept. */
+#define SBC_CHUNK (64u << 10)           /* bytes of a bounce buffer step */
+#define SBC_MAX_TRANSFER (32u << 20)    /* bytes; a store may take no more in one piece */
+#define SBC_BEST_TRANSFER (1u << 20)    /* bytes */
+#define SBC_MAX_WRITE_SAME (64u << 20)  /* bytes */
+#define SBC_MAX_UNMAP (4ull << 30)      /* bytes, of all descriptors of one command */
+#define SBC_MAX_UNMAP_DESCRIPTORS 256
+/* Blocks that COMPARE AND WRITE takes: one step, and an 8-bit field. */
+uint8_t sbc_max_compare_and_write(const struct scsi_lun *lun);
+
+uint64_t sbc_capacity(const struct scsi_lun *lun); /* blocks */
+/* Reads LBA and length of the CDB into cmd->lba, cmd->blocks and checks them. NONE, or why not. */
+enum scsi_sense sbc_extent(struct scsi_cmd *cmd);
+/* Likewise, for commands that MAXIMUM TRANSFER LENGTH holds for. */
+enum scsi_sense sbc_transfer(struct scsi_cmd *cmd);
+/* Cuts what the command needs off the initiator's data, into cmd->data. False: there is less. */
+bool sbc_take(struct scsi_cmd *cmd, struct iovcur *from, uint64_t blocks);
+/* LENGTH field beyond an announced limit. */
+enum scsi_sense sbc_too_long(struct scsi_cmd *cmd);
+/* Copies the block at the start of the bounce buffer's @half (0, 1) until SBC_CHUNK is full. */
+void sbc_repeat_block(struct scsi_cmd *cmd, unsigned half);
+/* A bounce buffer of two halves of SBC_CHUNK bytes. False: no memory. */
+bool sbc_bounce(struct scsi_cmd *cmd);
+/* BLOCK_FUA if the CDB says so or if there is no write cache. */
+unsigned sbc_write_flags(const struct scsi_cmd *cmd, bool fua);
+
+/*
+ * Submit I/O for @blocks from @lba on, then go on with cmd->next. PENDING; or FAILURE, when the
+ * initiator's memory is in more pieces than the transport has room for. The memory: none,
+ * cmd->buffer, or the start of cmd->data, which stays where it is.
+ */
+enum scsi_sense sbc_submit(struct scsi_cmd *cmd, enum block_io io, unsigned flags, uint64_t lba,
+			   uint64_t blocks);
+enum scsi_sense sbc_submit_buffer(struct scsi_cmd *cmd, enum block_io io, unsigned flags,
+				  uint64_t lba, uint64_t blocks);
+enum scsi_sense sbc_submit_data(struct scsi_cmd *cmd, enum block_io io, unsigned flags,
+				uint64_t lba, uint64_t blocks);
+/* A last step: counts what cmd->req has moved. */
+enum scsi_sense sbc_moved(struct scsi_cmd *cmd);
+
+/* Handlers that a table names from another file. */
+
+enum scsi_sense vpd_inquiry(struct scsi_cmd *cmd);
+enum scsi_sense mode_sense(struct scsi_cmd *cmd);
+enum scsi_sense mode_select(struct scsi_cmd *cmd);
+enum scsi_sense verify_run(struct scsi_cmd *cmd);
+enum scsi_sense verify_write_and(struct scsi_cmd *cmd);
+enum scsi_sense verify_compare_and_write(struct scsi_cmd *cmd);
+enum scsi_sense provision_unmap(struct scsi_cmd *cmd);
+enum scsi_sense provision_write_same(struct scsi_cmd *cmd);
+enum scsi_sense provision_lba_status(struct scsi_cmd *cmd);
+
+#endif

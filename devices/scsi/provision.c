@@ -1,0 +1,164 @@
+#include <stdlib.h>
+
+#include "devices/block/block.h"
+#include "devices/scsi/op.h"
+#include "vmm/core/util.h"
+
+enum { WS_UNMAP = 0x08, WS_NDOB = 0x01 };
+
+static bool is_zero(const uint8_t *data, size_t len)
+{
+	return !data[0] && !memcmp(data, data + 1, len - 1);
+}
+
+static enum scsi_sense write_same_step(struct scsi_cmd *cmd)
+{
+	uint64_t n = min_u64(cmd->blocks, SBC_CHUNK / cmd->unit->block_size), lba = cmd->lba;
+
+	if (!n)
+		return SENSE_NONE;
+	cmd->lba += n;
+	cmd->blocks -= n;
+	cmd->next = write_same_step;
+	return sbc_submit_buffer(cmd, BLOCK_WRITE, sbc_write_flags(cmd, false), lba, n);
+}
+
+static enum scsi_sense write_zeroes(struct scsi_cmd *cmd)
+{
+	unsigned flags = sbc_write_flags(cmd, false);
+
+	if (cmd->cdb[1] & WS_UNMAP)
+		flags |= BLOCK_MAY_UNMAP;
+	return sbc_submit(cmd, BLOCK_ZERO, flags, cmd->lba, cmd->blocks);
+}
+
+static enum scsi_sense check_write_same(struct scsi_cmd *cmd)
+{
+	enum scsi_sense why = sbc_extent(cmd);
+
+	if (why)
+		return why;
+	if (cmd->cdb[1] & WS_UNMAP && !cmd->unit->discard)
+		return scsi_bad_cdb(cmd, 1, 3);
+	/* WSNZ: 0 does not mean "to the end". */
+	if (!cmd->blocks || cmd->blocks > SBC_MAX_WRITE_SAME / cmd->unit->block_size)
+		return sbc_too_long(cmd);
+	return SENSE_NONE;
+}
+
+/* Blocks that are all zeroes are the common case, and the store can do better than write them. */
+enum scsi_sense provision_write_same(struct scsi_cmd *cmd)
+{
+	bool no_data = cmd->op->cdb_len == 16 && cmd->cdb[1] & WS_NDOB;
+	uint32_t bs = cmd->unit->block_size;
+	enum scsi_sense why = check_write_same(cmd);
+
+	if (why)
+		return why;
+	if (!no_data && cmd->out.left < bs)
+		return SENSE_OVERRUN;
+	if (!scsi_claim(cmd, cmd->lba, cmd->blocks, false))
+		return SENSE_BUSY;
+	if (no_data)
+		return write_zeroes(cmd);
+	if (!sbc_bounce(cmd))
+		return SENSE_FAILURE;
+	scsi_fetch(cmd, cmd->buffer, bs);
+	if (is_zero(cmd->buffer, bs))
+		return write_zeroes(cmd);
+	sbc_repeat_block(cmd, 0);
+	return write_same_step(cmd);
+}
+
+#define UNMAP_HEADER 8
+#define UNMAP_DESCRIPTOR 16
+
+/* The block descriptors are in the buffer, cmd->progress is the next one, cmd->blocks are left. */
+static enum scsi_sense unmap_step(struct scsi_cmd *cmd)
+{
+	while (cmd->blocks) {
+		const uint8_t *d = cmd->buffer + cmd->progress;
+		uint64_t lba = be64_get(d);
+		uint32_t blocks = be32_get(d + 8);
+
+		cmd->progress += UNMAP_DESCRIPTOR;
+		cmd->blocks--;
+		if (!blocks)
+			continue;
+		cmd->next = unmap_step;
+		return sbc_submit(cmd, BLOCK_DISCARD, sbc_write_flags(cmd, false), lba, blocks);
+	}
+	return SENSE_NONE;
+}
+
+/* Checks all descriptors before the first one is done; claims the range that holds them all. */
+static enum scsi_sense check_descriptors(struct scsi_cmd *cmd, size_t count)
+{
+	uint64_t total = 0, first = UINT64_MAX, end = 0;
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		const uint8_t *d = cmd->buffer + i * UNMAP_DESCRIPTOR;
+		uint64_t lba = be64_get(d);
+		uint32_t blocks = be32_get(d + 8);
+
+		if (!range_ok(lba, blocks, sbc_capacity(cmd->unit)))
+			return SENSE_LBA_OUT_OF_RANGE;
+		total += blocks;
+		if (total > SBC_MAX_UNMAP / cmd->unit->block_size)
+			return scsi_bad_parameter(cmd,
+				(unsigned)(UNMAP_HEADER + i * UNMAP_DESCRIPTOR + 8), 7);
+		first = min_u64(first, lba);
+		if (end < lba + blocks)
+			end = lba + blocks;
+	}
+	if (count && !scsi_claim(cmd, first, end - first, false))
+		return SENSE_BUSY;
+	return SENSE_NONE;
+}
+
+/* SBC-3 5.28. A descriptor that is there only in part is ignored. */
+enum scsi_sense provision_unmap(struct scsi_cmd *cmd)
+{
+	size_t list_len = be16_get(cmd->cdb + 7), data_len, count;
+	uint8_t header[UNMAP_HEADER];
+	enum scsi_sense why;
+
+	if (!list_len)
+		return SENSE_NONE;
+	if (list_len < UNMAP_HEADER)
+		return SENSE_PARAMETER_LIST_LENGTH;
+	if (cmd->out.left < list_len)
+		return SENSE_OVERRUN;
+	scsi_fetch(cmd, header, sizeof(header));
+	data_len = be16_get(header + 2);
+	count = data_len / UNMAP_DESCRIPTOR;
+	if (data_len > list_len - UNMAP_HEADER)
+		return SENSE_PARAMETER_LIST_LENGTH;
+	if (be16_get(header) + 2u < UNMAP_HEADER + data_len)
+		return scsi_bad_parameter(cmd, 0, 7);
+	if (count > SBC_MAX_UNMAP_DESCRIPTORS)
+		return scsi_bad_parameter(cmd, 2, 7);
+
+	cmd->buffer = malloc(SBC_MAX_UNMAP_DESCRIPTORS * UNMAP_DESCRIPTOR);
+	if (!cmd->buffer)
+		return SENSE_FAILURE;
+	scsi_fetch(cmd, cmd->buffer, count * UNMAP_DESCRIPTOR);
+	why = check_descriptors(cmd, count);
+	cmd->blocks = count;
+	return why ? why : unmap_step(cmd);
+}
+
+/* The stores cannot tell what is mapped, so all is. SBC-3 5.6 */
+enum scsi_sense provision_lba_status(struct scsi_cmd *cmd)
+{
+	uint64_t lba = be64_get(cmd->cdb + 2), capacity = sbc_capacity(cmd->unit);
+	uint8_t data[8 + 16] = { 0 };
+
+	if (lba >= capacity)
+		return SENSE_LBA_OUT_OF_RANGE;
+	be32_put(data, sizeof(data) - 4);
+	be64_put(data + 8, lba);
+	be32_put(data + 16, (uint32_t)min_u64(capacity - lba, UINT32_MAX));
+	return scsi_reply(cmd, data, sizeof(data), be32_get(cmd->cdb + 10));
+}

@@ -1,0 +1,340 @@
+#include <errno.h>
+#include <stdlib.h>
+
+#include "devices/block/block.h"
+#include "devices/scsi/op.h"
+#include "vmm/core/util.h"
+
+uint64_t sbc_capacity(const struct scsi_lun *lun)
+{
+	return lun->block->size / lun->block_size;
+}
+
+uint8_t sbc_max_compare_and_write(const struct scsi_lun *lun)
+{
+	return (uint8_t)min_u64(SBC_CHUNK / lun->block_size, UINT8_MAX);
+}
+
+static void parse_extent(struct scsi_cmd *cmd)
+{
+	const uint8_t *cdb = cmd->cdb;
+
+	switch (cmd->op->cdb_len) {
+	case 6:
+		cmd->lba = be24_get(cdb + 1) & 0x1fffff;
+		cmd->blocks = cdb[4] ? cdb[4] : 256;
+		break;
+	case 10:
+		cmd->lba = be32_get(cdb + 2);
+		cmd->blocks = be16_get(cdb + 7);
+		break;
+	case 12:
+		cmd->lba = be32_get(cdb + 2);
+		cmd->blocks = be32_get(cdb + 6);
+		break;
+	case 16:
+		cmd->lba = be64_get(cdb + 2);
+		cmd->blocks = be32_get(cdb + 10);
+		break;
+	}
+}
+
+enum scsi_sense sbc_extent(struct scsi_cmd *cmd)
+{
+	parse_extent(cmd);
+	if (!range_ok(cmd->lba, cmd->blocks, sbc_capacity(cmd->unit)))
+		return SENSE_LBA_OUT_OF_RANGE;
+	return SENSE_NONE;
+}
+
+enum scsi_sense sbc_too_long(struct scsi_cmd *cmd)
+{
+	switch (cmd->op->cdb_len) {
+	case 10:
+		return scsi_bad_cdb(cmd, 7, 7);
+	case 12:
+		return scsi_bad_cdb(cmd, 6, 7);
+	default:
+		return scsi_bad_cdb(cmd, 10, 7);
+	}
+}
+
+enum scsi_sense sbc_transfer(struct scsi_cmd *cmd)
+{
+	enum scsi_sense why = sbc_extent(cmd);
+
+	if (!why && cmd->blocks > SBC_MAX_TRANSFER / cmd->unit->block_size)
+		why = sbc_too_long(cmd);
+	return why;
+}
+
+bool sbc_take(struct scsi_cmd *cmd, struct iovcur *from, uint64_t blocks)
+{
+	uint64_t len = blocks * cmd->unit->block_size;
+
+	if (from->left < len)
+		return false;
+	cmd->data = iov_split(from, len);
+	return true;
+}
+
+bool sbc_bounce(struct scsi_cmd *cmd)
+{
+	cmd->buffer = malloc(2 * SBC_CHUNK);
+	return cmd->buffer;
+}
+
+void sbc_repeat_block(struct scsi_cmd *cmd, unsigned half)
+{
+	uint8_t *first = cmd->buffer + half * SBC_CHUNK;
+	size_t size = cmd->unit->block_size, at;
+
+	for (at = size; at < SBC_CHUNK; at += size)
+		memcpy(first + at, first, size);
+}
+
+unsigned sbc_write_flags(const struct scsi_cmd *cmd, bool fua)
+{
+	return fua || !cmd->unit->write_cache ? BLOCK_FUA : 0;
+}
+
+static enum scsi_sense io_error(struct scsi_cmd *cmd, int err)
+{
+	bool reading = cmd->req.io == BLOCK_READ;
+
+	switch (-err) {
+	case ENOSPC:
+	case EDQUOT:
+		return SENSE_SPACE_ALLOCATION_FAILED;
+	case EROFS:
+	case EACCES:
+		return SENSE_WRITE_PROTECTED;
+	case EIO:
+	case ENODATA: /* what Linux makes of a medium error of a disk of its own */
+		if (cmd->req.len == cmd->unit->block_size) { /* so it is known which block it was */
+			cmd->detail.has_info = true;
+			cmd->detail.info = cmd->req.off / cmd->unit->block_size;
+		}
+		return reading ? SENSE_READ_ERROR : SENSE_WRITE_ERROR;
+	default:
+		return SENSE_INTERNAL_FAILURE;
+	}
+}
+
+/* The end of one step: the next one, or the end of the command. */
+static void io_done(struct block_req *req, int err)
+{
+	struct scsi_cmd *cmd = container_of(req, struct scsi_cmd, req);
+	enum scsi_sense why = SENSE_NONE;
+
+	if (cmd->aborted)
+		why = cmd->aborted;
+	else if (err)
+		why = io_error(cmd, err);
+	else if (cmd->next)
+		why = cmd->next(cmd);
+	if (why != SENSE_PENDING)
+		scsi_complete(cmd, why);
+}
+
+static enum scsi_sense submit(struct scsi_cmd *cmd, enum block_io io, unsigned flags, uint64_t lba,
+			      uint64_t blocks, unsigned niov)
+{
+	cmd->req = (struct block_req){
+		.io = io,
+		.flags = flags,
+		.off = lba * cmd->unit->block_size,
+		.len = blocks * cmd->unit->block_size,
+		.iov = cmd->iov,
+		.niov = niov,
+		.done = io_done,
+	};
+	block_submit(cmd->chan, &cmd->req);
+	return SENSE_PENDING;
+}
+
+enum scsi_sense sbc_submit(struct scsi_cmd *cmd, enum block_io io, unsigned flags, uint64_t lba,
+			   uint64_t blocks)
+{
+	return submit(cmd, io, flags, lba, blocks, 0);
+}
+
+enum scsi_sense sbc_submit_buffer(struct scsi_cmd *cmd, enum block_io io, unsigned flags,
+				  uint64_t lba, uint64_t blocks)
+{
+	cmd->iov[0] = (struct iovec){
+		.iov_base = cmd->buffer,
+		.iov_len = blocks * cmd->unit->block_size,
+	};
+	return submit(cmd, io, flags, lba, blocks, 1);
+}
+
+enum scsi_sense sbc_submit_data(struct scsi_cmd *cmd, enum block_io io, unsigned flags,
+				uint64_t lba, uint64_t blocks)
+{
+	struct iovcur rest = cmd->data;
+	struct iovcur part = iov_split(&rest, blocks * cmd->unit->block_size);
+	unsigned niov = iov_export(&part, cmd->iov, cmd->iov_max);
+
+	if (niov > cmd->iov_max)
+		return SENSE_FAILURE;
+	return submit(cmd, io, flags, lba, blocks, niov);
+}
+
+enum scsi_sense sbc_moved(struct scsi_cmd *cmd)
+{
+	cmd->moved += cmd->req.len;
+	return SENSE_NONE;
+}
+
+/* In the 6-byte commands the bit is one of the address. */
+static bool has_fua(const struct scsi_cmd *cmd)
+{
+	return cmd->op->cdb_len > 6 && cmd->cdb[1] & 0x08;
+}
+
+static enum scsi_sense read_data(struct scsi_cmd *cmd)
+{
+	cmd->next = sbc_moved;
+	return sbc_submit_data(cmd, BLOCK_READ, 0, cmd->lba, cmd->blocks);
+}
+
+/* FUA asks for what the medium holds, so what the cache holds has to get there first. */
+static enum scsi_sense sbc_read(struct scsi_cmd *cmd)
+{
+	enum scsi_sense why = sbc_transfer(cmd);
+
+	if (why || !cmd->blocks)
+		return why;
+	if (!sbc_take(cmd, &cmd->in, cmd->blocks))
+		return SENSE_OVERRUN;
+	if (!has_fua(cmd))
+		return read_data(cmd);
+	cmd->next = read_data;
+	return sbc_submit(cmd, BLOCK_FLUSH, 0, 0, 0);
+}
+
+static enum scsi_sense sbc_write(struct scsi_cmd *cmd)
+{
+	enum scsi_sense why = sbc_transfer(cmd);
+
+	if (why || !cmd->blocks)
+		return why;
+	if (!sbc_take(cmd, &cmd->out, cmd->blocks))
+		return SENSE_OVERRUN;
+	if (!scsi_claim(cmd, cmd->lba, cmd->blocks, false))
+		return SENSE_BUSY;
+	cmd->next = sbc_moved;
+	return sbc_submit_data(cmd, BLOCK_WRITE, sbc_write_flags(cmd, has_fua(cmd)), cmd->lba,
+			       cmd->blocks);
+}
+
+/* The whole cache is flushed, whatever the range; IMMED would end the command before that. */
+static enum scsi_sense sbc_synchronize_cache(struct scsi_cmd *cmd)
+{
+	enum scsi_sense why = sbc_extent(cmd);
+
+	return why ? why : sbc_submit(cmd, BLOCK_FLUSH, 0, 0, 0);
+}
+
+static enum scsi_sense stop(struct scsi_cmd *cmd)
+{
+	cmd->unit->stopped = true;
+	return SENSE_NONE;
+}
+
+enum start_stop { START = 0x01, NO_FLUSH = 0x04 };
+
+static enum scsi_sense sbc_start_stop_unit(struct scsi_cmd *cmd)
+{
+	if (cmd->cdb[4] & START) {
+		cmd->unit->stopped = false;
+		return SENSE_NONE;
+	}
+	if (cmd->cdb[4] & NO_FLUSH)
+		return stop(cmd);
+	cmd->next = stop;
+	return sbc_submit(cmd, BLOCK_FLUSH, 0, 0, 0);
+}
+
+static enum scsi_sense sbc_read_capacity_10(struct scsi_cmd *cmd)
+{
+	uint8_t data[8];
+
+	be32_put(data, (uint32_t)min_u64(sbc_capacity(cmd->unit) - 1, UINT32_MAX));
+	be32_put(data + 4, cmd->unit->block_size);
+	return scsi_reply(cmd, data, sizeof(data), sizeof(data));
+}
+
+static enum scsi_sense sbc_read_capacity_16(struct scsi_cmd *cmd)
+{
+	const struct scsi_lun *unit = cmd->unit;
+	uint8_t data[32] = { 0 };
+
+	be64_put(data, sbc_capacity(unit) - 1);
+	be32_put(data + 8, unit->block_size);
+	data[13] = (uint8_t)__builtin_ctz(unit->physical_block / unit->block_size);
+	if (unit->discard)
+		data[14] = 0x80 | (unit->block->discard_zeroes ? 0x40 : 0); /* LBPME, LBPRZ */
+	return scsi_reply(cmd, data, sizeof(data), be32_get(cmd->cdb + 10));
+}
+
+#define FF2 0xff, 0xff
+#define FF4 FF2, FF2
+#define FF8 FF4, FF4
+#define ACTION(n) .has_action = true, .action = n
+#define READS SCSI_OP_MEDIUM
+#define WRITES (SCSI_OP_MEDIUM | SCSI_OP_WRITES)
+
+/* Byte 1: DPO is 10h, FUA 08h, BYTCHK 06h, IMMED as said at the command. */
+const struct scsi_op sbc_ops[] = {
+	{ 0x08, 6, READS, .usage = { 0x1f, FF2, 0xff, 0 },
+	  .run = sbc_read, .name = "READ(6)" },
+	{ 0x0a, 6, WRITES, .usage = { 0x1f, FF2, 0xff, 0 },
+	  .run = sbc_write, .name = "WRITE(6)" },
+	{ 0x1b, 6, 0, .usage = { 0x01, 0, 0, START | NO_FLUSH, 0 },
+	  .run = sbc_start_stop_unit, .name = "START STOP UNIT" },
+	{ 0x25, 10, READS, .usage = { 0 },
+	  .run = sbc_read_capacity_10, .name = "READ CAPACITY(10)" },
+	{ 0x28, 10, READS, .usage = { 0x18, FF4, 0, FF2, 0 },
+	  .run = sbc_read, .name = "READ(10)" },
+	{ 0x2a, 10, WRITES, .usage = { 0x18, FF4, 0, FF2, 0 },
+	  .run = sbc_write, .name = "WRITE(10)" },
+	{ 0x2e, 10, WRITES, .usage = { 0x16, FF4, 0, FF2, 0 },
+	  .run = verify_write_and, .name = "WRITE AND VERIFY(10)" },
+	{ 0x2f, 10, READS, .usage = { 0x16, FF4, 0, FF2, 0 },
+	  .run = verify_run, .name = "VERIFY(10)" },
+	{ 0x35, 10, READS, .usage = { 0x02, FF4, 0, FF2, 0 },
+	  .run = sbc_synchronize_cache, .name = "SYNCHRONIZE CACHE(10)" },
+	{ 0x41, 10, WRITES, .usage = { 0x08, FF4, 0, FF2, 0 },
+	  .run = provision_write_same, .name = "WRITE SAME(10)" },
+	{ 0x42, 10, WRITES | SCSI_OP_UNMAPS, .usage = { 0, 0, 0, 0, 0, 0, FF2, 0 },
+	  .run = provision_unmap, .name = "UNMAP" },
+	{ 0x88, 16, READS, .usage = { 0x18, FF8, FF4, 0, 0 },
+	  .run = sbc_read, .name = "READ(16)" },
+	{ 0x89, 16, WRITES, .usage = { 0x18, FF8, 0, 0, 0, 0xff, 0, 0 },
+	  .run = verify_compare_and_write, .name = "COMPARE AND WRITE" },
+	{ 0x8a, 16, WRITES, .usage = { 0x18, FF8, FF4, 0, 0 },
+	  .run = sbc_write, .name = "WRITE(16)" },
+	{ 0x8e, 16, WRITES, .usage = { 0x16, FF8, FF4, 0, 0 },
+	  .run = verify_write_and, .name = "WRITE AND VERIFY(16)" },
+	{ 0x8f, 16, READS, .usage = { 0x16, FF8, FF4, 0, 0 },
+	  .run = verify_run, .name = "VERIFY(16)" },
+	{ 0x91, 16, READS, .usage = { 0x02, FF8, FF4, 0, 0 },
+	  .run = sbc_synchronize_cache, .name = "SYNCHRONIZE CACHE(16)" },
+	{ 0x93, 16, WRITES, .usage = { 0x09, FF8, FF4, 0, 0 },
+	  .run = provision_write_same, .name = "WRITE SAME(16)" },
+	{ 0x9e, 16, READS, .usage = { 0, 0, 0, 0, 0, 0, 0, 0, 0, FF4, 0, 0 }, ACTION(0x10),
+	  .run = sbc_read_capacity_16, .name = "READ CAPACITY(16)" },
+	{ 0x9e, 16, READS, .usage = { 0, FF8, FF4, 0, 0 }, ACTION(0x12),
+	  .run = provision_lba_status, .name = "GET LBA STATUS" },
+	{ 0xa8, 12, READS, .usage = { 0x18, FF4, FF4, 0, 0 },
+	  .run = sbc_read, .name = "READ(12)" },
+	{ 0xaa, 12, WRITES, .usage = { 0x18, FF4, FF4, 0, 0 },
+	  .run = sbc_write, .name = "WRITE(12)" },
+	{ 0xae, 12, WRITES, .usage = { 0x16, FF4, FF4, 0, 0 },
+	  .run = verify_write_and, .name = "WRITE AND VERIFY(12)" },
+	{ 0xaf, 12, READS, .usage = { 0x16, FF4, FF4, 0, 0 },
+	  .run = verify_run, .name = "VERIFY(12)" },
+	{ 0 }
+};

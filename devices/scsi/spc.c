@@ -1,0 +1,238 @@
+#include <stdlib.h>
+
+#include "devices/scsi/op.h"
+#include "vmm/core/util.h"
+
+static enum scsi_sense spc_test_unit_ready(struct scsi_cmd *cmd)
+{
+	(void)cmd;
+	return SENSE_NONE;
+}
+
+/* The attention, or state, that a command would be refused for. SPC-4 6.39 */
+static enum scsi_sense pollable(const struct scsi_cmd *cmd)
+{
+	enum scsi_sense why;
+
+	if (!cmd->unit)
+		return scsi_is_wlun(cmd->lun_field) ? SENSE_NONE : SENSE_NO_SUCH_LUN;
+	why = scsi_attention_take(cmd->unit);
+	if (!why && cmd->unit->stopped)
+		why = SENSE_STOPPED;
+	return why;
+}
+
+static enum scsi_sense spc_request_sense(struct scsi_cmd *cmd)
+{
+	uint8_t sense[SCSI_SENSE_MAX];
+	bool descriptor = cmd->cdb[1] & 1;
+	uint8_t len = scsi_sense_build(sense, pollable(cmd), descriptor, NULL);
+
+	return scsi_reply(cmd, sense, len, cmd->cdb[4]);
+}
+
+static void put_padded(uint8_t *to, const char *text, size_t len)
+{
+	memset(to, ' ', len);
+	memcpy(to, text, strnlen(text, len));
+}
+
+/* SPC-4 6.6.2, to the end of what it defines, whatever the allocation length. */
+static enum scsi_sense inquiry_standard(struct scsi_cmd *cmd)
+{
+	const struct scsi_lun *unit = cmd->unit;
+	uint8_t data[96] = {
+		[2] = 0x06,                /* SPC-4 */
+		[3] = 0x10 | 0x02,         /* HISUP, response data format */
+		[4] = sizeof(data) - 5,
+		[7] = 0x02,                /* CMDQUE */
+		[58] = 0x00, [59] = 0xa0,  /* SAM-5 */
+		[60] = 0x04, [61] = 0x60,  /* SPC-4 */
+		[62] = 0x04, [63] = 0xc0,  /* SBC-3 */
+	};
+
+	if (!unit)
+		data[0] = scsi_is_wlun(cmd->lun_field) ? 0x1e : 0x7f;
+	put_padded(data + 8, unit ? unit->vendor : "LUNETTE", 8);
+	put_padded(data + 16, unit ? unit->product : "", 16);
+	put_padded(data + 32, unit ? unit->revision : "", 4);
+	return scsi_reply(cmd, data, sizeof(data), be16_get(cmd->cdb + 3));
+}
+
+static enum scsi_sense spc_inquiry(struct scsi_cmd *cmd)
+{
+	if (cmd->cdb[1] & 1)
+		return vpd_inquiry(cmd);
+	if (cmd->cdb[2])
+		return scsi_bad_cdb(cmd, 2, 7);
+	return inquiry_standard(cmd);
+}
+
+/* SPC-4 6.33: 0 the LUNs, 1 the well-known ones, 2 both. */
+static enum scsi_sense spc_report_luns(struct scsi_cmd *cmd)
+{
+	const struct scsi_target *target = cmd->ctx->target;
+	uint8_t select = cmd->cdb[2];
+	size_t len = 8;
+	unsigned i;
+
+	if (select > 2)
+		return scsi_bad_cdb(cmd, 2, 7);
+	cmd->buffer = calloc(target->nluns + 2, 8);
+	if (!cmd->buffer)
+		return SENSE_FAILURE;
+	if (select != 0) {
+		cmd->buffer[len] = 0xc1;
+		cmd->buffer[len + 1] = 0x01;
+		len += 8;
+	}
+	for (i = 0; select != 1 && i < target->nluns; i++, len += 8)
+		scsi_lun_address(target->lun[i]->lun, cmd->buffer + len);
+	be32_put(cmd->buffer, (uint32_t)(len - 8));
+	return scsi_reply(cmd, cmd->buffer, len, be32_get(cmd->cdb + 6));
+}
+
+/* The default self-test: the store would have told before. SPC-4 6.42 */
+static enum scsi_sense spc_send_diagnostic(struct scsi_cmd *cmd)
+{
+	(void)cmd;
+	return SENSE_NONE;
+}
+
+/* The medium cannot be removed anyway. */
+static enum scsi_sense spc_prevent_allow(struct scsi_cmd *cmd)
+{
+	(void)cmd;
+	return SENSE_NONE;
+}
+
+#define TIMEOUTS_LEN 12
+
+/* Command timeouts descriptor: no figures. SPC-4 6.35.4 */
+static size_t put_timeouts(uint8_t *to)
+{
+	memset(to, 0, TIMEOUTS_LEN);
+	be16_put(to, TIMEOUTS_LEN - 2);
+	return TIMEOUTS_LEN;
+}
+
+static size_t put_all(uint8_t *to, const struct scsi_op *ops, const struct scsi_lun *unit,
+		      bool timeouts)
+{
+	size_t len = 0;
+
+	for (; ops->run; ops++) {
+		if (!scsi_op_offered(ops, unit))
+			continue;
+		memset(to + len, 0, 8);
+		to[len] = ops->opcode;
+		be16_put(to + len + 2, ops->action);
+		to[len + 5] = (timeouts ? 0x02 : 0) | (ops->has_action ? 0x01 : 0);
+		be16_put(to + len + 6, ops->cdb_len);
+		len += 8;
+		if (timeouts)
+			len += put_timeouts(to + len);
+	}
+	return len;
+}
+
+/* SPC-4 6.35.2; room for more rows than the tables have. */
+static enum scsi_sense report_all_ops(struct scsi_cmd *cmd, bool timeouts)
+{
+	uint8_t data[4 + 128 * (8 + TIMEOUTS_LEN)];
+	size_t len = 4;
+
+	len += put_all(data + len, spc_ops, cmd->unit, timeouts);
+	len += put_all(data + len, sbc_ops, cmd->unit, timeouts);
+	be32_put(data, (uint32_t)(len - 4));
+	return scsi_reply(cmd, data, len, be32_get(cmd->cdb + 6));
+}
+
+/* SPC-4 6.35.3; @op NULL: not supported. */
+static enum scsi_sense report_one_op(struct scsi_cmd *cmd, const struct scsi_op *op, bool timeouts)
+{
+	uint8_t data[4 + 16 + TIMEOUTS_LEN] = { [1] = op ? 0x03 : 0x01 };
+	size_t len = 4;
+
+	if (op) {
+		be16_put(data + 2, op->cdb_len);
+		data[4] = op->opcode;
+		memcpy(data + 5, op->usage, op->cdb_len - 1);
+		data[5] |= op->action;
+		len += op->cdb_len;
+	}
+	if (op && timeouts) {
+		data[1] |= 0x80;
+		len += put_timeouts(data + len);
+	}
+	return scsi_reply(cmd, data, len, be32_get(cmd->cdb + 6));
+}
+
+enum reporting_options { REPORT_ALL, REPORT_OPCODE, REPORT_ACTION, REPORT_EITHER };
+
+static enum scsi_sense spc_report_opcodes(struct scsi_cmd *cmd)
+{
+	uint8_t opcode = cmd->cdb[3], options = cmd->cdb[2] & 7;
+	uint16_t action = be16_get(cmd->cdb + 4);
+	const struct scsi_op *first = cmd->ctx->op[opcode], *op;
+	bool timeouts = cmd->cdb[2] & 0x80;
+
+	if (options == REPORT_ALL)
+		return report_all_ops(cmd, timeouts);
+	if (options > REPORT_EITHER || (options == REPORT_OPCODE && first && first->has_action) ||
+	    (options == REPORT_ACTION && first && !first->has_action))
+		return scsi_bad_cdb(cmd, 2, 2);
+	op = scsi_op_find(cmd->ctx, cmd->unit, opcode, action);
+	if (options == REPORT_EITHER && op && !op->has_action && action)
+		op = NULL;
+	return report_one_op(cmd, op, timeouts);
+}
+
+/* The functions of tmf.c. SPC-4 6.36 */
+static enum scsi_sense spc_report_tmfs(struct scsi_cmd *cmd)
+{
+	uint8_t data[16] = {
+		0x80 | 0x40 | 0x10 | 0x08 | 0x04, /* ATS, ATSS, CTSS, LURS, QTS */
+		0x02 | 0x01,                      /* QTSS, ITNRS */
+	};
+	bool timeouts = cmd->cdb[2] & 0x80;
+	uint32_t alloc_len = be32_get(cmd->cdb + 6);
+
+	if (alloc_len < 4)
+		return scsi_bad_cdb(cmd, 6, 7);
+	data[3] = timeouts ? 12 : 0;
+	return scsi_reply(cmd, data, 4 + data[3], alloc_len);
+}
+
+#define FF2 0xff, 0xff
+#define FF4 FF2, FF2
+#define ACTION(n) .has_action = true, .action = n
+#define ANYWHERE (SCSI_OP_ANY_LUN | SCSI_OP_WLUN | SCSI_OP_SKIPS_UA)
+
+const struct scsi_op spc_ops[] = {
+	{ 0x00, 6, SCSI_OP_MEDIUM | SCSI_OP_WLUN, .usage = { 0 },
+	  .run = spc_test_unit_ready, .name = "TEST UNIT READY" },
+	{ 0x03, 6, ANYWHERE, .usage = { 0x01, 0, 0, 0xff, 0 },
+	  .run = spc_request_sense, .name = "REQUEST SENSE" },
+	{ 0x12, 6, ANYWHERE, .usage = { 0x01, 0xff, FF2, 0 },
+	  .run = spc_inquiry, .name = "INQUIRY" },
+	{ 0x15, 6, 0, .usage = { 0x10, 0, 0, 0xff, 0 },
+	  .run = mode_select, .name = "MODE SELECT(6)" },
+	{ 0x1a, 6, 0, .usage = { 0x08, 0xff, 0xff, 0xff, 0 },
+	  .run = mode_sense, .name = "MODE SENSE(6)" },
+	{ 0x1d, 6, 0, .usage = { 0x07, 0, 0, 0, 0 },
+	  .run = spc_send_diagnostic, .name = "SEND DIAGNOSTIC" },
+	{ 0x1e, 6, 0, .usage = { 0, 0, 0, 0x01, 0 },
+	  .run = spc_prevent_allow, .name = "PREVENT ALLOW MEDIUM REMOVAL" },
+	{ 0x55, 10, 0, .usage = { 0x10, 0, 0, 0, 0, 0, FF2, 0 },
+	  .run = mode_select, .name = "MODE SELECT(10)" },
+	{ 0x5a, 10, 0, .usage = { 0x18, 0xff, 0xff, 0, 0, 0, FF2, 0 },
+	  .run = mode_sense, .name = "MODE SENSE(10)" },
+	{ 0xa0, 12, ANYWHERE, .usage = { 0, 0xff, 0, 0, 0, FF4, 0, 0 },
+	  .run = spc_report_luns, .name = "REPORT LUNS" },
+	{ 0xa3, 12, 0, .usage = { 0, 0x87, 0xff, FF2, FF4, 0, 0 }, ACTION(0x0c),
+	  .run = spc_report_opcodes, .name = "REPORT SUPPORTED OPERATION CODES" },
+	{ 0xa3, 12, 0, .usage = { 0, 0x80, 0, 0, 0, FF4, 0, 0 }, ACTION(0x0d),
+	  .run = spc_report_tmfs, .name = "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS" },
+	{ 0 }
+};

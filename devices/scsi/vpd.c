@@ -1,0 +1,161 @@
+#include <stdio.h>
+
+#include "devices/scsi/op.h"
+#include "vmm/core/util.h"
+
+#define VPD_MAX 256 /* bytes; page 83h is the longest */
+
+struct vpd_page {
+	uint8_t code;
+	bool wlun; /* has the REPORT LUNS well-known LUN it, too? */
+	bool thin; /* only if the LUN offers UNMAP */
+	/* Writes the page from its byte 4 on, over zeroes. Returns how much. */
+	size_t (*put)(const struct scsi_cmd *cmd, uint8_t *to);
+};
+
+static size_t put_serial(const struct scsi_cmd *cmd, uint8_t *to)
+{
+	size_t len = strlen(cmd->unit->serial);
+
+	memcpy(to, cmd->unit->serial, len);
+	return len;
+}
+
+enum code_set { BINARY = 1, ASCII = 2, UTF8 = 3 };
+enum association { UNIT = 0x00, PORT = 0x10 };
+enum designator { T10_VENDOR = 1, NAA = 3, RELATIVE_PORT = 4, SCSI_NAME = 8 };
+
+/* The header of a designation descriptor, SPC-4 7.8.6.1. Returns where its @len bytes go. */
+static uint8_t *designator(uint8_t *to, enum code_set set, unsigned kind, size_t len)
+{
+	to[0] = set;
+	to[1] = (uint8_t)kind;
+	to[3] = (uint8_t)len;
+	return to + 4;
+}
+
+static size_t put_t10_name(const struct scsi_lun *unit, uint8_t *to)
+{
+	char name[8 + 16 + SCSI_ID_MAX + 1];
+	size_t len = snprintf(name, sizeof(name), "%-8s%-16s%s", unit->vendor, unit->product,
+			      unit->serial);
+
+	memcpy(designator(to, ASCII, UNIT | T10_VENDOR, len), name, len);
+	return 4 + len;
+}
+
+/* Null-terminated, padded to a multiple of four. */
+static size_t put_scsi_name(const struct scsi_lun *unit, uint8_t *to)
+{
+	char name[24] = "";
+
+	snprintf(name, sizeof(name), "naa.%016llX", (unsigned long long)unit->naa);
+	memcpy(designator(to, UTF8, UNIT | SCSI_NAME, sizeof(name)), name, sizeof(name));
+	return 4 + sizeof(name);
+}
+
+/* NAA first: tools take the first one as the name of the disk. */
+static size_t put_identification(const struct scsi_cmd *cmd, uint8_t *to)
+{
+	uint8_t *at = to;
+
+	if (cmd->unit) {
+		be64_put(designator(at, BINARY, UNIT | NAA, 8), cmd->unit->naa);
+		at += 12;
+		at += put_t10_name(cmd->unit, at);
+		at += put_scsi_name(cmd->unit, at);
+	}
+	be32_put(designator(at, BINARY, PORT | RELATIVE_PORT, 4), 1);
+	return at + 8 - to;
+}
+
+/* Extended INQUIRY data, SPC-4 7.8.7. Offsets are those of the page, less 4. */
+static size_t put_extended(const struct scsi_cmd *cmd, uint8_t *to)
+{
+	(void)cmd;
+	to[5 - 4] = 0x01; /* SIMPSUP: every command is taken as a SIMPLE one */
+	to[6 - 4] = 0x01; /* V_SUP: a volatile cache */
+	to[13 - 4] = SCSI_SENSE_LONGEST;
+	return 64 - 4;
+}
+
+static size_t put_block_limits(const struct scsi_cmd *cmd, uint8_t *to)
+{
+	const struct scsi_lun *unit = cmd->unit;
+	uint32_t bs = unit->block_size;
+	uint32_t granularity = unit->block->discard_granularity;
+
+	to[4 - 4] = 0x01; /* WSNZ */
+	to[5 - 4] = sbc_max_compare_and_write(unit);
+	be16_put(to + 6 - 4, (uint16_t)min_u64(unit->physical_block / bs, UINT16_MAX));
+	be32_put(to + 8 - 4, SBC_MAX_TRANSFER / bs);
+	be32_put(to + 12 - 4, SBC_BEST_TRANSFER / bs);
+	if (unit->discard) {
+		be32_put(to + 20 - 4, (uint32_t)(SBC_MAX_UNMAP / bs));
+		be32_put(to + 24 - 4, SBC_MAX_UNMAP_DESCRIPTORS);
+		be32_put(to + 28 - 4, granularity > bs ? granularity / bs : 1);
+		be32_put(to + 32 - 4, 1u << 31); /* UGAVALID: aligned to LBA 0 */
+	}
+	be64_put(to + 36 - 4, SBC_MAX_WRITE_SAME / bs);
+	return 64 - 4;
+}
+
+static size_t put_characteristics(const struct scsi_cmd *cmd, uint8_t *to)
+{
+	/* Rotation rate: not reported, or 1 for "does not rotate". */
+	be16_put(to + 4 - 4, cmd->unit->block->rotational ? 0 : 1);
+	return 64 - 4;
+}
+
+static size_t put_provisioning(const struct scsi_cmd *cmd, uint8_t *to)
+{
+	bool zeroes = cmd->unit->block->discard_zeroes;
+
+	to[5 - 4] = 0x80 | 0x40 | 0x20 | (zeroes ? 0x04 : 0); /* LBPU, LBPWS, LBPWS10, LBPRZ */
+	to[6 - 4] = 0x02;                                     /* thin provisioned */
+	return 8 - 4;
+}
+
+static size_t put_supported(const struct scsi_cmd *cmd, uint8_t *to);
+
+static const struct vpd_page pages[] = {
+	{ 0x00, .wlun = true, .put = put_supported },
+	{ 0x80, .put = put_serial },
+	{ 0x83, .wlun = true, .put = put_identification },
+	{ 0x86, .put = put_extended },
+	{ 0xb0, .put = put_block_limits },
+	{ 0xb1, .put = put_characteristics },
+	{ 0xb2, .thin = true, .put = put_provisioning },
+};
+
+static bool page_offered(const struct scsi_cmd *cmd, const struct vpd_page *page)
+{
+	if (!cmd->unit)
+		return page->wlun && scsi_is_wlun(cmd->lun_field);
+	return cmd->unit->discard || !page->thin;
+}
+
+static size_t put_supported(const struct scsi_cmd *cmd, uint8_t *to)
+{
+	size_t i, len = 0;
+
+	for (i = 0; i < ARRAY_SIZE(pages); i++)
+		if (page_offered(cmd, &pages[i]))
+			to[len++] = pages[i].code;
+	return len;
+}
+
+enum scsi_sense vpd_inquiry(struct scsi_cmd *cmd)
+{
+	uint8_t data[VPD_MAX] = { cmd->unit ? 0x00 : 0x1e, cmd->cdb[2] };
+	size_t i, len;
+
+	for (i = 0; i < ARRAY_SIZE(pages); i++) {
+		if (pages[i].code != cmd->cdb[2] || !page_offered(cmd, &pages[i]))
+			continue;
+		len = pages[i].put(cmd, data + 4);
+		be16_put(data + 2, (uint16_t)len);
+		return scsi_reply(cmd, data, 4 + len, be16_get(cmd->cdb + 3));
+	}
+	return scsi_bad_cdb(cmd, 2, 7);
+}
