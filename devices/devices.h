@@ -1,0 +1,68 @@
+/*
+ * devices.h - what the guest finds, and THE TABLE of what there can be.
+ *
+ * A device class is one file: its settings, their option rows, its behaviour,
+ * and one struct device_class, which is named in the table of devices.c. From
+ * that line alone come the help text, option checks, creation and teardown.
+ *
+ *	--device CLASS,key=value,...
+ *
+ * Devices are created in the order of the command line and destroyed in the
+ * reverse order. One device may need another ("bus=s0"): it finds it by name
+ * among those created before.
+ */
+#ifndef DEVICES_DEVICES_H
+#define DEVICES_DEVICES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "vmm/core/opt.h"
+
+struct device_list;
+struct platform;
+
+#define DEVICE_ID_MAX 15
+
+/* The head of each device. Set by devices.c once the class has built the rest. */
+struct device {
+	const struct device_class *class;
+	char id[DEVICE_ID_MAX + 1]; /* "s0"; the class's name and a number when the user gives none */
+	char *text;                 /* what it was made from: strings of settings point into it */
+	struct device *next;        /* created before this one */
+};
+
+struct device_class {
+	const char *name;
+	const char *help;        /* one sentence for "--device help" */
+	const struct opt *opts;  /* NULL: none; "id=NAME" is taken for every class */
+	const char *first_opt;   /* key of a leading value without one, or NULL */
+	size_t cfg_size;         /* of the struct of settings that the option rows describe */
+	/* Builds one. @cfg is the class's settings, valid during the call only, but for its strings,
+	 * which live as long as the device. -errno after one line (-ENOMEM: without one); nothing
+	 * is left then. [setup] */
+	int (*create)(struct platform *p, struct device_list *list, const char *id, const void *cfg,
+		      struct device **dev);
+	void (*destroy)(struct device *dev);
+};
+
+/* All zero: empty. */
+struct device_list {
+	struct device *last;
+};
+
+extern const struct device_class *const device_classes[]; /* ends with NULL */
+
+/* Creates a device from "CLASS,key=value,...", which is copied. -errno after one line. [setup] */
+int device_create(struct platform *p, struct device_list *list, const char *text);
+/* All of them, the last one first. No vCPU runs any more. */
+void device_destroy_all(struct device_list *list);
+
+/* The device with this id and class name; @id NULL: the newest one of the class. NULL: none. */
+struct device *device_find(const struct device_list *list, const char *class_name, const char *id);
+
+/* Prints a class and its options; NULL: all classes. False: there is no such class. */
+bool device_help(const char *class_name, FILE *out);
+
+#endif

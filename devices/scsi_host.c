@@ -1,0 +1,483 @@
+#include "devices/scsi_host.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <linux/virtio_scsi.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "devices/scsi/scsi.h"
+#include "virtio/virtio.h"
+#include "vmm/core/loop.h"
+#include "vmm/core/util.h"
+
+/*
+ * A request between pop and push. A queue has as many as its ring has entries, and they are big,
+ * for the worst chain; so they are a mapping that is not touched before it is needed, and the one
+ * used last is used next.
+ */
+struct slot {
+	struct scsi_cmd cmd;
+	struct request_queue *rq;
+	uint16_t head;
+	uint64_t data_len; /* bytes of data buffers, either direction */
+	bool data_in;
+	struct iovcur response;
+	struct slot *next_free;
+	struct iovec chain[SCSI_HOST_CHAIN_MAX];
+	struct iovec data[SCSI_HOST_CHAIN_MAX];
+};
+
+struct request_queue {
+	struct scsi_host *host;
+	struct host_thread *thread;
+	unsigned q;
+	struct scsi_host_format format;
+	bool popping; /* requests that are done now are shown to the driver together */
+	unsigned nslots, nfresh;
+	struct slot *slots;
+	struct slot *free; /* used before; behind them come those from slots[nfresh] on */
+};
+
+struct host_thread {
+	struct loop *loop;
+	struct scsi_ctx ctx;
+	atomic_bool open; /* ctx is in use: from the first start of a queue here until close */
+};
+
+struct scsi_host {
+	struct virtio_device *vdev;
+	struct scsi_target *target;
+	struct request_queue *request; /* [vdev->nvq], the first two are not used */
+	unsigned nthreads;
+	struct host_thread thread[];
+};
+
+static_assert(VIRTIO_SCSI_CDB_SIZE == SCSI_CDB_MAX, "a CDB does not fit");
+static_assert(VIRTIO_SCSI_SENSE_SIZE == SCSI_SENSE_MAX, "sense data does not fit");
+
+/* Virtio's codes for how a request ended (§5.6.6.1). */
+static const uint8_t response_codes[] = {
+	[SCSI_RESPONSE_OK] = VIRTIO_SCSI_S_OK,
+	[SCSI_RESPONSE_BAD_TARGET] = VIRTIO_SCSI_S_BAD_TARGET,
+	[SCSI_RESPONSE_ABORTED] = VIRTIO_SCSI_S_ABORTED,
+	[SCSI_RESPONSE_RESET] = VIRTIO_SCSI_S_RESET,
+	[SCSI_RESPONSE_OVERRUN] = VIRTIO_SCSI_S_OVERRUN,
+	[SCSI_RESPONSE_FAILURE] = VIRTIO_SCSI_S_TARGET_FAILURE,
+};
+
+/*
+ * Splits an address of §5.6.6.1: 1, the target, a single-level LUN; or the well-known LUN for
+ * REPORT LUNS, C1 01 and zeroes, which every target has. False: not one of ours.
+ */
+static bool address_decode(const struct scsi_target *target, const uint8_t lun[8],
+			   uint8_t lun_field[8])
+{
+	if (lun[0] == 0xc1) {
+		memcpy(lun_field, lun, 8);
+		return lun[1] == 0x01;
+	}
+	memcpy(lun_field, lun + 2, 6);
+	lun_field[6] = lun_field[7] = 0;
+	return lun[0] == 1 && lun[1] == target->id;
+}
+
+/* A chain that has no room for its headers: there is no way to answer it. */
+static void refuse_chain(struct virtio_device *vdev, unsigned q, uint16_t head)
+{
+	log_guest(&vdev->limit, "%s: queue %u: request shorter than its headers", vdev->name, q);
+	vq_push(&vdev->vq[q], head, 0);
+	virtio_needs_reset(vdev);
+}
+
+/* All chains that were there have been popped. */
+static void end_kick(struct virtio_device *vdev, unsigned q)
+{
+	virtio_complete(vdev, q);
+	/* What came meanwhile waits for its turn, so that no queue starves the thread's others. */
+	if (vq_rearm(&vdev->vq[q]))
+		virtio_queue_again(vdev, q);
+}
+
+/* Request queues. */
+
+static struct slot *slot_peek(struct request_queue *rq)
+{
+	return rq->free ? rq->free : &rq->slots[rq->nfresh];
+}
+
+static void slot_take(struct request_queue *rq, struct slot *s)
+{
+	if (s == rq->free)
+		rq->free = s->next_free;
+	else
+		rq->nfresh++;
+}
+
+static void slot_give(struct request_queue *rq, struct slot *s)
+{
+	s->next_free = rq->free;
+	rq->free = s;
+}
+
+static void request_end(struct slot *s, uint8_t response)
+{
+	uint8_t buf[sizeof(struct virtio_scsi_cmd_resp)] = { 0 };
+	const struct scsi_cmd *cmd = &s->cmd;
+	struct request_queue *rq = s->rq;
+	struct virtio_device *vdev = rq->host->vdev;
+	uint32_t sense_len = min_u64(cmd->sense_len, rq->format.sense_size);
+	size_t len = s->response.left;
+
+#define FIELD(name) (buf + offsetof(struct virtio_scsi_cmd_resp, name))
+	le32_put(FIELD(sense_len), sense_len);
+	le32_put(FIELD(resid), min_u64(s->data_len - cmd->moved, UINT32_MAX));
+	*FIELD(status) = cmd->status;
+	*FIELD(response) = response;
+	memcpy(FIELD(sense), cmd->sense, sense_len);
+#undef FIELD
+	iov_put(&s->response, buf, len);
+
+	vq_push(&vdev->vq[rq->q], s->head, len + (s->data_in ? cmd->moved : 0));
+	slot_give(rq, s);
+	if (!rq->popping)
+		virtio_complete(vdev, rq->q);
+}
+
+static void request_done(struct scsi_cmd *cmd)
+{
+	request_end(container_of(cmd, struct slot, cmd), response_codes[cmd->response]);
+}
+
+/* Never reached the target. */
+static void request_reject(struct slot *s, uint8_t response)
+{
+	s->cmd.status = SCSI_GOOD;
+	s->cmd.sense_len = 0;
+	s->cmd.moved = 0;
+	request_end(s, response);
+}
+
+/* Takes the headers out of the chain; what is left is data. False: they are not all there. */
+static bool request_parse(struct slot *s, const struct vq_chain *chain, uint8_t lun[8])
+{
+	const struct scsi_host_format *format = &s->rq->format;
+	uint8_t buf[sizeof(struct virtio_scsi_cmd_req)] = { 0 };
+	struct scsi_cmd *cmd = &s->cmd;
+	size_t req_len = offsetof(struct virtio_scsi_cmd_req, cdb) + format->cdb_size;
+	size_t resp_len = offsetof(struct virtio_scsi_cmd_resp, sense) + format->sense_size;
+
+	cmd->out = iov_cursor(chain->out, chain->nout);
+	cmd->in = iov_cursor(chain->in, chain->nin);
+	if (cmd->in.left < resp_len || !iov_pull(&cmd->out, buf, req_len))
+		return false;
+	s->response = iov_split(&cmd->in, resp_len);
+	s->data_in = cmd->in.left;
+	s->data_len = cmd->in.left + cmd->out.left;
+	memcpy(lun, buf + offsetof(struct virtio_scsi_cmd_req, lun), 8);
+	cmd->tag = le64_get(buf + offsetof(struct virtio_scsi_cmd_req, tag));
+	memcpy(cmd->cdb, buf + offsetof(struct virtio_scsi_cmd_req, cdb), SCSI_CDB_MAX);
+	return true;
+}
+
+static bool request_start(struct request_queue *rq, struct slot *s, const struct vq_chain *chain)
+{
+	struct scsi_cmd *cmd = &s->cmd;
+	uint8_t lun[8];
+
+	s->rq = rq;
+	s->head = chain->head;
+	if (!request_parse(s, chain, lun)) {
+		refuse_chain(rq->host->vdev, rq->q, s->head);
+		slot_give(rq, s);
+		return false;
+	}
+	cmd->ctx = &rq->thread->ctx;
+	cmd->done = request_done;
+	cmd->iov = s->data;
+	cmd->iov_max = SCSI_HOST_CHAIN_MAX;
+	if (!address_decode(rq->host->target, lun, cmd->lun_field))
+		request_reject(s, VIRTIO_SCSI_S_BAD_TARGET);
+	else if (cmd->in.left && cmd->out.left) /* for which INOUT would have to be offered */
+		request_reject(s, VIRTIO_SCSI_S_FAILURE);
+	else
+		scsi_submit(cmd);
+	return true;
+}
+
+static void request_kick(struct request_queue *rq)
+{
+	struct virtio_device *vdev = rq->host->vdev;
+	struct vq_chain chain;
+	int r;
+
+	rq->popping = true;
+	for (;;) {
+		struct slot *s = slot_peek(rq);
+
+		r = vq_pop(&vdev->vq[rq->q], &chain, s->chain, SCSI_HOST_CHAIN_MAX);
+		if (r <= 0)
+			break;
+		slot_take(rq, s);
+		if (!request_start(rq, s, &chain))
+			break;
+	}
+	rq->popping = false;
+	if (r < 0)
+		virtio_queue_fault(vdev, rq->q);
+	end_kick(vdev, rq->q);
+}
+
+/* The control queue. */
+
+struct control {
+	struct scsi_host *host;
+	uint8_t request[sizeof(struct virtio_scsi_ctrl_tmf_req)];
+	uint8_t response[sizeof(struct virtio_scsi_ctrl_an_resp)];
+};
+
+#define SAME(name) static_assert((int)SCSI_##name == VIRTIO_SCSI_T_TMF_##name, #name)
+SAME(ABORT_TASK);
+SAME(ABORT_TASK_SET);
+SAME(CLEAR_ACA);
+SAME(CLEAR_TASK_SET);
+SAME(I_T_NEXUS_RESET);
+SAME(LOGICAL_UNIT_RESET);
+SAME(QUERY_TASK);
+SAME(QUERY_TASK_SET);
+#undef SAME
+
+static const uint8_t tmf_codes[] = {
+	[SCSI_TMF_COMPLETE] = VIRTIO_SCSI_S_OK, /* FUNCTION COMPLETE */
+	[SCSI_TMF_SUCCEEDED] = VIRTIO_SCSI_S_FUNCTION_SUCCEEDED,
+	[SCSI_TMF_REJECTED] = VIRTIO_SCSI_S_FUNCTION_REJECTED,
+	[SCSI_TMF_INCORRECT_LUN] = VIRTIO_SCSI_S_INCORRECT_LUN,
+};
+
+/* A thread on which no queue has started yet has no commands either. */
+static uint8_t tmf_run(struct scsi_host *host, enum scsi_tmf what, const uint8_t lun_field[8],
+		       uint64_t tag)
+{
+	struct scsi_ctx *ctx[SCSI_HOST_THREADS_MAX];
+	unsigned i, n = 0;
+
+	for (i = 0; i < host->nthreads; i++) {
+		if (atomic_load(&host->thread[i].open))
+			ctx[n++] = &host->thread[i].ctx;
+	}
+	return tmf_codes[scsi_tmf(ctx, n, what, lun_field, tag)];
+}
+
+static void control_tmf(struct control *c)
+{
+	const uint8_t *req = c->request;
+	uint32_t subtype = le32_get(req + offsetof(struct virtio_scsi_ctrl_tmf_req, subtype));
+	uint64_t tag = le64_get(req + offsetof(struct virtio_scsi_ctrl_tmf_req, tag));
+	uint8_t *response = c->response + offsetof(struct virtio_scsi_ctrl_tmf_resp, response);
+	uint8_t lun_field[8];
+
+	if (!address_decode(c->host->target,
+			    req + offsetof(struct virtio_scsi_ctrl_tmf_req, lun), lun_field))
+		*response = VIRTIO_SCSI_S_BAD_TARGET;
+	else if (subtype >= SCSI_TMF_COUNT)
+		*response = VIRTIO_SCSI_S_FUNCTION_REJECTED;
+	else
+		*response = tmf_run(c->host, subtype, lun_field, tag);
+}
+
+/* Asynchronous notifications are for media that come and go: of those asked for we have none. */
+static void control_an(struct control *c)
+{
+	uint8_t lun_field[8];
+	bool ours = address_decode(c->host->target,
+				   c->request + offsetof(struct virtio_scsi_ctrl_an_req, lun),
+				   lun_field);
+
+	c->response[offsetof(struct virtio_scsi_ctrl_an_resp, response)] =
+		ours ? VIRTIO_SCSI_S_OK : VIRTIO_SCSI_S_BAD_TARGET;
+}
+
+static void control_unknown(struct control *c)
+{
+	c->response[0] = VIRTIO_SCSI_S_FAILURE;
+}
+
+#define CONTROL_UNKNOWN (VIRTIO_SCSI_T_AN_SUBSCRIBE + 1)
+
+static const struct control_kind {
+	size_t request_len, response_len;
+	void (*run)(struct control *c);
+} control_kinds[] = {
+	[VIRTIO_SCSI_T_TMF] = { sizeof(struct virtio_scsi_ctrl_tmf_req),
+				sizeof(struct virtio_scsi_ctrl_tmf_resp), control_tmf },
+	[VIRTIO_SCSI_T_AN_QUERY] = { sizeof(struct virtio_scsi_ctrl_an_req),
+				     sizeof(struct virtio_scsi_ctrl_an_resp), control_an },
+	[VIRTIO_SCSI_T_AN_SUBSCRIBE] = { sizeof(struct virtio_scsi_ctrl_an_req),
+					 sizeof(struct virtio_scsi_ctrl_an_resp), control_an },
+	[CONTROL_UNKNOWN] = { sizeof(uint32_t), sizeof(uint8_t), control_unknown },
+};
+
+static bool control_start(struct scsi_host *host, const struct vq_chain *chain)
+{
+	struct iovcur out = iov_cursor(chain->out, chain->nout), peek = out;
+	struct iovcur in = iov_cursor(chain->in, chain->nin);
+	struct control c = { .host = host };
+	const struct control_kind *kind;
+	uint8_t type[4];
+
+	if (!iov_pull(&peek, type, sizeof(type)))
+		goto refuse;
+	kind = &control_kinds[min_u64(le32_get(type), CONTROL_UNKNOWN)];
+	if (in.left < kind->response_len || !iov_pull(&out, c.request, kind->request_len))
+		goto refuse;
+	kind->run(&c);
+	iov_put(&in, c.response, kind->response_len);
+	vq_push(&host->vdev->vq[SCSI_HOST_CONTROL], chain->head, kind->response_len);
+	return true;
+
+refuse:
+	refuse_chain(host->vdev, SCSI_HOST_CONTROL, chain->head);
+	return false;
+}
+
+static void control_kick(struct scsi_host *host)
+{
+	struct virtio_device *vdev = host->vdev;
+	struct iovec iov[SCSI_HOST_CHAIN_MAX];
+	struct vq_chain chain;
+	int r;
+
+	do
+		r = vq_pop(&vdev->vq[SCSI_HOST_CONTROL], &chain, iov, ARRAY_SIZE(iov));
+	while (r > 0 && control_start(host, &chain));
+	if (r < 0)
+		virtio_queue_fault(vdev, SCSI_HOST_CONTROL);
+	end_kick(vdev, SCSI_HOST_CONTROL);
+}
+
+void scsi_host_kick(struct scsi_host *host, unsigned q)
+{
+	if (q >= SCSI_HOST_REQUEST)
+		request_kick(&host->request[q]);
+	else if (q == SCSI_HOST_CONTROL)
+		control_kick(host);
+	/* The event queue's buffers stay in the ring: LUNs do not change, so there are no events. */
+}
+
+/* Start and stop. */
+
+static int thread_open(struct host_thread *t, struct scsi_target *target)
+{
+	int r;
+
+	if (atomic_load(&t->open))
+		return 0;
+	r = scsi_ctx_init(&t->ctx, target, t->loop);
+	if (!r)
+		atomic_store(&t->open, true);
+	return r;
+}
+
+static int thread_close(void *arg)
+{
+	struct host_thread *t = arg;
+
+	if (atomic_exchange(&t->open, false))
+		scsi_ctx_fini(&t->ctx);
+	return 0;
+}
+
+static size_t slots_size(const struct request_queue *rq)
+{
+	return rq->nslots * sizeof(struct slot);
+}
+
+static int request_queue_start(struct request_queue *rq, unsigned ring_size)
+{
+	void *slots;
+
+	/* One more: the pop that finds nothing needs a place, too. */
+	rq->nslots = ring_size + 1;
+	slots = mmap(NULL, slots_size(rq), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		     0);
+	if (slots == MAP_FAILED)
+		return -errno;
+	rq->slots = slots;
+	rq->nfresh = 0;
+	rq->free = NULL;
+	return 0;
+}
+
+int scsi_host_queue_start(struct scsi_host *host, unsigned q, struct loop *loop,
+			  const struct scsi_host_format *format)
+{
+	struct request_queue *rq = &host->request[q];
+	struct host_thread *t = host->thread;
+	int r;
+
+	BUG_ON(format->cdb_size > SCSI_CDB_MAX || format->sense_size > SCSI_SENSE_MAX);
+	while (t->loop != loop)
+		t++;
+	r = thread_open(t, host->target);
+	if (!r && q >= SCSI_HOST_REQUEST) {
+		rq->host = host;
+		rq->thread = t;
+		rq->q = q;
+		rq->format = *format;
+		r = request_queue_start(rq, host->vdev->vq[q].s.size);
+	}
+	if (r < 0)
+		log_guest(&host->vdev->limit, "%s: queue %u: %s", host->vdev->name, q,
+			  strerror(-r));
+	return r;
+}
+
+void scsi_host_queue_stop(struct scsi_host *host, unsigned q)
+{
+	struct request_queue *rq = &host->request[q];
+
+	if (q < SCSI_HOST_REQUEST)
+		return;
+	scsi_ctx_drain(&rq->thread->ctx);
+	munmap(rq->slots, slots_size(rq));
+	rq->slots = NULL;
+}
+
+struct scsi_host *scsi_host_create(struct virtio_device *vdev, struct scsi_target *target,
+				   struct loop *const *loop, unsigned nloops)
+{
+	struct scsi_host *host = calloc(1, sizeof(*host) + nloops * sizeof(host->thread[0]));
+	unsigned i;
+
+	if (!host)
+		return NULL;
+	host->request = calloc(vdev->nvq, sizeof(host->request[0]));
+	if (!host->request) {
+		free(host);
+		return NULL;
+	}
+	host->vdev = vdev;
+	host->target = target;
+	host->nthreads = nloops;
+	for (i = 0; i < nloops; i++)
+		host->thread[i].loop = loop[i];
+	return host;
+}
+
+void scsi_host_close(struct scsi_host *host)
+{
+	unsigned i;
+
+	for (i = 0; i < host->nthreads; i++)
+		loop_call(host->thread[i].loop, thread_close, &host->thread[i]);
+}
+
+void scsi_host_destroy(struct scsi_host *host)
+{
+	if (!host)
+		return;
+	scsi_host_close(host);
+	free(host->request);
+	free(host);
+}

@@ -1,0 +1,47 @@
+/*
+ * scsi_host.h - the queues of a virtio-scsi device, served by our own I/O
+ * threads: each request in a virtqueue becomes a SCSI command for a target and
+ * its answer goes back (virtio 1.3 §5.6.6).
+ *
+ * It knows nothing of config space and options; virtio_scsi.c has those.
+ */
+#ifndef DEVICES_SCSI_HOST_H
+#define DEVICES_SCSI_HOST_H
+
+#include <stdint.h>
+
+struct loop;
+struct scsi_host;
+struct scsi_target;
+struct virtio_device;
+
+enum scsi_host_queue { SCSI_HOST_CONTROL, SCSI_HOST_EVENT, SCSI_HOST_REQUEST };
+
+/* A chain may have so many pieces: data, and the two headers if they are each in one piece. */
+#define SCSI_HOST_CHAIN_MAX 128
+#define SCSI_HOST_SEG_MAX (SCSI_HOST_CHAIN_MAX - 2)
+#define SCSI_HOST_THREADS_MAX 16
+
+/*
+ * The queues will be served on @loop, the control queue on the first one. LUNs are added to @target
+ * before the first queue starts. Everything is borrowed. NULL: no memory. [setup]
+ */
+struct scsi_host *scsi_host_create(struct virtio_device *vdev, struct scsi_target *target,
+				   struct loop *const *loop, unsigned nloops);
+/* After the queues have stopped. NULL: nothing to do. */
+void scsi_host_destroy(struct scsi_host *host);
+/* Lets go of the target and its LUNs, for good. After the queues have stopped. */
+void scsi_host_close(struct scsi_host *host);
+
+/* Sizes of the fields of a request, up to the sizes that SCSI knows. They hold until stop. */
+struct scsi_host_format {
+	uint32_t cdb_size, sense_size;
+};
+
+/* Hooks of struct virtio_class. [iothread of q] */
+int scsi_host_queue_start(struct scsi_host *host, unsigned q, struct loop *loop,
+			  const struct scsi_host_format *format);
+void scsi_host_queue_stop(struct scsi_host *host, unsigned q);
+void scsi_host_kick(struct scsi_host *host, unsigned q);
+
+#endif

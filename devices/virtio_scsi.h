@@ -1,0 +1,19 @@
+/*
+ * virtio_scsi.h - the controller, for the disks on it.
+ */
+#ifndef DEVICES_VIRTIO_SCSI_H
+#define DEVICES_VIRTIO_SCSI_H
+
+struct device;
+struct device_list;
+struct scsi_target;
+
+#define VIRTIO_SCSI_CLASS "virtio-scsi"
+
+/* @dev is of this class. LUNs are added before the guest runs, and are the caller's. [setup] */
+struct scsi_target *virtio_scsi_target(struct device *dev);
+
+/* The controller uses no LUN from now on. No vCPU runs any more. */
+void virtio_scsi_stop(struct device *dev);
+
+#endif
