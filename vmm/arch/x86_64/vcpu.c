@@ -1,0 +1,290 @@
+/*
+ * vcpu.c - what a vCPU is (CPUID, MSRs), where it starts (registers), and the
+ * exits that only x86 has.
+ */
+#include "vmm/vcpu.h"
+
+#include <errno.h>
+#include <linux/kvm.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "vmm/arch/arch.h"
+#include "vmm/arch/x86_64/layout.h"
+#include "vmm/arch/x86_64/x86.h"
+#include "vmm/core/bus.h"
+#include "vmm/core/log.h"
+#include "vmm/core/util.h"
+#include "vmm/machine.h"
+
+#define CPUID_MAX 256
+
+#define MSR_MISC_ENABLE 0x1a0
+#define MISC_ENABLE_FAST_STRING 1
+#define MSR_MTRR_DEF_TYPE 0x2ff
+#define MTRR_ENABLED_WRITE_BACK 0x806
+
+#define CR0_PE 0x1
+#define CR0_ET 0x10
+#define CR0_PG 0x80000000
+#define CR4_PAE 0x20
+#define EFER_LME 0x100
+#define EFER_LMA 0x400
+
+#define APIC_LVT1 0x360 /* LINT1 */
+#define APIC_LVT_NMI 0x400
+
+/* Bits that number 0 to n - 1. */
+static unsigned bits_for(unsigned n)
+{
+	unsigned bits = 0;
+
+	while (1u << bits < n)
+		bits++;
+	return bits;
+}
+
+static void set_bits(uint32_t *reg, unsigned low, unsigned width, uint32_t value)
+{
+	uint32_t mask = ((1u << width) - 1) << low;
+
+	*reg = (*reg & ~mask) | (value << low & mask);
+}
+
+struct topology {
+	unsigned id, count; /* one package of single-threaded cores; a core's APIC ID is its number */
+	bool tsc_deadline;
+};
+
+static void leaf_1(struct kvm_cpuid_entry2 *e, const struct topology *t)
+{
+	set_bits(&e->ebx, 24, 8, t->id);
+	set_bits(&e->ebx, 16, 8, t->count);
+	set_bits(&e->ecx, 31, 1, 1); /* a hypervisor is present */
+	set_bits(&e->ecx, 24, 1, t->tsc_deadline);
+	set_bits(&e->edx, 28, 1, t->count > 1);
+}
+
+/* Caches: the first two levels belong to a core, the third to the package. */
+static void leaf_4(struct kvm_cpuid_entry2 *e, const struct topology *t)
+{
+	bool shared = (e->eax >> 5 & 7) >= 3;
+
+	set_bits(&e->eax, 14, 12, shared ? t->count - 1 : 0);
+	set_bits(&e->eax, 26, 6, t->count - 1);
+}
+
+static void leaf_b(struct kvm_cpuid_entry2 *e, const struct topology *t)
+{
+	bool cores = e->index == 1;
+
+	if (e->index > 1)
+		return;
+	e->eax = cores ? bits_for(t->count) : 0;
+	e->ebx = cores ? t->count : 1;
+	e->ecx = e->index | (cores ? 2 : 1) << 8;
+	e->edx = t->id;
+}
+
+static void leaf_80000008(struct kvm_cpuid_entry2 *e, const struct topology *t)
+{
+	set_bits(&e->ecx, 0, 8, t->count - 1);
+	set_bits(&e->ecx, 12, 4, bits_for(t->count));
+}
+
+static void leaf_8000001d(struct kvm_cpuid_entry2 *e, const struct topology *t)
+{
+	bool shared = (e->eax >> 5 & 7) >= 3;
+
+	set_bits(&e->eax, 14, 12, shared ? t->count - 1 : 0);
+}
+
+static void leaf_8000001e(struct kvm_cpuid_entry2 *e, const struct topology *t)
+{
+	e->eax = t->id;
+	e->ebx = t->id; /* core ID, one thread per core */
+	e->ecx = 0;     /* node 0 of one */
+}
+
+static const struct {
+	uint32_t function;
+	void (*adjust)(struct kvm_cpuid_entry2 *e, const struct topology *t);
+} leaves[] = {
+	{ 0x1, leaf_1 },
+	{ 0x4, leaf_4 },
+	{ 0xb, leaf_b },
+	{ 0x1f, leaf_b },
+	{ 0x80000008, leaf_80000008 },
+	{ 0x8000001d, leaf_8000001d },
+	{ 0x8000001e, leaf_8000001e },
+};
+
+static void adjust(struct kvm_cpuid_entry2 *e, const struct topology *t)
+{
+	unsigned i;
+
+	for (i = 0; i < ARRAY_SIZE(leaves); i++) {
+		if (e->function == leaves[i].function)
+			leaves[i].adjust(e, t);
+	}
+}
+
+/* All that this KVM and processor can do, in our topology. */
+static int set_cpuid(struct vcpu *vcpu, unsigned ncpus)
+{
+	struct vm *vm = &vcpu->machine->vm;
+	struct topology t = { .id = vcpu->id, .count = ncpus };
+	struct kvm_cpuid2 *cpuid;
+	unsigned i;
+	int r = 0;
+
+	cpuid = calloc(1, sizeof(*cpuid) + CPUID_MAX * sizeof(cpuid->entries[0]));
+	if (!cpuid)
+		return -ENOMEM;
+	cpuid->nent = CPUID_MAX;
+	t.tsc_deadline = ioctl(vm->kvm, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
+	if (ioctl(vm->kvm, KVM_GET_SUPPORTED_CPUID, cpuid) < 0)
+		r = -errno;
+	for (i = 0; r == 0 && i < cpuid->nent; i++)
+		adjust(&cpuid->entries[i], &t);
+	if (r == 0 && ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid) < 0)
+		r = -errno;
+	free(cpuid);
+	return r;
+}
+
+/* What firmware would have done: memory is cached, string instructions are fast. */
+static int set_msrs(int vcpu_fd)
+{
+	static const struct kvm_msr_entry msr[] = {
+		{ .index = MSR_MISC_ENABLE, .data = MISC_ENABLE_FAST_STRING },
+		{ .index = MSR_MTRR_DEF_TYPE, .data = MTRR_ENABLED_WRITE_BACK },
+	};
+	struct kvm_msrs *msrs = calloc(1, sizeof(*msrs) + sizeof(msr));
+	int r;
+
+	if (!msrs)
+		return -ENOMEM;
+	msrs->nmsrs = ARRAY_SIZE(msr);
+	memcpy(msrs->entries, msr, sizeof(msr));
+	r = ioctl(vcpu_fd, KVM_SET_MSRS, msrs); /* stops at one that this processor lacks: so be it */
+	free(msrs);
+	return r < 0 ? -errno : 0;
+}
+
+/* LINT1 brings the NMI, as everywhere. */
+static int set_lapic(int vcpu_fd)
+{
+	struct kvm_lapic_state lapic;
+
+	if (ioctl(vcpu_fd, KVM_GET_LAPIC, &lapic) < 0)
+		return -errno;
+	le32_put(lapic.regs + APIC_LVT1, APIC_LVT_NMI);
+	return ioctl(vcpu_fd, KVM_SET_LAPIC, &lapic) < 0 ? -errno : 0;
+}
+
+static struct kvm_segment segment(uint16_t selector, uint8_t type, bool long_mode)
+{
+	bool code = type & 8;
+
+	return (struct kvm_segment){
+		.limit = 0xffffffff,
+		.selector = selector,
+		.type = type,
+		.present = 1,
+		.s = 1,
+		.g = 1,
+		.db = !(code && long_mode),
+		.l = code && long_mode,
+	};
+}
+
+static void set_flat_segments(struct kvm_sregs *s, bool long_mode)
+{
+	s->cs = segment(0x10, 0xb, long_mode);
+	s->ds = s->es = s->fs = s->gs = s->ss = segment(0x18, 0x3, long_mode);
+	s->tr = (struct kvm_segment){ .limit = 0x67, .selector = 0x20, .type = 0xb, .present = 1 };
+	s->gdt = (struct kvm_dtable){ .base = GDT_AT, .limit = 6 * 8 - 1 };
+	s->idt = (struct kvm_dtable){ 0 };
+}
+
+int x86_set_entry(int vcpu_fd, const struct arch_entry *entry)
+{
+	bool long_mode = entry->mode == X86_LONG;
+	struct kvm_regs regs = { .rip = entry->pc, .rflags = 2 };
+	struct kvm_sregs sregs;
+
+	if (ioctl(vcpu_fd, KVM_GET_SREGS, &sregs) < 0)
+		return -errno;
+	set_flat_segments(&sregs, long_mode);
+	sregs.cr0 = CR0_PE | CR0_ET;
+	if (long_mode) {
+		sregs.cr0 |= CR0_PG;
+		sregs.cr3 = PAGE_TABLES_AT;
+		sregs.cr4 |= CR4_PAE;
+		sregs.efer |= EFER_LME | EFER_LMA;
+		regs.rsi = entry->arg;
+	} else {
+		regs.rbx = entry->arg;
+	}
+	if (ioctl(vcpu_fd, KVM_SET_SREGS, &sregs) < 0 || ioctl(vcpu_fd, KVM_SET_REGS, &regs) < 0)
+		return -errno;
+	return 0;
+}
+
+/* The other vCPUs wait, as KVM made them, for the first one's start-up interrupt. */
+int arch_vcpu_init(struct vcpu *vcpu, unsigned ncpus, const struct arch_entry *entry)
+{
+	int r = set_cpuid(vcpu, ncpus);
+
+	if (r == 0)
+		r = set_msrs(vcpu->fd);
+	if (r == 0)
+		r = set_lapic(vcpu->fd);
+	if (r == 0 && vcpu->id == 0)
+		r = x86_set_entry(vcpu->fd, entry);
+	if (r < 0)
+		log_err("vCPU %u: its registers: %s", vcpu->id, strerror(-r));
+	return r;
+}
+
+static void handle_pio(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	struct bus *bus = &vcpu->machine->pio;
+	uint8_t *data = (uint8_t *)run + run->io.data_offset;
+	uint32_t i;
+
+	for (i = 0; i < run->io.count; i++, data += run->io.size) {
+		if (run->io.direction == KVM_EXIT_IO_OUT)
+			bus_write(bus, run->io.port, data, run->io.size);
+		else
+			bus_read(bus, run->io.port, data, run->io.size);
+	}
+}
+
+bool arch_vcpu_exit(struct vcpu *vcpu)
+{
+	if (vcpu->run->exit_reason != KVM_EXIT_IO)
+		return false;
+	handle_pio(vcpu);
+	return true;
+}
+
+void arch_vcpu_dump(struct vcpu *vcpu)
+{
+	struct kvm_sregs s;
+	struct kvm_regs r;
+
+	if (ioctl(vcpu->fd, KVM_GET_REGS, &r) < 0 || ioctl(vcpu->fd, KVM_GET_SREGS, &s) < 0)
+		return;
+	fprintf(stderr,
+		"rip %016llx rsp %016llx flags %08llx\n"
+		"rax %016llx rbx %016llx rcx %016llx rdx %016llx\n"
+		"rsi %016llx rdi %016llx rbp %016llx r8  %016llx\n"
+		"cr0 %08llx cr2 %016llx cr3 %016llx cr4 %08llx efer %04llx cs %04x\n",
+		r.rip, r.rsp, r.rflags, r.rax, r.rbx, r.rcx, r.rdx, r.rsi, r.rdi, r.rbp, r.r8, s.cr0,
+		s.cr2, s.cr3, s.cr4, s.efer, s.cs.selector);
+}

@@ -1,0 +1,38 @@
+/*
+ * cause.h - why a run ended, and the exit status that says so.
+ *
+ * Every way out of lunette has a row here; the README's table and --help are
+ * these rows. The statuses from 200 up are ours alone: shells, test tools and
+ * signals (128 + n) use other ones.
+ */
+#ifndef VMM_CAUSE_H
+#define VMM_CAUSE_H
+
+#include <stdio.h>
+
+enum cause {
+	CAUSE_POWEROFF,
+	CAUSE_USAGE,
+	CAUSE_SETUP,
+	CAUSE_NO_KVM,
+	CAUSE_SLOW_KVM,
+	CAUSE_REBOOT,
+	CAUSE_PANIC,
+	CAUSE_TRIPLE_FAULT,
+	CAUSE_KVM_ERROR,
+	CAUSE_QUIT,
+	CAUSE_SIGNAL, /* its status is 128 + the signal's number */
+	CAUSE_COUNT
+};
+
+struct cause_row {
+	int status;
+	const char *name; /* one word */
+	const char *text; /* one sentence */
+};
+
+extern const struct cause_row causes[CAUSE_COUNT];
+
+void cause_help(FILE *out);
+
+#endif

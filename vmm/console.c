@@ -1,0 +1,270 @@
+#include "vmm/console.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "vmm/core/log.h"
+#include "vmm/core/loop.h"
+#include "vmm/core/platform.h"
+#include "vmm/core/util.h"
+#include "vmm/machine.h"
+
+#define ESCAPE 1 /* Ctrl-A */
+
+static const char panic_line[] = "Kernel panic - not syncing";
+
+/*
+ * Writable file-scope data, against the rule: a handler of SIGSEGV gets no argument of ours, and the
+ * terminal is one per process anyway.
+ */
+static struct termios tty_before;
+static volatile sig_atomic_t tty_is_raw;
+
+struct console {
+	struct machine *machine;
+	struct loop *loop;
+	console_input_fn *input;
+	void *dev;
+
+	struct loop_source in;   /* stdin, or an eventfd that is always ready in its place */
+	struct loop_source room; /* an eventfd: the device takes input again */
+	bool reading;
+	bool is_tty, escaped;
+	char buf[1024]; /* read and not yet taken by the device */
+	size_t at, end;
+	atomic_bool full; /* the device has left something in buf */
+
+	atomic_bool hurry;
+	unsigned panic_matched; /* characters of panic_line; of the vCPU that prints */
+	atomic_bool panic;
+};
+
+static void tty_restore(void)
+{
+	struct sigaction ignore = { .sa_handler = SIG_IGN }, before;
+
+	if (!tty_is_raw)
+		return;
+	tty_is_raw = false;
+	/* In the background tcsetattr() would stop us. */
+	sigaction(SIGTTOU, &ignore, &before);
+	tcsetattr(STDIN_FILENO, TCSANOW, &tty_before);
+	sigaction(SIGTTOU, &before, NULL);
+}
+
+static void tty_fatal(int sig)
+{
+	tty_restore();
+	raise(sig); /* its default action now: SA_RESETHAND */
+}
+
+static void tty_make_raw(void)
+{
+	static const int fatal[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS };
+	struct sigaction sa = { .sa_handler = tty_fatal, .sa_flags = SA_RESETHAND | SA_NODEFER };
+	struct termios raw;
+	unsigned i;
+
+	if (tcgetattr(STDIN_FILENO, &tty_before) < 0)
+		return;
+	raw = tty_before;
+	cfmakeraw(&raw);
+	raw.c_oflag |= OPOST; /* our own lines would walk down the stairs */
+	for (i = 0; i < ARRAY_SIZE(fatal); i++)
+		sigaction(fatal[i], &sa, NULL);
+	tty_is_raw = true;
+	tcsetattr(STDIN_FILENO, TCSANOW, &raw);
+}
+
+static void watch_for_panic(struct console *con, char c)
+{
+	if (c != panic_line[con->panic_matched])
+		con->panic_matched = 0;
+	if (c == panic_line[con->panic_matched] && !panic_line[++con->panic_matched]) {
+		atomic_store(&con->panic, true);
+		con->panic_matched = 0;
+	}
+}
+
+static void console_write(void *console, const void *data, size_t len)
+{
+	struct console *con = console;
+	const char *from = data;
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		watch_for_panic(con, from[i]);
+	while (len && !atomic_load(&con->hurry)) {
+		ssize_t n = write(STDOUT_FILENO, from, len);
+
+		if (n >= 0) {
+			from += n;
+			len -= n;
+		} else if (errno == EAGAIN) { /* somebody else made it non-blocking */
+			poll(&(struct pollfd){ .fd = STDOUT_FILENO, .events = POLLOUT }, 1, 100);
+		} else if (errno != EINTR) {
+			return; /* nobody reads any more: what the guest prints is lost, by design */
+		}
+	}
+}
+
+static void console_more(void *console)
+{
+	struct console *con = console;
+
+	if (atomic_exchange(&con->full, false))
+		eventfd_write(con->room.fd, 1);
+}
+
+static const struct console_ops console_ops = { .write = console_write, .more = console_more };
+
+/* Takes the escape sequences out of buf. */
+static void filter(struct console *con)
+{
+	size_t i, to = 0;
+
+	for (i = 0; i < con->end; i++) {
+		char c = con->buf[i];
+
+		if (!con->escaped && c == ESCAPE) {
+			con->escaped = true;
+			continue;
+		}
+		if (con->escaped && (c == 'x' || c == 'X'))
+			machine_end(con->machine, CAUSE_QUIT);
+		else
+			con->buf[to++] = c;
+		con->escaped = false;
+	}
+	con->end = to;
+}
+
+static void stop_reading(struct console *con)
+{
+	loop_del(con->loop, &con->in);
+	if (con->in.fd != STDIN_FILENO)
+		close(con->in.fd);
+	con->reading = false;
+}
+
+static void deliver(struct console *con)
+{
+	/* Before input(), so that a more() that comes right after it is not missed. */
+	atomic_store(&con->full, true);
+	con->at += con->input(con->dev, con->buf + con->at, con->end - con->at);
+	if (con->at == con->end)
+		atomic_store(&con->full, false);
+	else if (con->reading)
+		loop_pause(con->loop, &con->in);
+}
+
+static void stdin_ready(void *arg)
+{
+	struct console *con = arg;
+	ssize_t n;
+
+	if (con->at < con->end)
+		return;
+	n = read(STDIN_FILENO, con->buf, sizeof(con->buf));
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return;
+	if (n <= 0) {
+		stop_reading(con);
+		return;
+	}
+	con->at = 0;
+	con->end = n;
+	if (con->is_tty)
+		filter(con);
+	deliver(con);
+}
+
+static void room_ready(void *arg)
+{
+	struct console *con = arg;
+	eventfd_t count;
+
+	eventfd_read(con->room.fd, &count);
+	if (con->at < con->end)
+		deliver(con);
+	if (con->at == con->end && con->reading)
+		loop_resume(con->loop, &con->in);
+}
+
+static void attach(void *console, console_input_fn *input, void *dev)
+{
+	struct console *con = console;
+
+	con->input = input;
+	con->dev = dev;
+}
+
+struct console *console_create(struct machine *machine, struct platform *p, struct loop *loop)
+{
+	struct console *con = calloc(1, sizeof(*con));
+
+	if (!con)
+		return NULL;
+	con->machine = machine;
+	con->loop = loop;
+	con->in = (struct loop_source){ .fd = STDIN_FILENO, .fn = stdin_ready, .arg = con };
+	con->room = (struct loop_source){ .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+					  .fn = room_ready, .arg = con };
+	if (con->room.fd < 0 || loop_add(loop, &con->room) < 0) {
+		log_err("console: %s", strerror(errno));
+		free(con);
+		return NULL;
+	}
+	p->console = con;
+	p->console_ops = &console_ops;
+	p->console_attach = attach;
+	return con;
+}
+
+void console_destroy(struct console *con)
+{
+	loop_del(con->loop, &con->room);
+	close(con->room.fd);
+	free(con);
+}
+
+void console_start(struct console *con)
+{
+	int r;
+
+	if (!con->input)
+		return;
+	con->is_tty = isatty(STDIN_FILENO);
+	if (con->is_tty)
+		tty_make_raw();
+	r = loop_add(con->loop, &con->in);
+	if (r == -EPERM) { /* a file: always readable, but epoll wants to hear it from an eventfd */
+		con->in.fd = eventfd(1, EFD_CLOEXEC);
+		r = loop_add(con->loop, &con->in);
+	}
+	con->reading = r == 0;
+}
+
+void console_hurry(struct console *con)
+{
+	atomic_store(&con->hurry, true);
+}
+
+void console_stop(struct console *con)
+{
+	if (con->reading)
+		stop_reading(con);
+	tty_restore();
+}
+
+bool console_saw_panic(const struct console *con)
+{
+	return atomic_load(&con->panic);
+}

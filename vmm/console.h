@@ -1,0 +1,35 @@
+/*
+ * console.h - the user's terminal, as the guest's console.
+ *
+ * With a terminal as stdin it is put into raw mode while the guest runs: every
+ * key goes to the guest, ^C too. Ctrl-A x ends the run, Ctrl-A Ctrl-A sends one
+ * Ctrl-A. The terminal is given back as it was by console_stop(), and by a
+ * handler when a fatal signal hits us.
+ *
+ * Output goes straight out, and is watched for the line with which a Linux
+ * kernel panics, for kernels that have no better way to say so.
+ */
+#ifndef VMM_CONSOLE_H
+#define VMM_CONSOLE_H
+
+#include <stdbool.h>
+
+struct loop;
+struct machine;
+struct platform;
+
+/* Offers itself to the platform's devices. NULL after one line. [setup] */
+struct console *console_create(struct machine *machine, struct platform *p, struct loop *loop);
+void console_destroy(struct console *con);
+
+/* Takes the terminal and begins to read. [main] */
+void console_start(struct console *con);
+/* Output that waits for a reader is given up, so that no vCPU hangs on it. Any thread. */
+void console_hurry(struct console *con);
+/* Gives the terminal back. [main] */
+void console_stop(struct console *con);
+
+/* Has the guest printed that its kernel panicked? Any thread. */
+bool console_saw_panic(const struct console *con);
+
+#endif

@@ -1,0 +1,311 @@
+#include "vmm/machine.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "vmm/arch/arch.h"
+#include "vmm/console.h"
+#include "vmm/core/log.h"
+#include "vmm/core/util.h"
+#include "vmm/image.h"
+#include "vmm/sandbox.h"
+
+#define CMDLINE_MAX 2048
+
+void machine_end(struct machine *m, enum cause cause)
+{
+	bool expected = false;
+
+	/* A kernel that panics may end by a reset or a triple fault: the panic is the cause. */
+	if ((cause == CAUSE_REBOOT || cause == CAUSE_TRIPLE_FAULT) && console_saw_panic(m->console))
+		cause = CAUSE_PANIC;
+	if (!atomic_compare_exchange_strong(&m->ended, &expected, true))
+		return;
+	m->cause = cause;
+	loop_stop(m->main_loop);
+}
+
+static void guest_event(struct platform *p, enum guest_event event)
+{
+	static const enum cause cause[] = {
+		[GUEST_POWEROFF] = CAUSE_POWEROFF,
+		[GUEST_RESET] = CAUSE_REBOOT,
+		[GUEST_PANIC] = CAUSE_PANIC,
+	};
+
+	machine_end(container_of(p, struct machine, platform), cause[event]);
+}
+
+static struct loop *new_iothread(struct platform *p, const char *name)
+{
+	struct machine *m = container_of(p, struct machine, platform);
+	struct loop *loop;
+
+	if (m->niothreads == MACHINE_IOTHREADS_MAX) {
+		errno = ENOSPC;
+		return NULL;
+	}
+	loop = loop_create(name);
+	if (loop)
+		m->iothread[m->niothreads++] = loop;
+	return loop;
+}
+
+static void termination_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGQUIT);
+}
+
+/* The first signal ends the run in good order; a second one, meanwhile, as signals do. */
+static void signal_ready(void *arg)
+{
+	struct machine *m = arg;
+	struct signalfd_siginfo info;
+	sigset_t set;
+
+	if (read(m->signals.fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	m->signal = info.ssi_signo;
+	machine_end(m, CAUSE_SIGNAL);
+	termination_signals(&set);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+/* Before any thread is made, so that all of them inherit the mask. */
+static int setup_signals(struct machine *m)
+{
+	sigset_t set;
+	int r;
+
+	termination_signals(&set);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	vcpu_setup_signal();
+	m->signals = (struct loop_source){ .fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK),
+					   .fn = signal_ready, .arg = m };
+	if (m->signals.fd < 0) {
+		r = -errno;
+		log_err("signalfd: %s", strerror(-r));
+		return r;
+	}
+	return loop_add(m->main_loop, &m->signals);
+}
+
+static int setup_loop(struct machine *m)
+{
+	m->main_loop = loop_create("main");
+	if (!m->main_loop) {
+		int r = -errno;
+
+		log_err("main loop: %s", strerror(-r));
+		return r;
+	}
+	return setup_signals(m);
+}
+
+static int setup_platform(struct machine *m, uint64_t memory)
+{
+	int r;
+
+	vm_host_bells(&m->vm, &m->mmio, false);
+	vm_host_bells(&m->vm, &m->pio, true);
+	m->platform = (struct platform){
+		.mem = &m->mem,
+		.mmio = &m->mmio,
+		.pio = &m->pio,
+		.irqchip = &vm_irqchip,
+		.chip = &m->vm,
+		.main_loop = m->main_loop,
+		.iothread = new_iothread,
+		.guest_event = guest_event,
+	};
+	m->console = console_create(m, &m->platform, m->main_loop);
+	if (!m->console)
+		return -ENOMEM;
+	r = arch_layout(memory, &m->mem, &m->platform);
+	if (r < 0) {
+		log_err("--memory: %llu MiB cannot be had: %s", (unsigned long long)memory >> 20,
+			strerror(-r));
+		return r;
+	}
+	return vm_set_memory(&m->vm, &m->mem);
+}
+
+/* A disk needs a controller; who names none gets one. */
+static int add_device(struct machine *m, const char *text)
+{
+	size_t len = strcspn(text, ",");
+	int r;
+
+	if (!strncmp(text, "scsi-disk", len) && !device_find(&m->devices, "virtio-scsi", NULL)) {
+		r = device_create(&m->platform, &m->devices, "virtio-scsi");
+		if (r < 0)
+			return r;
+	}
+	return device_create(&m->platform, &m->devices, text);
+}
+
+static int add_disk(struct machine *m, const char *text)
+{
+	char *device;
+	int r;
+
+	if (asprintf(&device, "scsi-disk,%s", text) < 0)
+		return -ENOMEM;
+	r = add_device(m, device);
+	free(device);
+	return r;
+}
+
+static int setup_devices(struct machine *m, const struct machine_cfg *cfg)
+{
+	int r = arch_platform_devices(&m->platform, &m->devices);
+	unsigned i;
+
+	for (i = 0; r == 0 && i < cfg->devices.count; i++)
+		r = add_device(m, cfg->devices.item[i]);
+	for (i = 0; r == 0 && i < cfg->disks.count; i++)
+		r = add_disk(m, cfg->disks.item[i]);
+	return r;
+}
+
+static int setup_vcpus(struct machine *m, const struct arch_entry *entry)
+{
+	int r;
+
+	for (; m->ncpus < m->cpus; m->ncpus++) {
+		struct vcpu *vcpu = &m->vcpu[m->ncpus];
+
+		r = vcpu_create(vcpu, m, m->ncpus);
+		if (r < 0)
+			return r;
+		r = arch_vcpu_init(vcpu, m->cpus, entry);
+		if (r < 0) {
+			vcpu_destroy(vcpu);
+			return r;
+		}
+	}
+	return 0;
+}
+
+static int setup_guest(struct machine *m, const struct machine_cfg *cfg, const struct image *kernel,
+		       const struct image *initrd)
+{
+	char cmdline[CMDLINE_MAX];
+	struct arch_entry entry;
+	int r;
+
+	r = snprintf(cmdline, sizeof(cmdline), "%s%s%s", arch_cmdline, cfg->append ? " " : "",
+		     cfg->append ? cfg->append : "");
+	if ((size_t)r >= sizeof(cmdline)) {
+		log_err("--append: %d characters are too many, %zu at most", r, sizeof(cmdline) - 1);
+		return -E2BIG;
+	}
+	r = setup_platform(m, cfg->memory);
+	if (r == 0)
+		r = setup_devices(m, cfg);
+	if (r == 0)
+		r = arch_load(m, kernel, initrd, cmdline, &entry);
+	if (r == 0)
+		r = arch_describe(m);
+	if (r == 0)
+		r = setup_vcpus(m, &entry);
+	return r;
+}
+
+/* The user's files are looked at first: a typing mistake should not hide behind a missing KVM. */
+static enum cause create(struct machine *m, const struct machine_cfg *cfg)
+{
+	struct image kernel, initrd;
+	enum cause cause = CAUSE_SETUP;
+
+	if (setup_loop(m) < 0 || image_open(&kernel, "--kernel", cfg->kernel) < 0)
+		return cause;
+	if (cfg->initrd && image_open(&initrd, "--initrd", cfg->initrd) < 0)
+		goto close_kernel;
+	if (vm_create(&m->vm) < 0)
+		cause = CAUSE_NO_KVM;
+	else if (setup_guest(m, cfg, &kernel, cfg->initrd ? &initrd : NULL) == 0)
+		cause = CAUSE_POWEROFF;
+	if (cfg->initrd)
+		image_close(&initrd);
+close_kernel:
+	image_close(&kernel);
+	return cause;
+}
+
+enum cause machine_create(struct machine *m, const struct machine_cfg *cfg)
+{
+	enum cause cause;
+
+	*m = (struct machine){ .vm.fd = -1, .signals.fd = -1, .cpus = cfg->cpus };
+	cause = create(m, cfg);
+	if (cause != CAUSE_POWEROFF)
+		machine_destroy(m);
+	return cause;
+}
+
+static int start_threads(struct machine *m)
+{
+	unsigned i;
+	int r = 0;
+
+	for (i = 0; r == 0 && i < m->niothreads; i++) {
+		r = loop_start(m->iothread[i]);
+		if (r < 0)
+			log_err("no thread for I/O: %s", strerror(-r));
+	}
+	for (i = 0; r == 0 && i < m->ncpus; i++)
+		r = vcpu_start(&m->vcpu[i]);
+	return r;
+}
+
+enum cause machine_run(struct machine *m)
+{
+	unsigned i;
+
+	if (sandbox_enter() < 0)
+		return CAUSE_SETUP;
+	console_start(m->console);
+	if (start_threads(m) < 0)
+		machine_end(m, CAUSE_SETUP);
+	loop_run(m->main_loop);
+
+	console_hurry(m->console);
+	for (i = 0; i < m->ncpus; i++)
+		vcpu_stop(&m->vcpu[i]);
+	console_stop(m->console);
+	return m->cause;
+}
+
+void machine_destroy(struct machine *m)
+{
+	/* The back ends first, while the I/O threads still run: they drain there. */
+	device_destroy_all(&m->devices);
+	while (m->niothreads) {
+		struct loop *loop = m->iothread[--m->niothreads];
+
+		loop_join(loop);
+		loop_destroy(loop);
+	}
+	while (m->ncpus)
+		vcpu_destroy(&m->vcpu[--m->ncpus]);
+	if (m->console)
+		console_destroy(m->console);
+	if (m->vm.fd >= 0)
+		vm_destroy(&m->vm);
+	mem_free(&m->mem);
+	if (m->signals.fd >= 0)
+		close(m->signals.fd);
+	loop_destroy(m->main_loop);
+}

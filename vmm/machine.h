@@ -1,0 +1,65 @@
+/*
+ * machine.h - the whole machine: built from the options, run, taken down.
+ *
+ * Order of a life: machine_create() opens and builds everything, in one thread
+ * and with all rights. machine_run() gives up the rights, starts the I/O
+ * threads and the vCPUs, and serves signals and the terminal until there is a
+ * cause to end. machine_destroy() frees in the reverse order.
+ */
+#ifndef VMM_MACHINE_H
+#define VMM_MACHINE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "devices/devices.h"
+#include "vmm/cause.h"
+#include "vmm/core/bus.h"
+#include "vmm/core/loop.h"
+#include "vmm/core/mem.h"
+#include "vmm/core/platform.h"
+#include "vmm/vcpu.h"
+#include "vmm/vm.h"
+
+#define MACHINE_CPUS_MAX 64
+#define MACHINE_IOTHREADS_MAX 64
+
+struct console;
+
+struct machine_cfg {
+	const char *kernel, *initrd, *append;
+	uint32_t cpus;
+	uint64_t memory; /* bytes */
+	struct opt_list disks, devices;
+};
+
+struct machine {
+	struct vm vm;
+	struct mem mem;
+	struct bus mmio, pio;
+	struct loop *main_loop;
+	struct console *console;
+	struct platform platform;
+	struct device_list devices;
+	struct loop *iothread[MACHINE_IOTHREADS_MAX];
+	unsigned niothreads;
+	struct vcpu vcpu[MACHINE_CPUS_MAX];
+	unsigned cpus;  /* wanted */
+	unsigned ncpus; /* made */
+
+	struct loop_source signals; /* a signalfd */
+	atomic_bool ended;
+	enum cause cause; /* why, once @ended */
+	int signal;       /* which one, with CAUSE_SIGNAL */
+};
+
+/* Returns CAUSE_POWEROFF when all is well; otherwise, after one line, the reason why not. */
+enum cause machine_create(struct machine *m, const struct machine_cfg *cfg);
+enum cause machine_run(struct machine *m);
+void machine_destroy(struct machine *m);
+
+/* The run is over; the first cause counts. Returns at once. Any thread. */
+void machine_end(struct machine *m, enum cause cause);
+
+#endif

@@ -1,0 +1,150 @@
+/*
+ * run.c - "lunette run": the command line as a machine.
+ */
+#include "vmm/run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/core/log.h"
+#include "vmm/core/opt.h"
+#include "vmm/core/util.h"
+#include "vmm/machine.h"
+
+struct run_cfg {
+	struct machine_cfg machine;
+	unsigned log_level;
+};
+
+static const char *const log_words[] = { "error", "warning", "info", "debug", NULL };
+
+#define AT(member) offsetof(struct run_cfg, member)
+
+static const struct opt run_opts[] = {
+	{ "kernel", OPT_STR, AT(machine.kernel), .arg = "FILE",
+	  .help = "the guest's kernel: a bzImage, or an ELF vmlinux" },
+	{ "initrd", OPT_STR, AT(machine.initrd), .arg = "FILE", .help = "its initial file system" },
+	{ "append", OPT_STR, AT(machine.append), .arg = "WORDS",
+	  .help = "added to its command line, console=ttyS0 panic=-1" },
+	{ "cpus", OPT_U32, AT(machine.cpus), "1", 1, MACHINE_CPUS_MAX, .help = "virtual CPUs" },
+	{ "memory", OPT_SIZE, AT(machine.memory), "512M", MIB(64), GIB(512), .arg = "SIZE",
+	  .help = "guest RAM" },
+	{ "disk", OPT_LIST, AT(machine.disks), .arg = "FILE[,KEY=VALUE...]",
+	  .help = "a disk image or block device as the next SCSI LUN; see --device scsi-disk,help" },
+	{ "device", OPT_LIST, AT(machine.devices), .arg = "CLASS[,KEY=VALUE...]",
+	  .help = "a device; --device help lists the classes" },
+	{ "log", OPT_ENUM, AT(log_level), "warning", .words = log_words, .arg = "LEVEL",
+	  .help = "how much lunette says of itself" },
+	{ 0 }
+};
+
+static void help(FILE *out)
+{
+	fputs("usage: lunette run --kernel FILE [OPTION...]\n\n"
+	      "Boots a Linux guest, its console on this terminal; Ctrl-A x ends it.\n\n", out);
+	opt_help(run_opts, "--", out);
+	fputs("\nExit status:\n", out);
+	cause_help(out);
+}
+
+/* "--device help" and "--device CLASS,help". Returns an exit status, or -1: that was not asked. */
+static int class_help(const char *text)
+{
+	size_t len = strcspn(text, ",");
+	char name[64];
+
+	if (!strcmp(text, "help"))
+		return device_help(NULL, stdout) ? 0 : causes[CAUSE_USAGE].status;
+	if (strcmp(text + len, ",help") || len >= sizeof(name))
+		return -1;
+	memcpy(name, text, len);
+	name[len] = 0;
+	if (device_help(name, stdout))
+		return 0;
+	log_err("--device %s: there is no such class; --device help lists them", name);
+	return causes[CAUSE_USAGE].status;
+}
+
+/*
+ * One option, "--key value" or "--key=value", from argv on. Returns how many words it took, -EINVAL
+ * after one line.
+ */
+static int parse_one(struct run_cfg *cfg, char **argv)
+{
+	char *key = argv[0] + 2, *value = strchr(key, '=');
+	int words = 1;
+
+	if (strncmp(argv[0], "--", 2)) {
+		log_err("run: '%s' is no option; a disk is given with --disk, a kernel with --kernel",
+			argv[0]);
+		return -1;
+	}
+	if (value) {
+		*value++ = 0;
+	} else if (argv[1]) {
+		value = argv[1];
+		words = 2;
+	}
+	return opt_set(run_opts, cfg, "run", key, value) < 0 ? -1 : words;
+}
+
+/* Returns an exit status, or -1: go on. */
+static int parse(struct run_cfg *cfg, int argc, char **argv)
+{
+	int i, n;
+	unsigned k;
+
+	opt_defaults(run_opts, cfg);
+	for (i = 0; i < argc; i += n) {
+		if (!strcmp(argv[i], "--help")) {
+			help(stdout);
+			return 0;
+		}
+		n = parse_one(cfg, argv + i);
+		if (n < 0)
+			return causes[CAUSE_USAGE].status;
+	}
+	for (k = 0; k < cfg->machine.devices.count; k++) {
+		n = class_help(cfg->machine.devices.item[k]);
+		if (n >= 0)
+			return n;
+	}
+	if (!cfg->machine.kernel) {
+		log_err("run: --kernel FILE is missing; lunette run --help tells more");
+		return causes[CAUSE_USAGE].status;
+	}
+	return -1;
+}
+
+static int run(const struct run_cfg *cfg)
+{
+	struct machine *m = malloc(sizeof(*m));
+	enum cause cause;
+	int status;
+
+	if (!m)
+		return causes[CAUSE_SETUP].status;
+	log_set_level(cfg->log_level);
+	cause = machine_create(m, &cfg->machine);
+	if (cause == CAUSE_POWEROFF) {
+		cause = machine_run(m);
+		status = causes[cause].status + (cause == CAUSE_SIGNAL ? m->signal : 0);
+		machine_destroy(m);
+	} else {
+		status = causes[cause].status;
+	}
+	free(m);
+	return status;
+}
+
+int run_main(int argc, char **argv)
+{
+	struct run_cfg cfg = { 0 };
+	int status = parse(&cfg, argc, argv);
+
+	if (status < 0)
+		status = run(&cfg);
+	opt_free(run_opts, &cfg);
+	return status;
+}
