@@ -28,7 +28,7 @@ struct platform;
 /* The head of each device. Set by devices.c once the class has built the rest. */
 struct device {
 	const struct device_class *class;
-	char id[DEVICE_ID_MAX + 1]; /* "s0"; the class's name and a number when the user gives none */
+	char id[DEVICE_ID_MAX + 1]; /* "s0"; the class's name and a number by default */
 	char *text;                 /* what it was made from: strings of settings point into it */
 	struct device *next;        /* created before this one */
 };

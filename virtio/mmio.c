@@ -68,6 +68,7 @@ static uint32_t mmio_load(struct mmio *m, uint64_t off)
 {
 	const struct virtio_device *vdev = m->vdev;
 	const struct virtqueue *vq = mmio_queue(m);
+	uint32_t half = m->device_features_sel;
 
 	switch (off) {
 	case VIRTIO_MMIO_MAGIC_VALUE:
@@ -79,7 +80,7 @@ static uint32_t mmio_load(struct mmio *m, uint64_t off)
 	case VIRTIO_MMIO_VENDOR_ID:
 		return MMIO_VENDOR;
 	case VIRTIO_MMIO_DEVICE_FEATURES:
-		return m->device_features_sel > 1 ? 0 : vdev->offered >> 32 * m->device_features_sel;
+		return half > 1 ? 0 : vdev->offered >> 32 * half;
 	case VIRTIO_MMIO_QUEUE_NUM_MAX:
 		return vq ? vq->s.max_size : 0;
 	case VIRTIO_MMIO_QUEUE_READY:

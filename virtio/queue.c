@@ -3,7 +3,9 @@
 #include <endian.h>
 #include <errno.h>
 #include <linux/virtio_ring.h>
+#include <stdatomic.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "vmm/core/log.h"
 #include "vmm/core/mem.h"
@@ -98,7 +100,7 @@ void vq_stop(struct virtqueue *vq)
 struct walk {
 	const struct virtqueue *vq;
 	bool indirect;
-	uint64_t table; /* guest-physical address, when indirect */
+	const uint8_t *table;
 	uint32_t count; /* descriptors in the table */
 	unsigned left;  /* how many more may follow */
 	bool writing;   /* we are past the readable part */
@@ -108,44 +110,37 @@ struct walk {
 	struct vq_chain *chain;
 };
 
-/* The only look at a descriptor in guest memory. */
-static bool desc_load(const struct walk *w, unsigned i, struct desc *d)
+/* The only look at a descriptor in guest memory; an indirect table may lie at any address. */
+static void desc_load(const struct walk *w, unsigned i, struct desc *d)
 {
 	uint64_t raw[2];
 
-	if (w->indirect) {
-		if (mem_read(w->vq->mem, w->table + (uint64_t)i * DESC_LEN, raw, sizeof(raw)) < 0)
-			return false;
-	} else {
-		const uint64_t *p = (const void *)(w->vq->desc + (size_t)i * DESC_LEN);
-
-		raw[0] = __atomic_load_n(&p[0], __ATOMIC_RELAXED);
-		raw[1] = __atomic_load_n(&p[1], __ATOMIC_RELAXED);
-	}
+	memcpy(raw, w->table + (size_t)i * DESC_LEN, sizeof(raw));
+	/* From here on raw is all there is: no load may be done again from where it came. */
+	atomic_signal_fence(memory_order_seq_cst);
 	d->addr = le64toh(raw[0]);
 	d->len = le64toh(raw[1]) & 0xffffffff;
 	d->flags = le64toh(raw[1]) >> 32 & 0xffff;
 	d->next = le64toh(raw[1]) >> 48;
-	return true;
 }
 
 /* Goes on in the table that @d points to (§2.7.5.3). Returns the rule that this breaks, or NULL. */
 static const char *walk_into(struct walk *w, const struct desc *d)
 {
-	uint64_t end;
-
 	if (!w->vq->s.indirect)
 		return "indirect descriptor, which was not negotiated";
 	if (w->indirect)
 		return "indirect descriptor in an indirect table";
 	if (d->flags & VRING_DESC_F_NEXT)
 		return "indirect descriptor that is not the last";
-	if (!d->len || d->len % DESC_LEN || !add_u64(d->addr, d->len, &end))
+	if (!d->len || d->len % DESC_LEN)
 		return "length of an indirect table";
+	w->table = mem_ptr(w->vq->mem, d->addr, d->len, 1);
+	if (!w->table)
+		return "indirect table outside of memory";
 	w->indirect = true;
-	w->table = d->addr;
 	w->count = d->len / DESC_LEN;
-	/* What the driver may put here does not depend on the ring, but on what the device takes. */
+	/* What the driver may put here depends on what the device takes, not on the ring. */
 	w->left = w->max;
 	return NULL;
 }
@@ -184,8 +179,7 @@ static const char *walk_chain(struct walk *w)
 			return "descriptor number out of range";
 		if (!w->left--)
 			return "chain too long";
-		if (!desc_load(w, i, &d))
-			return "indirect table outside of memory";
+		desc_load(w, i, &d);
 		if (d.flags & VRING_DESC_F_INDIRECT) {
 			rule = walk_into(w, &d);
 			i = 0;
@@ -208,7 +202,7 @@ static unsigned outstanding(const struct virtqueue *vq)
 
 int vq_pop(struct virtqueue *vq, struct vq_chain *chain, struct iovec *iov, unsigned max)
 {
-	struct walk w = { .vq = vq, .count = vq->s.size, .left = vq->s.size,
+	struct walk w = { .vq = vq, .table = vq->desc, .count = vq->s.size, .left = vq->s.size,
 			  .iov = iov, .max = max, .chain = chain };
 	uint16_t pending;
 

@@ -89,13 +89,14 @@ static inline bool vq_started(const struct virtqueue *vq)
 /*
  * The next chain: 1; 0: there is none; -EPROTO: the driver broke a rule and the queue is broken.
  * @iov, room for @max elements, is the caller's and holds the chain's elements; a chain that needs
- * more breaks the queue. All elements together are at most 4 GiB. Every popped head must be pushed
- * once, in any order. A hostile driver may make one head available twice, so a head must not be
- * used as the number of anything but the chain that is pushed.
+ * more breaks the queue, as does an indirect table that is not in one region. All elements together
+ * are at most 4 GiB. Every popped head must be pushed once, in any order. A hostile driver may make
+ * one head available twice, so a head must not be used as the number of anything but the chain that
+ * is pushed.
  */
 int vq_pop(struct virtqueue *vq, struct vq_chain *chain, struct iovec *iov, unsigned max);
 
-/* Gives a chain back, @written bytes of its writable part being valid. Not yet visible to the driver. */
+/* Gives a chain back, @written bytes of its writable part being valid; the driver sees it later. */
 void vq_push(struct virtqueue *vq, uint16_t head, uint32_t written);
 
 /* Shows all pushed chains to the driver. True: it wants to be notified (§2.7.7, §2.7.8). */

@@ -56,7 +56,7 @@ struct virtio_class {
 	 * it returns. start: -errno after one line. [iothread of q] */
 	int (*queue_start)(struct virtio_device *vdev, unsigned q, struct loop *loop);
 	void (*queue_stop)(struct virtio_device *vdev, unsigned q);
-	/* The device is reset and its queues are stopped. NULL: nothing to do. Under @lock. [vcpu] */
+	/* The device is reset, its queues are stopped. NULL: nothing to do. Under @lock. [vcpu] */
 	void (*reset)(struct virtio_device *vdev);
 };
 

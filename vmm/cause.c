@@ -19,6 +19,6 @@ void cause_help(FILE *out)
 	unsigned i;
 
 	for (i = 0; i < CAUSE_COUNT; i++)
-		fprintf(out, "  %3d%s %-13s %s\n", causes[i].status, i == CAUSE_SIGNAL ? "+n" : "  ",
-			causes[i].name, causes[i].text);
+		fprintf(out, "  %3d%s %-13s %s\n", causes[i].status,
+			i == CAUSE_SIGNAL ? "+n" : "  ", causes[i].name, causes[i].text);
 }

@@ -21,8 +21,8 @@
 static const char panic_line[] = "Kernel panic - not syncing";
 
 /*
- * Writable file-scope data, against the rule: a handler of SIGSEGV gets no argument of ours, and the
- * terminal is one per process anyway.
+ * Writable file-scope data, against the rule: a handler of SIGSEGV gets no argument of ours, and
+ * the terminal is one per process anyway.
  */
 static struct termios tty_before;
 static volatile sig_atomic_t tty_is_raw;
@@ -110,7 +110,7 @@ static void console_write(void *console, const void *data, size_t len)
 		} else if (errno == EAGAIN) { /* somebody else made it non-blocking */
 			poll(&(struct pollfd){ .fd = STDOUT_FILENO, .events = POLLOUT }, 1, 100);
 		} else if (errno != EINTR) {
-			return; /* nobody reads any more: what the guest prints is lost, by design */
+			return; /* nobody reads any more: what comes is lost, by design */
 		}
 	}
 }

@@ -30,8 +30,8 @@ static enum cause check_kvm(void)
 	if (r < 0)
 		return CAUSE_NO_KVM;
 	if (guest_ns / TOO_SLOW > host_ns) {
-		log_err("/dev/kvm: this KVM emulates the guest's kernel code: %" PRIu64 " times slower "
-			"than outside; a host with hardware virtualization is needed",
+		log_err("/dev/kvm: this KVM emulates kernel code, %" PRIu64 " times slower than "
+			"outside; a host with hardware virtualization is needed",
 			guest_ns / (host_ns + 1));
 		return CAUSE_SLOW_KVM;
 	}

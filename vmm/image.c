@@ -134,8 +134,9 @@ int image_load(const struct image *img, uint64_t off, struct mem *mem, uint64_t 
 	void *to = mem_ptr(mem, gpa, len, 1);
 
 	if (!to) {
-		log_err("%s %s: does not fit: %llu KiB at %#llx are beyond the guest's memory", img->what,
-			img->path, (unsigned long long)len >> 10, (unsigned long long)gpa);
+		log_err("%s %s: does not fit: %llu KiB at %#llx are beyond the guest's memory",
+			img->what, img->path, (unsigned long long)len >> 10,
+			(unsigned long long)gpa);
 		return -ENOMEM;
 	}
 	return image_read(img, off, to, len);

@@ -29,7 +29,7 @@ void image_close(struct image *img);
 /* What the first bytes say that it is: "an arm64 Image". Never NULL. */
 const char *image_kind(const struct image *img);
 
-/* @len bytes from @off of the file; -errno after one line (the file ends before, no such memory). */
+/* @len bytes from @off of the file. -errno after one line: the file ends, no such memory. */
 int image_read(const struct image *img, uint64_t off, void *dst, size_t len);
 int image_load(const struct image *img, uint64_t off, struct mem *mem, uint64_t gpa, uint64_t len);
 

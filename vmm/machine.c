@@ -208,7 +208,8 @@ static int setup_guest(struct machine *m, const struct machine_cfg *cfg, const s
 	r = snprintf(cmdline, sizeof(cmdline), "%s%s%s", arch_cmdline, cfg->append ? " " : "",
 		     cfg->append ? cfg->append : "");
 	if ((size_t)r >= sizeof(cmdline)) {
-		log_err("--append: %d characters are too many, %zu at most", r, sizeof(cmdline) - 1);
+		log_err("--append: %d characters are too many, %zu at most", r,
+			sizeof(cmdline) - 1);
 		return -E2BIG;
 	}
 	r = setup_platform(m, cfg->memory);

@@ -31,7 +31,7 @@ static const struct opt run_opts[] = {
 	{ "memory", OPT_SIZE, AT(machine.memory), "512M", MIB(64), GIB(512), .arg = "SIZE",
 	  .help = "guest RAM" },
 	{ "disk", OPT_LIST, AT(machine.disks), .arg = "FILE[,KEY=VALUE...]",
-	  .help = "a disk image or block device as the next SCSI LUN; see --device scsi-disk,help" },
+	  .help = "an image or block device as the next LUN; see --device scsi-disk,help" },
 	{ "device", OPT_LIST, AT(machine.devices), .arg = "CLASS[,KEY=VALUE...]",
 	  .help = "a device; --device help lists the classes" },
 	{ "log", OPT_ENUM, AT(log_level), "warning", .words = log_words, .arg = "LEVEL",
@@ -76,8 +76,8 @@ static int parse_one(struct run_cfg *cfg, char **argv)
 	int words = 1;
 
 	if (strncmp(argv[0], "--", 2)) {
-		log_err("run: '%s' is no option; a disk is given with --disk, a kernel with --kernel",
-			argv[0]);
+		log_err("run: '%s' is no option; a disk is given with --disk, a kernel with "
+			"--kernel", argv[0]);
 		return -1;
 	}
 	if (value) {

@@ -40,7 +40,8 @@ int vcpu_create(struct vcpu *vcpu, struct machine *machine, unsigned id)
 		log_err("vCPU %u: KVM_CREATE_VCPU: %s", id, strerror(err));
 		return -err;
 	}
-	vcpu->run = mmap(NULL, machine->vm.run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
+	vcpu->run = mmap(NULL, machine->vm.run_size, PROT_READ | PROT_WRITE, MAP_SHARED,
+			 vcpu->fd, 0);
 	if (vcpu->run == MAP_FAILED) {
 		err = errno;
 		log_err("vCPU %u: mapping its run page: %s", id, strerror(err));

@@ -37,7 +37,7 @@ struct block_req {
 	uint64_t off, len;       /* bytes, inside the block; FLUSH: not used */
 	const struct iovec *iov; /* READ, WRITE: @len bytes; lives until done */
 	unsigned niov;
-	/* Exactly once; @err is 0 or -errno (-EIO, -ENOSPC, -EOPNOTSUPP, ...). [channel's thread] */
+	/* Exactly once; @err is 0 or -errno (-EIO, -ENOSPC, ...). [channel's thread] */
 	void (*done)(struct block_req *req, int err);
 	/* The store's, between submit and done. */
 	int err;

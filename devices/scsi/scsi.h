@@ -183,7 +183,7 @@ struct scsi_cmd {
 	struct scsi_detail detail;
 	enum scsi_sense aborted; /* the end to give once its I/O has come back */
 	struct block_req req;
-	enum scsi_sense (*next)(struct scsi_cmd *cmd); /* step when req is done; NULL: that was all */
+	enum scsi_sense (*next)(struct scsi_cmd *cmd); /* step after req; NULL: that was all */
 	uint64_t lba, blocks;   /* what is still to do; at first, what the CDB says */
 	uint64_t progress;      /* bytes that earlier steps have done with */
 	struct iovcur data;     /* the initiator's data that is still to use */

@@ -51,7 +51,10 @@ struct bus {
 /* @dev answers in [base, base + len). -EEXIST: overlaps another range; -ENOSPC; -EINVAL. [setup] */
 int bus_map(struct bus *bus, uint64_t base, uint64_t len, const struct bus_ops *ops, void *dev);
 
-/* A write of @bell->len bytes at its address rings. -ENOSPC, -EEXIST, or what the host said. [setup] */
+/*
+ * A write of @bell->len bytes at its address rings. -EEXIST: some write would ring two; -ENOSPC; or
+ * what the host said. [setup]
+ */
 int bus_ioeventfd_add(struct bus *bus, const struct ioeventfd *bell);
 
 /* False: nobody is there; a read then gives all ones. An access may not leave its range. */

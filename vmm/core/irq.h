@@ -16,7 +16,7 @@ struct irq {
 };
 
 struct irqchip_ops {
-	/* From now on a write to irq->fd injects irq->gsi; a count in it injects at once. [setup] */
+	/* From now on a write to irq->fd injects irq->gsi; a count in it does so now. [setup] */
 	int (*bind)(void *chip, const struct irq *irq);
 	void (*unbind)(void *chip, const struct irq *irq);
 };

@@ -31,8 +31,8 @@ struct loop {
 	pthread_mutex_t lock; /* of the following */
 	pthread_cond_t done;
 	STAILQ_HEAD(, call) calls;
-	bool running; /* there is a thread, and it is ... */
-	pthread_t thread;
+	atomic_bool running; /* there is a thread, and it is ... */
+	pthread_t thread;    /* ... this one, which is written first */
 
 	bool own_thread; /* made by loop_start() */
 	/* The events of the round under way: loop_pause() takes its source out of them. */
@@ -207,13 +207,8 @@ void loop_resume(struct loop *loop, struct loop_source *src)
 
 bool loop_is_current(const struct loop *loop)
 {
-	struct loop *l = (struct loop *)loop; /* the lock is not part of what is const */
-	bool current;
-
-	pthread_mutex_lock(&l->lock);
-	current = !l->running || pthread_equal(l->thread, pthread_self());
-	pthread_mutex_unlock(&l->lock);
-	return current;
+	/* Without the lock, as every request asks. */
+	return !atomic_load(&loop->running) || pthread_equal(loop->thread, pthread_self());
 }
 
 int loop_call(struct loop *loop, int (*fn)(void *arg), void *arg)

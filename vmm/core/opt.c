@@ -106,7 +106,7 @@ static int set_number(const struct opt *o, void *at, const char *what, const cha
 	}
 	if (!number(value, o->type == OPT_SIZE, &v)) {
 		log_err("%s: %s=%s: not a %s", what, o->key, value,
-			o->type == OPT_SIZE ? "size (a number, with K, M, G or T for powers of 1024)"
+			o->type == OPT_SIZE ? "size (a number; K, M, G or T for powers of 1024)"
 					    : "number");
 		return -EINVAL;
 	}

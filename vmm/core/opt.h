@@ -17,7 +17,7 @@
 enum opt_type {
 	OPT_STR,  /* const char *; borrowed from the text */
 	OPT_U32,  /* uint32_t, min to max */
-	OPT_SIZE, /* uint64_t bytes, min to max: 512M, 1.5 is an error; K M G T are powers of 1024 */
+	OPT_SIZE, /* uint64_t bytes, min to max: 512M (1.5M is an error); K M G T: powers of 1024 */
 	OPT_BOOL, /* bool: on, off (alone: on) */
 	OPT_ENUM, /* unsigned: index of a word in ->words */
 	OPT_LIST, /* struct opt_list: every use appends */

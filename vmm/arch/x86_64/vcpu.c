@@ -54,7 +54,7 @@ static void set_bits(uint32_t *reg, unsigned low, unsigned width, uint32_t value
 }
 
 struct topology {
-	unsigned id, count; /* one package of single-threaded cores; a core's APIC ID is its number */
+	unsigned id, count; /* one package of single-threaded cores, APIC IDs from 0 */
 	bool tsc_deadline;
 };
 
@@ -169,7 +169,8 @@ static int set_msrs(int vcpu_fd)
 		return -ENOMEM;
 	msrs->nmsrs = ARRAY_SIZE(msr);
 	memcpy(msrs->entries, msr, sizeof(msr));
-	r = ioctl(vcpu_fd, KVM_SET_MSRS, msrs); /* stops at one that this processor lacks: so be it */
+	/* It stops at one that this processor lacks: so be it. */
+	r = ioctl(vcpu_fd, KVM_SET_MSRS, msrs);
 	free(msrs);
 	return r < 0 ? -errno : 0;
 }
@@ -285,6 +286,6 @@ void arch_vcpu_dump(struct vcpu *vcpu)
 		"rax %016llx rbx %016llx rcx %016llx rdx %016llx\n"
 		"rsi %016llx rdi %016llx rbp %016llx r8  %016llx\n"
 		"cr0 %08llx cr2 %016llx cr3 %016llx cr4 %08llx efer %04llx cs %04x\n",
-		r.rip, r.rsp, r.rflags, r.rax, r.rbx, r.rcx, r.rdx, r.rsi, r.rdi, r.rbp, r.r8, s.cr0,
-		s.cr2, s.cr3, s.cr4, s.efer, s.cs.selector);
+		r.rip, r.rsp, r.rflags, r.rax, r.rbx, r.rcx, r.rdx, r.rsi, r.rdi, r.rbp, r.r8,
+		s.cr0, s.cr2, s.cr3, s.cr4, s.efer, s.cs.selector);
 }

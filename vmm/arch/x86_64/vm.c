@@ -40,7 +40,8 @@ int arch_vm_init(struct vm *vm)
 
 	r = vm_ioctl(vm, "KVM_SET_IDENTITY_MAP_ADDR", KVM_SET_IDENTITY_MAP_ADDR, &identity_map);
 	if (r == 0)
-		r = vm_ioctl(vm, "KVM_SET_TSS_ADDR", KVM_SET_TSS_ADDR, (void *)(uintptr_t)KVM_TSS_AT);
+		r = vm_ioctl(vm, "KVM_SET_TSS_ADDR", KVM_SET_TSS_ADDR,
+			     (void *)(uintptr_t)KVM_TSS_AT);
 	if (r == 0)
 		r = vm_ioctl(vm, "KVM_CREATE_IRQCHIP", KVM_CREATE_IRQCHIP, NULL);
 	return r;
