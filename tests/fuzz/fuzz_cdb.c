@@ -1,0 +1,80 @@
+/*
+ * Random commands with random data for a LUN in memory, alone, several at once, and aborted. Each
+ * one ends once, moves no more than its buffers hold, and leaves nothing behind.
+ */
+#include "tests/fuzz/fuzz.h"
+
+#include "tests/lib/scsi_run.h"
+#include "vmm/core/log.h"
+
+#define DATA_MAX 9000
+#define FLIGHTS 4
+
+enum action { RUN, START, TMF, ACTIONS };
+
+struct request {
+	uint8_t cdb[SCSI_CDB_MAX], out[DATA_MAX], in[DATA_MAX];
+	uint16_t out_len, in_len;
+};
+
+static void take(struct request *r, struct fuzz_input *in)
+{
+	fuzz_bytes(in, r->cdb, 16);
+	fuzz_bytes(in, &r->out_len, 2);
+	fuzz_bytes(in, &r->in_len, 2);
+	r->out_len %= DATA_MAX;
+	r->in_len %= DATA_MAX;
+	fuzz_bytes(in, r->out, r->out_len < 64 ? r->out_len : 64);
+}
+
+static void check(const struct scsi_cmd *cmd, const struct request *r)
+{
+	BUG_ON(cmd->moved > r->out_len && cmd->moved > r->in_len);
+	BUG_ON((cmd->status == SCSI_CHECK_CONDITION) != (cmd->sense_len != 0));
+	BUG_ON(cmd->sense_len > SCSI_SENSE_LONGEST);
+}
+
+static void act(struct scsi_rig *rig, struct fuzz_input *in)
+{
+	static struct request requests[FLIGHTS], alone;
+	static struct scsi_flight flights[FLIGHTS];
+	uint8_t action = fuzz_u8(in), slot = fuzz_u8(in) % FLIGHTS;
+	struct scsi_ctx *const ctx[] = { &rig->ctx };
+	struct request *r = &requests[slot];
+
+	if (action % ACTIONS == TMF) {
+		scsi_tmf(ctx, 1, action / ACTIONS, rig->lun_field, slot);
+	} else if (action % ACTIONS == START) {
+		if (flights[slot].cmd.done && !flights[slot].done)
+			scsi_ctx_drain(&rig->ctx); /* the slot is taken */
+		take(r, in);
+		flights[slot].cmd.tag = slot;
+		flight_start(&flights[slot], rig, r->cdb, r->out, r->out_len, r->in, r->in_len);
+	} else {
+		take(&alone, in);
+		rig->cut = 1 + DATA_MAX / RIG_IOVS + action;
+		scsi_run(rig, alone.cdb, alone.out, alone.out_len, alone.in, alone.in_len);
+		check(&rig->cmd, &alone);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+	static struct scsi_rig rig;
+	struct fuzz_input in = { data, len };
+	uint8_t facts;
+
+	if (!rig.loop)
+		rig_init(&rig);
+	facts = fuzz_u8(&in);
+	rig.lun.readonly = rig.ram->block.readonly = facts & 1;
+	rig.lun.discard = facts & 2;
+	rig.lun.block_size = facts & 4 ? 4096 : 512;
+	rig.lun_field[1] = facts & 0x80 ? 1 : 0;
+	rig_restart(&rig);
+	while (in.left)
+		act(&rig, &in);
+	scsi_ctx_drain(&rig.ctx);
+	BUG_ON(!LIST_EMPTY(&rig.lun.claims[0]) || !LIST_EMPTY(&rig.lun.claims[1]));
+	return 0;
+}

@@ -1,0 +1,138 @@
+#include "tests/lib/echo.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "vmm/core/iov.h"
+#include "vmm/core/log.h"
+#include "vmm/core/loop.h"
+#include "vmm/core/util.h"
+
+static uint32_t echo_copy(const struct vq_chain *c)
+{
+	struct iovcur out = iov_cursor(c->out, c->nout), in = iov_cursor(c->in, c->nin);
+	uint32_t done = 0;
+	char buf[256];
+
+	while (out.left && in.left && done < KIB(64)) {
+		size_t n = min_u64(sizeof(buf), min_u64(out.left, in.left));
+
+		iov_pull(&out, buf, n);
+		iov_put(&in, buf, n);
+		done += n;
+	}
+	return done;
+}
+
+/* Answers the oldest chains until @keep are left. */
+static void echo_answer(struct echo *e, unsigned q, unsigned keep)
+{
+	struct echo_queue *eq = &e->queue[q];
+	unsigned i, n = eq->nheld > keep ? eq->nheld - keep : 0;
+
+	for (i = 0; i < n; i++)
+		vq_push(&e->vdev.vq[q], eq->held[i].chain.head, echo_copy(&eq->held[i].chain));
+	/* The chains' pointers go into their own iovec, so they move with it. */
+	for (i = n; i < eq->nheld; i++) {
+		struct echo_held *from = &eq->held[i], *to = &eq->held[i - n];
+
+		if (from == to)
+			break;
+		*to = *from;
+		to->chain.out = to->iov;
+		to->chain.in = to->iov + to->chain.nout;
+	}
+	eq->nheld -= n;
+}
+
+static void echo_kick(struct virtio_device *vdev, unsigned q)
+{
+	struct echo *e = container_of(vdev, struct echo, vdev);
+	struct echo_queue *eq = &e->queue[q];
+	struct virtqueue *vq = &vdev->vq[q];
+	int r = 0;
+
+	BUG_ON(!loop_is_current(eq->loop));
+	atomic_fetch_add(&e->kicks, 1);
+	while (eq->nheld < ECHO_SIZE) {
+		struct echo_held *h = &eq->held[eq->nheld];
+
+		r = vq_pop(vq, &h->chain, h->iov, ECHO_PIECES);
+		if (r <= 0)
+			break;
+		eq->nheld++;
+	}
+	echo_answer(e, q, e->hold);
+	virtio_complete(vdev, q);
+	if (r < 0)
+		virtio_queue_fault(vdev, q);
+	else if (vq_rearm(vq))
+		virtio_queue_again(vdev, q);
+}
+
+static int echo_queue_start(struct virtio_device *vdev, unsigned q, struct loop *loop)
+{
+	struct echo *e = container_of(vdev, struct echo, vdev);
+
+	e->queue[q].loop = loop;
+	atomic_fetch_add(&e->starts, 1);
+	return q == vdev->nvq - 1 ? e->start_error : 0;
+}
+
+static void echo_queue_stop(struct virtio_device *vdev, unsigned q)
+{
+	struct echo *e = container_of(vdev, struct echo, vdev);
+
+	BUG_ON(!loop_is_current(e->queue[q].loop));
+	echo_answer(e, q, 0);
+	atomic_fetch_add(&e->stops, 1);
+}
+
+static void echo_config_write(struct virtio_device *vdev, size_t off, const void *data, size_t len)
+{
+	if (off >= 4)
+		memcpy(vdev->config + off, data, len);
+}
+
+static void echo_reset(struct virtio_device *vdev)
+{
+	struct echo *e = container_of(vdev, struct echo, vdev);
+
+	BUG_ON(vdev->started);
+	atomic_fetch_add(&e->resets, 1);
+}
+
+static const struct virtio_class echo_class = {
+	.name = "echo",
+	.id = ECHO_ID,
+	.features = ECHO_FEATURE,
+	.kick = echo_kick,
+	.config_write = echo_config_write,
+	.queue_start = echo_queue_start,
+	.queue_stop = echo_queue_stop,
+	.reset = echo_reset,
+};
+
+void echo_init(struct echo *e, struct testbed *tb, const char *name)
+{
+	static const uint8_t config[8] = { 1, 2, 3, 4, 5, 6, 7, 8 };
+
+	memset(e, 0, sizeof(*e));
+	e->tb = tb;
+	memcpy(e->config, config, sizeof(config));
+	e->loop[0] = tb->p.iothread(&tb->p, "echo0");
+	e->loop[1] = tb->p.iothread(&tb->p, "echo1");
+	snprintf(e->vdev.name, sizeof(e->vdev.name), "%s", name);
+	e->vdev.class = &echo_class;
+	e->vdev.config = e->config;
+	e->vdev.config_len = sizeof(e->config);
+	BUG_ON(virtio_device_init(&e->vdev, &tb->mem, virtio_local_create(e->loop, 2, 1),
+				  ECHO_QUEUES, ECHO_SIZE) < 0);
+	BUG_ON(virtio_mmio_attach(&e->vdev, &tb->p) < 0);
+}
+
+void echo_fini(struct echo *e)
+{
+	virtio_mmio_detach(&e->vdev, &e->tb->p);
+	virtio_device_fini(&e->vdev);
+}

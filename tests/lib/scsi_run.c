@@ -1,0 +1,151 @@
+#include "tests/lib/scsi_run.h"
+
+#include <stdlib.h>
+
+#include "vmm/core/log.h"
+#include "vmm/core/loop.h"
+#include "vmm/core/util.h"
+
+uint8_t rig_byte(uint64_t at)
+{
+	return (uint8_t)(at * 7 + (at >> 9) * 13 + 1);
+}
+
+void rig_init(struct scsi_rig *rig)
+{
+	uint64_t i;
+
+	memset(rig, 0, sizeof(*rig));
+	rig->loop = loop_create("rig");
+	rig->ram = ramstore_open(RIG_BLOCKS * 512);
+	for (i = 0; i < RIG_BLOCKS * 512; i++)
+		rig->ram->bytes[i] = rig_byte(i);
+	scsi_lun_init(&rig->lun, &rig->ram->block, 0, "serial-0");
+	BUG_ON(scsi_target_add(&rig->target, &rig->lun));
+	BUG_ON(scsi_ctx_init(&rig->ctx, &rig->target, rig->loop));
+	rig->lun.attentions = 0;
+}
+
+void rig_add(struct scsi_rig *rig, struct scsi_lun *lun)
+{
+	scsi_ctx_fini(&rig->ctx);
+	BUG_ON(scsi_target_add(&rig->target, lun));
+	BUG_ON(scsi_ctx_init(&rig->ctx, &rig->target, rig->loop));
+	lun->attentions = 0;
+}
+
+void rig_restart(struct scsi_rig *rig)
+{
+	scsi_ctx_fini(&rig->ctx);
+	scsi_target_fini(&rig->target);
+	BUG_ON(scsi_target_add(&rig->target, &rig->lun));
+	BUG_ON(scsi_ctx_init(&rig->ctx, &rig->target, rig->loop));
+	rig->lun.attentions = 0;
+}
+
+void rig_fini(struct scsi_rig *rig)
+{
+	scsi_ctx_fini(&rig->ctx);
+	scsi_target_fini(&rig->target);
+	scsi_lun_fini(&rig->lun);
+	block_close(&rig->ram->block);
+	loop_destroy(rig->loop);
+}
+
+/* Each element is in memory of its own, so that a sanitizer sees a step over its end. */
+static struct iovcur shatter(const struct scsi_rig *rig, const void *data, size_t len,
+			     struct iovec *iov)
+{
+	size_t cut = rig->cut ? rig->cut : len, at;
+	unsigned n = 0;
+
+	for (at = 0; at < len; at += cut, n++) {
+		BUG_ON(n == RIG_IOVS);
+		iov[n].iov_len = min_u64(cut, len - at);
+		iov[n].iov_base = malloc(iov[n].iov_len);
+		memcpy(iov[n].iov_base, (const char *)data + at, iov[n].iov_len);
+	}
+	return iov_cursor(iov, n);
+}
+
+static void gather(struct iovec *iov, size_t len, uint8_t *data)
+{
+	for (; len; len -= iov->iov_len, iov++) {
+		if (data) {
+			memcpy(data, iov->iov_base, iov->iov_len);
+			data += iov->iov_len;
+		}
+		free(iov->iov_base);
+	}
+}
+
+static void flight_done(struct scsi_cmd *cmd)
+{
+	container_of(cmd, struct scsi_flight, cmd)->done++;
+}
+
+static void address(struct scsi_flight *flight, struct scsi_rig *rig, const uint8_t *cdb)
+{
+	struct scsi_cmd *cmd = &flight->cmd;
+
+	cmd->ctx = &rig->ctx;
+	memcpy(cmd->lun_field, rig->lun_field, 8);
+	memcpy(cmd->cdb, cdb, SCSI_CDB_MAX);
+	cmd->iov = flight->io;
+	cmd->iov_max = RIG_IOVS;
+	cmd->done = flight_done;
+}
+
+void flight_prepare(struct scsi_flight *flight, struct scsi_rig *rig, const uint8_t *cdb,
+		    const void *out, size_t out_len, void *in, size_t in_len)
+{
+	uint64_t tag = flight->cmd.tag;
+
+	memset(flight, 0, sizeof(*flight));
+	flight->cmd.tag = tag;
+	flight->out[0] = (struct iovec){ (void *)(uintptr_t)out, out_len };
+	flight->in[0] = (struct iovec){ in, in_len };
+	flight->cmd.out = iov_cursor(flight->out, 1);
+	flight->cmd.in = iov_cursor(flight->in, 1);
+	address(flight, rig, cdb);
+}
+
+void flight_start(struct scsi_flight *flight, struct scsi_rig *rig, const uint8_t *cdb,
+		  const void *out, size_t out_len, void *in, size_t in_len)
+{
+	flight_prepare(flight, rig, cdb, out, out_len, in, in_len);
+	scsi_submit(&flight->cmd);
+}
+
+uint32_t flight_result(const struct scsi_flight *flight)
+{
+	const struct scsi_cmd *cmd = &flight->cmd;
+	const uint8_t *s = cmd->sense;
+
+	BUG_ON(flight->done != 1);
+	if (cmd->response != SCSI_RESPONSE_OK)
+		return RIG_RESPONSE(cmd->response);
+	if (cmd->status != SCSI_CHECK_CONDITION)
+		return cmd->status ? RIG_STATUS(cmd->status) : 0;
+	if (s[0] == 0x72)
+		return (uint32_t)s[1] << 16 | (uint32_t)s[2] << 8 | s[3];
+	return (uint32_t)s[2] << 16 | (uint32_t)s[12] << 8 | s[13];
+}
+
+uint32_t scsi_run(struct scsi_rig *rig, const uint8_t *cdb, const void *out, size_t out_len,
+		  void *in, size_t in_len)
+{
+	struct scsi_flight flight = { .cmd.tag = 0 };
+	uint32_t result;
+
+	flight.cmd.out = shatter(rig, out, out_len, flight.out);
+	flight.cmd.in = shatter(rig, in, in_len, flight.in);
+	address(&flight, rig, cdb);
+	scsi_submit(&flight.cmd);
+	scsi_ctx_drain(&rig->ctx);
+	result = flight_result(&flight);
+	gather(flight.out, out_len, NULL);
+	gather(flight.in, in_len, in);
+	rig->cmd = flight.cmd;
+	return result;
+}

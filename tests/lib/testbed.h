@@ -1,0 +1,61 @@
+/*
+ * testbed.h - a machine without KVM: everything a device can ask of a platform.
+ *
+ * Real guest memory, real buses, real loops and threads. Only the irqchip is
+ * different: it leaves each interrupt's eventfd as it is, so that the count of
+ * the eventfd is the number of interrupts, and a driver waits by poll().
+ */
+#ifndef TESTS_TESTBED_H
+#define TESTS_TESTBED_H
+
+#include <stdatomic.h>
+
+#include "devices/devices.h"
+#include "vmm/core/bus.h"
+#include "vmm/core/mem.h"
+#include "vmm/core/platform.h"
+
+#define TESTBED_IOTHREADS 8
+
+/* Two regions that touch, so that a buffer can lie in both, and one above 4 GiB. */
+#define TESTBED_LOW_SIZE 0x800000ull
+#define TESTBED_BORDER TESTBED_LOW_SIZE
+#define TESTBED_LOW_END (2 * TESTBED_LOW_SIZE)
+#define TESTBED_HIGH 0x100000000ull
+#define TESTBED_HIGH_SIZE 0x4000000ull
+#define TESTBED_MMIO 0xd0000000ull
+#define TESTBED_MMIO_END 0xd0100000ull
+
+struct testbed {
+	struct platform p;
+	struct mem mem;
+	struct bus mmio, pio;
+	struct loop *main_loop; /* its thread runs from testbed_start() on */
+	struct loop *iothread[TESTBED_IOTHREADS];
+	unsigned niothreads;
+	bool started;
+	int irq_fd[PLATFORM_LAST_GSI + 1]; /* -1: not bound */
+	uint64_t next_free;
+	struct device_list devices;
+	atomic_int last_event; /* enum guest_event, -1: none */
+};
+
+void testbed_init(struct testbed *tb);
+/* Destroys the devices that are left in tb->devices, ends the threads, frees all. */
+void testbed_fini(struct testbed *tb);
+
+/* Starts the threads of all loops; one that is made later starts at once. */
+void testbed_start(struct testbed *tb);
+
+/* Zeroed guest memory above 4 GiB. There is enough, or the test is wrong. */
+uint64_t testbed_alloc(struct testbed *tb, uint64_t len, uint64_t align);
+/* Gives everything back that was allocated; nothing may use it any more. */
+void testbed_release(struct testbed *tb);
+
+/* How many interrupts @gsi has had since the last call. */
+uint64_t testbed_irqs(struct testbed *tb, uint32_t gsi);
+
+/* Returns when all that was ready for the I/O threads at the time of the call has been seen. */
+void testbed_settle(struct testbed *tb);
+
+#endif

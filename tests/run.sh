@@ -1,0 +1,131 @@
+#!/bin/bash
+# run.sh - all the tests, on any Debian 12 machine, or some of them.
+#
+#   usage: run.sh                  set-up, build, and everything below
+#          run.sh unit             unit tests, also with sanitizers, and lint
+#          run.sh vm [NAME...]     tests with guests, in the lab host: tests/vm/NAME.sh
+#          run.sh cli [NAME...]    tests of the commands that users type: tests/cli/NAME.sh
+#
+# A line for each test, "ok", "not ok" with what it had to say, or "skip" with the reason; for unit
+# tests, of which there are many, a line for each kind of build. The last line has the totals:
+# "N passed, N failed", and "N skipped" if there are any. The exit status is 1 when one failed.
+set -uo pipefail
+PATH=$PATH:/usr/sbin:/sbin
+top=$(dirname "$(readlink -f "$0")")/..
+cd "$top" || exit
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/lunette
+passed=0 failed=0 skipped=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+count() { # FILE: the lines of tests/vm/lib.sh's kind
+	passed=$((passed + $(grep -c '^ok ' "$1")))
+	failed=$((failed + $(grep -c '^not ok ' "$1")))
+	skipped=$((skipped + $(grep -c '^skip ' "$1")))
+}
+
+# step NAME SECONDS COMMAND...: its last line may be "N passed, N failed"; otherwise it is one test.
+step() {
+	local name=$1 limit=$2 rc n
+	shift 2
+	timeout "$limit" "$@" >"$work/log" 2>&1 </dev/null
+	rc=$?
+	n=$(tail -n 1 "$work/log" | sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p')
+	read -r good bad <<<"${n:-$((rc == 0)) $((rc != 0))}"
+	[ $rc = 0 ] || [ "$bad" != 0 ] || bad=1
+	passed=$((passed + good)) failed=$((failed + bad))
+	if [ "$bad" = 0 ]; then
+		echo "ok $name${n:+: $good passed}"
+	else
+		tail -n 200 "$work/log"
+		echo "not ok $name${n:+: $good passed, $bad failed} (status $rc)"
+	fi
+}
+
+unit() {
+	local make=(make -s -j "$(nproc)")
+	step build 300 "${make[@]}" lunette
+	step check 600 "${make[@]}" check
+	step 'check SAN=address,undefined' 900 "${make[@]}" check SAN=address,undefined
+	step 'check SAN=thread' 900 "${make[@]}" check SAN=thread
+	step lint 300 "${make[@]}" lint
+}
+
+# names FOLDER [NAME...]
+names() {
+	local folder=$1
+	shift
+	if [ $# -gt 0 ]; then printf '%s\n' "$@"
+	else find "tests/$folder" -name '*.sh' ! -name lib.sh -printf '%f\n' | sed 's/\.sh$//' | sort
+	fi
+}
+
+# What guests in the lab host are made of: see tests/vm/lib.sh.
+ingredients() {
+	local kernel busybox setup offset length udev payload
+	kernel=$(tests/lab/kernel) && busybox=$(tests/lab/deb busybox-static)/bin/busybox &&
+		udev=$(tests/lab/deb udev) || return
+	cp "$kernel/vmlinuz" "$work/vmlinuz"
+	cp "$(guest/mkinitramfs.sh base "$kernel" "$busybox" sd_mod sg virtio_scsi pvpanic-mmio \
+		virtio_mmio)" "$work/initramfs.cpio"
+	local tools=()
+	for tool in mkfs.ext4 lsblk sg_inq sg_vpd sg_readcap sg_opcodes sg_luns sg_modes sg_raw \
+		sg_unmap sg_requests sg_reset sg_sync sg_turs sg_write_same sg_verify; do
+		tools+=("$(command -v $tool)") || return
+	done
+	guest/mkinitramfs.sh extra "$work/tools.cpio" "${tools[@]}" "$udev/bin/udevadm:/bin/udevadm" \
+		"$udev/lib/udev/scsi_id:/lib/udev/scsi_id" "$udev/lib/udev/rules.d:/lib/udev/rules.d"
+	# The ELF file inside the bzImage, which is LZ4 with a size after it that unlz4 reports.
+	setup=$((($(od -An -tu1 -j 0x1f1 -N 1 "$work/vmlinuz") + 1) * 512))
+	offset=$(od -An -tu4 -j 0x248 -N 4 "$work/vmlinuz")
+	length=$(od -An -tu4 -j 0x24c -N 4 "$work/vmlinuz")
+	tail -c +$((setup + offset + 1)) "$work/vmlinuz" | head -c "$length" |
+		lz4 -dc >"$work/vmlinux" 2>/dev/null
+	gcc -nostdlib -static -no-pie -Wl,--build-id=none,-z,noseparate-code,-Ttext-segment=0x200000 \
+		-o "$work/payload.elf" tests/vm/payload.S
+}
+
+vm() { # [NAME...]: all in one boot of the lab host
+	local file add=() program rc
+	ingredients || { step 'vm: kernel and tools for guests' 10 false; return; }
+	for file in vmlinuz vmlinux initramfs.cpio tools.cpio payload.elf; do
+		add+=(--add "$work/$file:/lab/$file")
+	done
+	for program in mkfs.ext4 e2fsck script strace; do add+=(--add "$(command -v $program)"); done
+	add+=(--add "$(command -v setpriv):/lab/setpriv") # busybox has a smaller one of that name
+	cat >"$work/all" <<-'END'
+		chgrp 106 /dev/kvm # as udev would
+		chmod 660 /dev/kvm
+		printf '%s\n' "$@" | xargs -n 1 -P 2 sh -c 'sh /lab/tests/$0.sh'
+	END
+	tests/lab/l1 --timeout 900 --mem 4096 "${add[@]}" --add "$PWD/lunette:/bin/lunette" \
+		--add "$PWD/guest/boot:/lab/boot" --add "$PWD/tests/vm:/lab/tests" \
+		"$work/all" $(names vm "$@") </dev/null | tee "$work/vm"
+	rc=${PIPESTATUS[0]}
+	count "$work/vm"
+	[ $rc = 0 ] || step "vm: the lab host ends by itself (l1's status $rc)" 10 false
+}
+
+cli() { # [NAME...]
+	local name
+	for name in $(names cli "$@"); do
+		timeout 600 bash "tests/cli/$name.sh" </dev/null | tee "$work/cli"
+		count "$work/cli"
+		[ "${PIPESTATUS[0]}" = 0 ] || step "cli: $name ends by itself" 10 false
+	done
+}
+
+guest/setup.sh run lab test || exit
+mkdir -p "$cache"
+what=${1-}
+[ $# = 0 ] || shift
+case $what in
+'') unit; vm; cli ;;
+unit) unit ;;
+vm | cli) step build 300 make -s -j "$(nproc)" lunette; [ $failed = 0 ] && "$what" "$@" ;;
+*) sed -n 's/^#  *\(usage: run\|  *run\)/\1/p' "$0" >&2; exit 200 ;;
+esac
+total="$passed passed, $failed failed"
+[ $skipped = 0 ] || total+=", $skipped skipped"
+echo "$total"
+[ $failed = 0 ]

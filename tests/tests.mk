@@ -1,0 +1,71 @@
+# Included by ../Makefile: the unit suites, the fuzzers, lint, and the doors to tests/run.sh.
+
+FUZZ_SECONDS = 60
+
+lib_o = $(patsubst %.c,$(out)/%.o,$(wildcard tests/lib/*.c))
+units = $(patsubst %.c,$(out)/%,$(wildcard tests/unit/test_*.c))
+fuzzers = $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+replays = $(fuzzers:%=$(out)/tests/fuzz/replay_%)
+
+.SECONDARY: $(lib_o) $(units:%=%.o) $(fuzzers:%=$(out)/tests/fuzz/fuzz_%.o) $(out)/tests/fuzz/replay.o
+
+$(out)/tests/unit/test_%: $(out)/tests/unit/test_%.o $(lib_o) $(lower_o)
+	$(CC) $(flags) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) $(shell pkg-config --libs check)
+
+# The same entry as the fuzzer's, and a main() that feeds it the corpus.
+$(out)/tests/fuzz/replay_%: $(out)/tests/fuzz/fuzz_%.o $(out)/tests/fuzz/replay.o $(lib_o) $(lower_o)
+	$(CC) $(flags) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+check: $(units) $(replays)
+	$(if $(SAN),CK_TIMEOUT_MULTIPLIER=10) tests/check.sh $(units) $(replays)
+
+# libFuzzer comes with clang, so everything below the fuzz target is built once more.
+fuzz_flags = $(filter-out -fsanitize=% -fno-sanitize-recover=all,$(flags)) -O1 -g \
+	-fsanitize=address,undefined -fno-sanitize-recover=undefined
+fuzz_o = $(patsubst %.c,build/fuzz/%.o,$(lower) $(wildcard tests/lib/*.c))
+
+build/fuzz/%.o: %.c Makefile config.mk tests/tests.mk
+	@mkdir -p $(@D)
+	clang $(fuzz_flags) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+
+build/fuzz/fuzz_%: build/fuzz/tests/fuzz/fuzz_%.o $(fuzz_o)
+	clang $(fuzz_flags) -fsanitize=fuzzer -o $@ $^ $(LIBS)
+
+# What is found stays in build/fuzz/corpus; a crash is written to build/fuzz.
+fuzz-%: build/fuzz/fuzz_%
+	@mkdir -p build/fuzz/corpus/$*
+	build/fuzz/fuzz_$* -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -close_fd_mask=2 -print_final_stats=1 \
+		-artifact_prefix=build/fuzz/$*- build/fuzz/corpus/$* tests/fuzz/corpus/$*
+
+fuzz: $(fuzzers:%=fuzz-%)
+
+lint: $(lower_o) $(upper_o)
+	tests/check-includes.sh
+	tests/lint.sh $(out)
+
+test:
+	tests/run.sh
+
+check-vm: lunette
+	tests/run.sh vm
+
+# What tests/bench/run.sh measures with; it sets up, and makes them, before it does.
+bench_programs = $(addprefix $(out)/tests/bench/,firstrun read4k payload.elf)
+
+$(out)/tests/bench/firstrun: $(out)/tests/bench/firstrun.o
+	$(CC) $(flags) $(CFLAGS) $(LDFLAGS) -o $@ $^
+
+$(out)/tests/bench/read4k: $(out)/tests/bench/read4k.o $(lib_o) $(lower_o)
+	$(CC) $(flags) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(out)/tests/bench/payload.elf: tests/bench/payload.S
+	@mkdir -p $(@D)
+	$(CC) -nostdlib -static -no-pie -Wl,--build-id=none,-z,noseparate-code,-Ttext-segment=0x200000 \
+		-o $@ $<
+
+bench-programs: lunette $(bench_programs)
+
+bench:
+	tests/bench/run.sh $(out)
+
+.PHONY: bench-programs

@@ -1,0 +1,418 @@
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/loop.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/lib/block_run.h"
+#include "tests/lib/stderr.h"
+#include "vmm/core/loop.h"
+#include "vmm/core/util.h"
+
+Suite *file_suite(void);
+
+static struct stderr_text said;
+
+#define SIZE MIB(4)
+
+static char dir[64], path[128];
+static struct loop *loop;
+static struct block *block;
+static struct block_chan *chan;
+static uint8_t data[65536], back[65536], zeroes[65536];
+
+static void make_file(off_t size)
+{
+	int fd = open(path, O_CREAT | O_RDWR | O_TRUNC | O_CLOEXEC, 0644);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(ftruncate(fd, size), 0);
+	close(fd);
+}
+
+static void set_up_in(const char *parent)
+{
+	unsigned i;
+
+	snprintf(dir, sizeof(dir), "%s/lunette-file-XXXXXX", parent);
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	chmod(dir, 0755);
+	snprintf(path, sizeof(path), "%s/disk.img", dir);
+	make_file(SIZE);
+	loop = loop_create("test");
+	for (i = 0; i < sizeof(data); i++)
+		data[i] = i * 7 + i / 251 + 1;
+	memset(back, 0xee, sizeof(back));
+}
+
+static void set_up(void)
+{
+	set_up_in("/tmp");
+}
+
+static void set_up_shm(void)
+{
+	set_up_in("/dev/shm");
+}
+
+static void close_all(void)
+{
+	block_chan_close(chan);
+	block_close(block);
+	chan = NULL;
+	block = NULL;
+}
+
+static void tear_down(void)
+{
+	close_all();
+	loop_destroy(loop);
+	unlink(path);
+	rmdir(dir);
+}
+
+static int open_path(const char *p, bool readonly)
+{
+	struct block_open how = { .path = p, .readonly = readonly };
+	int r = block_open(&how, &block);
+
+	if (!r) {
+		chan = block_chan_open(block, loop);
+		ck_assert_ptr_nonnull(chan);
+	}
+	return r;
+}
+
+/* What somebody else sees in the file. */
+static void check_file(uint64_t off, const void *want, size_t len)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	ck_assert_int_eq(pread(fd, back, len, off), len);
+	ck_assert_mem_eq(back, want, len);
+	close(fd);
+}
+
+static blkcnt_t blocks_in_use(void)
+{
+	struct stat st;
+
+	ck_assert_int_eq(stat(path, &st), 0);
+	return st.st_blocks;
+}
+
+START_TEST(facts)
+{
+	ck_assert_int_eq(open_path(path, false), 0);
+	ck_assert_str_eq(block->path, path);
+	ck_assert_uint_eq(block->size, SIZE);
+	ck_assert(!block->readonly && block->can_discard && block->discard_zeroes);
+	ck_assert(is_power_of_2(block->discard_granularity));
+	ck_assert_uint_eq(block->physical_block, 4096);
+}
+END_TEST
+
+static const unsigned write_flags[] = { 0, BLOCK_FUA };
+
+START_TEST(written_is_in_the_file)
+{
+	ck_assert_int_eq(open_path(path, false), 0);
+	ck_assert_int_eq(block_run(chan, BLOCK_WRITE, write_flags[_i], 513, data, 5000), 0);
+	check_file(513, data, 5000);
+	check_file(0, zeroes, 513);
+	check_file(5513, zeroes, 512);
+	ck_assert_int_eq(block_run(chan, BLOCK_READ, 0, 513, back, 5000), 0);
+	ck_assert_mem_eq(back, data, 5000);
+	ck_assert_int_eq(block_run(chan, BLOCK_FLUSH, 0, 0, NULL, 0), 0);
+	ck_assert_int_eq(block_run(chan, BLOCK_WRITE, write_flags[_i], SIZE - 1, data, 1), 0);
+	check_file(SIZE - 1, data, 1);
+	ck_assert_uint_eq(blocks_in_use() > 0, true);
+}
+END_TEST
+
+/* More pieces than one system call takes from us, some of them empty. */
+START_TEST(many_pieces)
+{
+	struct iovec out[300], in[300];
+	size_t at = 0;
+	unsigned i;
+
+	ck_assert_int_eq(open_path(path, false), 0);
+	for (i = 0; i < 300; i++) {
+		size_t len = i % 5 ? i : 0;
+
+		out[i] = (struct iovec){ data + at, len };
+		in[i] = (struct iovec){ back + at, len };
+		at += len;
+	}
+	ck_assert_int_eq(block_run_iov(chan, BLOCK_WRITE, 0, 100, out, 300), 0);
+	ck_assert_int_eq(block_run_iov(chan, BLOCK_READ, 0, 100, in, 300), 0);
+	ck_assert_mem_eq(back, data, at);
+	check_file(100, data, at);
+}
+END_TEST
+
+static const struct {
+	enum block_io io;
+	unsigned flags;
+	bool frees;
+} erasers[] = {
+	{ BLOCK_DISCARD, 0, true },
+	{ BLOCK_DISCARD, BLOCK_FUA, true },
+	{ BLOCK_ZERO, BLOCK_MAY_UNMAP, true },
+	{ BLOCK_ZERO, 0, false },
+	{ BLOCK_ZERO, BLOCK_FUA, false },
+};
+
+/* Odd bounds: what is beside the range stays. */
+START_TEST(erased_reads_as_zeroes)
+{
+	blkcnt_t before;
+	unsigned i;
+
+	ck_assert_int_eq(open_path(path, false), 0);
+	for (i = 0; i < SIZE / sizeof(data); i++)
+		ck_assert_int_eq(block_run(chan, BLOCK_WRITE, 0, i * sizeof(data), data,
+					   sizeof(data)), 0);
+	ck_assert_int_eq(block_run(chan, BLOCK_FLUSH, 0, 0, NULL, 0), 0);
+	before = blocks_in_use();
+	ck_assert_int_eq(block_run(chan, erasers[_i].io, erasers[_i].flags, 1000, NULL,
+				   SIZE - 3000), 0);
+	check_file(0, data, 1000);
+	for (i = 0; i < 60; i++)
+		check_file(1000 + i * sizeof(zeroes), zeroes, sizeof(zeroes));
+	check_file(SIZE - 2000 - 4096, zeroes, 4096);
+	check_file(SIZE - 2000, data + sizeof(data) - 2000, 2000);
+	if (erasers[_i].frees)
+		ck_assert_int_lt(blocks_in_use(), before / 4);
+	ck_assert_int_eq(block_run(chan, erasers[_i].io, erasers[_i].flags, 0, NULL, 0), 0);
+	check_file(0, data, 1000);
+}
+END_TEST
+
+START_TEST(file_cut_off_under_us)
+{
+	ck_assert_int_eq(open_path(path, false), 0);
+	ck_assert_int_eq(truncate(path, SIZE / 2), 0);
+	ck_assert_int_eq(block_run(chan, BLOCK_READ, 0, SIZE / 2 - 512, back, 512), 0);
+	ck_assert_int_eq(block_run(chan, BLOCK_READ, 0, SIZE / 2 - 512, back, 1024), -EIO);
+	ck_assert_int_eq(block_run(chan, BLOCK_READ, 0, SIZE - 512, back, 512), -EIO);
+}
+END_TEST
+
+START_TEST(readonly_shares_and_reads)
+{
+	struct block_open how = { .path = path, .readonly = true };
+	struct block *other;
+
+	chmod(path, 0444);
+	ck_assert_int_eq(open_path(path, true), 0);
+	ck_assert(block->readonly && !block->can_discard);
+	ck_assert_int_eq(block_open(&how, &other), 0);
+	block_close(other);
+	ck_assert_int_eq(block_run(chan, BLOCK_READ, 0, 0, back, 4096), 0);
+	ck_assert_mem_eq(back, zeroes, 4096);
+	how.readonly = false;
+	stderr_begin(&said);
+	ck_assert_int_eq(block_open(&how, &other), -EBUSY);
+	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "disk.img: is attached twice"));
+}
+END_TEST
+
+static struct flight {
+	struct block_req req;
+	struct iovec iov;
+	uint8_t buf[4096];
+} flight[128];
+static unsigned landed;
+
+static void on_landed(struct block_req *req, int err)
+{
+	(void)req;
+	ck_assert_int_eq(err, 0);
+	landed++;
+}
+
+static void fly(enum block_io io)
+{
+	unsigned i;
+
+	for (i = 0; i < ARRAY_SIZE(flight); i++) {
+		struct flight *f = &flight[i];
+
+		f->iov = (struct iovec){ f->buf, sizeof(f->buf) };
+		f->req = (struct block_req){ .io = io, .off = i * sizeof(f->buf),
+					     .len = sizeof(f->buf), .iov = &f->iov, .niov = 1,
+					     .done = on_landed };
+		block_submit(chan, &f->req);
+	}
+	block_drain(chan);
+}
+
+START_TEST(many_in_flight)
+{
+	unsigned i;
+
+	ck_assert_int_eq(open_path(path, false), 0);
+	for (i = 0; i < ARRAY_SIZE(flight); i++)
+		memset(flight[i].buf, i + 1, sizeof(flight[i].buf));
+	fly(BLOCK_WRITE);
+	for (i = 0; i < ARRAY_SIZE(flight); i++)
+		memset(flight[i].buf, 0, sizeof(flight[i].buf));
+	fly(BLOCK_READ);
+	ck_assert_uint_eq(landed, 2 * ARRAY_SIZE(flight));
+	for (i = 0; i < ARRAY_SIZE(flight); i++) {
+		ck_assert_uint_eq(flight[i].buf[0], i + 1);
+		ck_assert_uint_eq(flight[i].buf[4095], i + 1);
+	}
+}
+END_TEST
+
+static void check_refused(const char *p, bool readonly, int err, const char *line)
+{
+	char want[300];
+
+	stderr_begin(&said);
+	ck_assert_int_eq(open_path(p, readonly), err);
+	snprintf(want, sizeof(want), "lunette: error: %s: %s\n", p, line);
+	ck_assert_str_eq(stderr_end(&said), want);
+	ck_assert_ptr_null(block);
+}
+
+START_TEST(what_is_no_disk)
+{
+	char other[160];
+
+	snprintf(other, sizeof(other), "%s/none", dir);
+	check_refused(other, false, -ENOENT,
+		      "there is no such file; 'truncate -s 1G FILE' makes an empty disk");
+	check_refused(dir, false, -EISDIR, "is a directory; a disk is a file or a block device");
+	check_refused(dir, true, -EISDIR, "is a directory; a disk is a file or a block device");
+	check_refused("/dev/null", false, -EINVAL, "is neither a file nor a block device");
+	make_file(0);
+	check_refused(path, false, -EINVAL, "is empty; 'truncate -s 1G FILE' makes room");
+	ck_assert_int_eq(mkfifo(other, 0600), 0);
+	check_refused(other, true, -EINVAL, "is neither a file nor a block device");
+	unlink(other);
+}
+END_TEST
+
+START_TEST(missing_and_needless_options)
+{
+	struct block_open none = { .path = NULL }, sized = { .path = path, .size = 512 };
+
+	stderr_begin(&said);
+	ck_assert_int_eq(block_open(&none, &block), -EINVAL);
+	ck_assert_str_eq(stderr_end(&said), "lunette: error: file= is missing: which image?\n");
+	stderr_begin(&said);
+	ck_assert_int_eq(block_open(&sized, &block), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "size= is for store=null"));
+}
+END_TEST
+
+/* As another user, if this one may do everything. */
+START_TEST(without_permission)
+{
+	if (!geteuid())
+		ck_assert_int_eq(seteuid(65534), 0);
+	else
+		ck_assert_int_eq(chmod(path, 0444), 0);
+	check_refused(path, false, -EACCES,
+		      "not writable: Permission denied; add readonly=on to attach it read-only");
+	ck_assert_int_eq(open_path(path, true), 0);
+	close_all();
+	if (!getuid())
+		ck_assert_int_eq(seteuid(0), 0);
+	chmod(path, 0);
+	if (!getuid())
+		ck_assert_int_eq(seteuid(65534), 0);
+	check_refused(path, true, -EACCES, "not readable: Permission denied");
+	check_refused(path, false, -EACCES, "not readable: Permission denied");
+	if (!getuid())
+		ck_assert_int_eq(seteuid(0), 0);
+}
+END_TEST
+
+/* A loop device over the file; -1: not to be had here. */
+static int attach_loop_device(char *dev, size_t len)
+{
+	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC), n, fd, file;
+
+	n = control < 0 ? -1 : ioctl(control, LOOP_CTL_GET_FREE);
+	close(control);
+	if (n < 0)
+		return -1;
+	snprintf(dev, len, "/dev/loop%d", n);
+	fd = open(dev, O_RDWR | O_CLOEXEC);
+	file = open(path, O_RDWR | O_CLOEXEC);
+	if (fd >= 0 && ioctl(fd, LOOP_SET_FD, file) < 0) {
+		close(fd);
+		fd = -1;
+	}
+	close(file);
+	return fd;
+}
+
+START_TEST(block_device)
+{
+	char dev[64];
+	int fd = attach_loop_device(dev, sizeof(dev));
+
+	if (fd < 0) {
+		printf("file: block_device skipped: no loop device to be had\n");
+		return;
+	}
+	ck_assert_int_eq(open_path(dev, false), 0);
+	ck_assert_uint_eq(block->size, SIZE);
+	ck_assert(is_power_of_2(block->physical_block));
+	ck_assert_int_eq(block_run(chan, BLOCK_WRITE, BLOCK_FUA, 512, data, 8192), 0);
+	check_file(512, data, 8192);
+	ck_assert_int_eq(block_run(chan, BLOCK_DISCARD, BLOCK_FUA, 1024, NULL, 4096), 0);
+	ck_assert_int_eq(block_run(chan, BLOCK_READ, 0, 1024, back, 4096), 0);
+	ck_assert_mem_eq(back, zeroes, 4096);
+	/* Bounds that the device does not take. */
+	ck_assert_int_eq(block_run(chan, BLOCK_ZERO, 0, 6001, NULL, 99), 0);
+	ck_assert_int_eq(block_run(chan, BLOCK_FLUSH, 0, 0, NULL, 0), 0);
+	check_file(512, data, 512);
+	check_file(1024, zeroes, 4096);
+	check_file(6001, zeroes, 99);
+	check_file(6100, data + 6100 - 512, 8192 + 512 - 6100);
+	close_all();
+	ck_assert_int_eq(ioctl(fd, LOOP_CLR_FD), 0);
+	close(fd);
+}
+END_TEST
+
+Suite *file_suite(void)
+{
+	Suite *s = suite_create("file");
+	TCase *tc = unit_case(s, "file"), *shm = unit_case(s, "tmpfs");
+
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, facts);
+	tcase_add_loop_test(tc, written_is_in_the_file, 0, ARRAY_SIZE(write_flags));
+	tcase_add_test(tc, many_pieces);
+	tcase_add_loop_test(tc, erased_reads_as_zeroes, 0, ARRAY_SIZE(erasers));
+	tcase_add_test(tc, file_cut_off_under_us);
+	tcase_add_test(tc, readonly_shares_and_reads);
+	tcase_add_test(tc, many_in_flight);
+	tcase_add_test(tc, what_is_no_disk);
+	tcase_add_test(tc, missing_and_needless_options);
+	tcase_add_test(tc, without_permission);
+	tcase_add_test(tc, block_device);
+
+	/* Has holes, but no call for zeroes. */
+	tcase_add_checked_fixture(shm, set_up_shm, tear_down);
+	tcase_add_loop_test(shm, erased_reads_as_zeroes, 0, ARRAY_SIZE(erasers));
+	tcase_add_loop_test(shm, written_is_in_the_file, 0, ARRAY_SIZE(write_flags));
+	return s;
+}
+
+UNIT_MAIN(file_suite)

@@ -1,0 +1,138 @@
+#include "tests/unit/unit.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+
+#include "tests/lib/stderr.h"
+#include "vmm/core/log.h"
+#include "vmm/core/util.h"
+
+Suite *log_suite(void);
+
+static struct stderr_text err;
+
+static unsigned lines(const char *text)
+{
+	unsigned n = 0;
+
+	while ((text = strchr(text, '\n'))) {
+		n++;
+		text++;
+	}
+	return n;
+}
+
+START_TEST(levels)
+{
+	static const char *const expected[] = {
+		[LOG_ERR] = "lunette: error: a 1\n",
+		[LOG_WARN] = "lunette: error: a 1\nlunette: warning: b\n",
+		[LOG_INFO] = "lunette: error: a 1\nlunette: warning: b\nlunette: info: c\n",
+		[LOG_DEBUG] = "lunette: error: a 1\nlunette: warning: b\nlunette: info: c\n"
+			      "lunette: debug: d\n",
+	};
+
+	log_set_level(_i);
+	stderr_begin(&err);
+	log_err("a %d", 1);
+	log_warn("b");
+	log_info("c");
+	log_debug("d");
+	ck_assert_str_eq(stderr_end(&err), expected[_i]);
+}
+END_TEST
+
+/* Long messages are cut, with their line end kept. */
+START_TEST(long_lines)
+{
+	static char text[3000];
+	size_t len;
+
+	for (len = 900; len < 1100; len++) {
+		memset(text, 'x', len);
+		text[len] = 0;
+		stderr_begin(&err);
+		log_err("%s", text);
+		stderr_end(&err);
+		ck_assert_uint_eq(lines(err.text), 1);
+		ck_assert_uint_eq(strlen(err.text),
+				  min_u64(len + strlen("lunette: error: ") + 1, 1024));
+	}
+}
+END_TEST
+
+START_TEST(guest_cannot_flood)
+{
+	struct log_limit limit = { 0 };
+	unsigned i;
+
+	stderr_begin(&err);
+	for (i = 0; i < 100000; i++)
+		log_guest(&limit, "bad %u", i);
+	stderr_end(&err);
+	ck_assert_uint_eq(lines(err.text), LOG_LIMIT);
+	ck_assert_ptr_nonnull(strstr(err.text, "bad 4 (no more of these until a reset)\n"));
+	ck_assert_ptr_null(strstr(err.text, "bad 3 ("));
+	log_limit_reset(&limit);
+	stderr_begin(&err);
+	log_guest(&limit, "again");
+	ck_assert_str_eq(stderr_end(&err), "lunette: warning: again\n");
+	log_set_level(LOG_ERR);
+	stderr_begin(&err);
+	log_guest(&limit, "quiet");
+	ck_assert_str_eq(stderr_end(&err), "");
+}
+END_TEST
+
+static void *writer(void *arg)
+{
+	unsigned i;
+
+	for (i = 0; i < 50; i++)
+		log_err("%s", (const char *)arg);
+	return NULL;
+}
+
+START_TEST(lines_of_threads_do_not_mix)
+{
+	static const char a[] = "aaaaaaaaaaaaaaaa", b[] = "bbbbbbbbbbbbbbbb";
+	pthread_t thread;
+	const char *line;
+	char *rest;
+
+	stderr_begin(&err);
+	pthread_create(&thread, NULL, writer, (void *)a);
+	writer((void *)b);
+	pthread_join(thread, NULL);
+	stderr_end(&err);
+	ck_assert_uint_eq(lines(err.text), 100);
+	for (line = strtok_r(err.text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+		line += strlen("lunette: error: ");
+		ck_assert(!strcmp(line, a) || !strcmp(line, b));
+	}
+}
+END_TEST
+
+START_TEST(bug_aborts)
+{
+	stderr_begin(&err);
+	BUG_ON(1 == 2);
+	BUG_ON(1 == 1);
+}
+END_TEST
+
+Suite *log_suite(void)
+{
+	Suite *s = suite_create("log");
+	TCase *tc = unit_case(s, "log");
+
+	tcase_add_loop_test(tc, levels, LOG_ERR, LOG_DEBUG + 1);
+	tcase_add_test(tc, long_lines);
+	tcase_add_test(tc, guest_cannot_flood);
+	tcase_add_test(tc, lines_of_threads_do_not_mix);
+	tcase_add_test_raise_signal(tc, bug_aborts, SIGABRT);
+	return s;
+}
+
+UNIT_MAIN(log_suite)

@@ -1,0 +1,152 @@
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vmm/core/mem.h"
+#include "vmm/core/util.h"
+
+Suite *mem_suite(void);
+
+static struct mem mem;
+
+/* [1M, 2M) and [2M, 2M + 8K) touch; [4G, 4G + 4K) stands alone. */
+static void set_up(void)
+{
+	ck_assert_int_eq(mem_add(&mem, MIB(1), MIB(1)), 0);
+	ck_assert_int_eq(mem_add(&mem, MIB(2), KIB(8)), 0);
+	ck_assert_int_eq(mem_add(&mem, GIB(4), KIB(4)), 0);
+}
+
+static void tear_down(void)
+{
+	mem_free(&mem);
+	ck_assert_uint_eq(mem.nregions, 0);
+}
+
+START_TEST(add_refuses)
+{
+	struct mem m = { 0 };
+
+	ck_assert_int_eq(mem_add(&m, 0, 0), -EINVAL);
+	ck_assert_int_eq(mem_add(&m, 1, KIB(4)), -EINVAL);
+	ck_assert_int_eq(mem_add(&m, 0, KIB(4) + 1), -EINVAL);
+	ck_assert_int_eq(mem_add(&m, 0 - KIB(4), KIB(8)), -EINVAL);
+	ck_assert_int_eq(mem_add(&m, 0, 0 - MIB(1)), -EINVAL);
+	ck_assert_int_eq(mem_add(&m, MIB(1), 1ull << 62), -ENOMEM);
+	ck_assert_uint_eq(m.nregions, 0);
+	ck_assert_int_eq(mem_add(&mem, MIB(3) - KIB(4), KIB(4)), -EINVAL); /* not above the last */
+	ck_assert_int_eq(mem_add(&mem, GIB(4), KIB(4)), -EINVAL);
+	ck_assert_int_eq(mem_add(&mem, GIB(5), KIB(4)), 0);
+	ck_assert_int_eq(mem_add(&mem, GIB(6), KIB(4)), -ENOSPC);
+	ck_assert_uint_eq(mem_size(&mem), MIB(1) + KIB(8) + KIB(4) + KIB(4));
+}
+END_TEST
+
+START_TEST(aligned_as_the_guest_sees_it)
+{
+	unsigned i;
+
+	for (i = 0; i < mem.nregions; i++)
+		ck_assert_uint_eq((uintptr_t)mem.region[i].hva % MIB(2),
+				  mem.region[i].gpa % MIB(2));
+}
+END_TEST
+
+START_TEST(fresh_memory_is_zero)
+{
+	uint8_t buf[KIB(4)];
+	unsigned i, sum = 0;
+
+	ck_assert_int_eq(mem_read(&mem, GIB(4), buf, sizeof(buf)), 0);
+	for (i = 0; i < sizeof(buf); i++)
+		sum |= buf[i];
+	ck_assert_uint_eq(sum, 0);
+}
+END_TEST
+
+static const struct at {
+	uint64_t gpa, len;
+	int pieces; /* or -errno, of mem_iov */
+	bool ptr;   /* of mem_ptr */
+} ats[] = {
+	{ MIB(1), MIB(1), 1, true },
+	{ MIB(1), 0, 0, true },
+	{ MIB(1) - 1, 1, -EFAULT, false },
+	{ MIB(1) - 1, 2, -EFAULT, false },
+	{ 0, 1, -EFAULT, false },
+	{ MIB(2) - 1, 1, 1, true },
+	{ MIB(2) - 1, 2, 2, false },
+	{ MIB(1), MIB(1) + KIB(8), 2, false },
+	{ MIB(1), MIB(1) + KIB(8) + 1, -EFAULT, false },
+	{ MIB(2) + KIB(8) - 1, 1, 1, true },
+	{ MIB(2) + KIB(8) - 1, 2, -EFAULT, false },
+	{ MIB(2) + KIB(8), 1, -EFAULT, false },
+	{ GIB(4) + KIB(4) - 8, 8, 1, true },
+	{ GIB(4) + KIB(4) - 8, 9, -EFAULT, false },
+	{ UINT64_MAX, 1, -EFAULT, false },
+	{ UINT64_MAX, UINT64_MAX, -EFAULT, false },
+	{ GIB(4), UINT64_MAX, -EFAULT, false },
+	{ GIB(4) + 4, UINT64_MAX - 2, -EFAULT, false }, /* wraps around to inside */
+};
+
+START_TEST(bounds)
+{
+	const struct at *a = &ats[_i];
+	struct iovec iov[MEM_REGIONS];
+	uint64_t sum = 0;
+	int i, n;
+
+	n = mem_iov(&mem, a->gpa, a->len, iov, MEM_REGIONS);
+	ck_assert_int_eq(n, a->pieces);
+	for (i = 0; i < n; i++)
+		sum += iov[i].iov_len;
+	if (n >= 0)
+		ck_assert_uint_eq(sum, a->len);
+	if (n > 0)
+		ck_assert_int_eq(mem_iov(&mem, a->gpa, a->len, iov, n - 1), -E2BIG);
+	ck_assert_int_eq(!!mem_ptr(&mem, a->gpa, a->len, 1), a->ptr);
+}
+END_TEST
+
+START_TEST(copies_across_regions)
+{
+	char text[] = "across the border", back[sizeof(text)] = { 0 };
+	uint64_t gpa = MIB(2) - 7;
+
+	ck_assert_int_eq(mem_write(&mem, gpa, text, sizeof(text)), 0);
+	ck_assert_int_eq(mem_read(&mem, gpa, back, sizeof(back)), 0);
+	ck_assert_str_eq(back, text);
+	ck_assert_mem_eq(mem.region[0].hva + MIB(1) - 7, "across ", 7);
+	ck_assert_mem_eq(mem.region[1].hva, "the", 3);
+	ck_assert_int_eq(mem_write(&mem, GIB(4) + KIB(4) - 3, text, sizeof(text)), -EFAULT);
+	ck_assert_int_eq(mem_read(&mem, GIB(4) + KIB(4) - 3, back, sizeof(back)), -EFAULT);
+}
+END_TEST
+
+START_TEST(pointer_alignment)
+{
+	ck_assert_ptr_eq(mem_ptr(&mem, MIB(1) + 16, 16, 16), mem.region[0].hva + 16);
+	ck_assert_ptr_null(mem_ptr(&mem, MIB(1) + 8, 16, 16));
+	ck_assert_ptr_nonnull(mem_ptr(&mem, MIB(1) + 8, 16, 8));
+	ck_assert_ptr_null(mem_ptr(&mem, MIB(1) + 1, 2, 2));
+}
+END_TEST
+
+Suite *mem_suite(void)
+{
+	Suite *s = suite_create("mem");
+	TCase *tc = unit_case(s, "mem");
+
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_test(tc, add_refuses);
+	tcase_add_test(tc, aligned_as_the_guest_sees_it);
+	tcase_add_test(tc, fresh_memory_is_zero);
+	tcase_add_loop_test(tc, bounds, 0, ARRAY_SIZE(ats));
+	tcase_add_test(tc, copies_across_regions);
+	tcase_add_test(tc, pointer_alignment);
+	return s;
+}
+
+UNIT_MAIN(mem_suite)

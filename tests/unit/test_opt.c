@@ -1,0 +1,189 @@
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/lib/stderr.h"
+#include "vmm/core/opt.h"
+#include "vmm/core/util.h"
+
+Suite *opt_suite(void);
+
+struct settings {
+	const char *file;
+	uint32_t lun;
+	uint64_t size;
+	bool readonly;
+	unsigned store;
+	struct opt_list tag;
+	uint32_t cache;
+};
+
+static const char *const stores[] = { "file", "null", NULL };
+static const char *const amounts[] = { "some", "all", NULL };
+
+#define ROW(k, t, member) .key = k, .type = t, .offset = offsetof(struct settings, member)
+
+static const struct opt table[] = {
+	{ ROW("file", OPT_STR, file), .arg = "FILE", .help = "the image" },
+	{ ROW("lun", OPT_U32, lun), .def = "1", .max = 255, .help = "number" },
+	{ ROW("size", OPT_SIZE, size), .def = "64M", .min = MIB(1), .max = GIB(1),
+	  .help = "bytes" },
+	{ ROW("readonly", OPT_BOOL, readonly), .def = "off", .help = "no writes" },
+	{ ROW("store", OPT_ENUM, store), .def = "null", .words = stores, .help = "kind" },
+	{ ROW("tag", OPT_LIST, tag), .arg = "WORD", .help = "any number of them" },
+	{ ROW("cache", OPT_U32, cache), .max = 9, .words = amounts, .help = "a number or a word" },
+	{ 0 },
+};
+
+static struct settings set;
+static struct stderr_text err;
+static char text[256];
+
+static int parse(const char *t)
+{
+	int r;
+
+	opt_free(table, &set);
+	memset(&set, 0, sizeof(set));
+	snprintf(text, sizeof(text), "%s", t);
+	stderr_begin(&err);
+	r = opt_parse(table, &set, "--disk", "file", text);
+	stderr_end(&err);
+	return r;
+}
+
+static void tear_down(void)
+{
+	opt_free(table, &set);
+}
+
+START_TEST(defaults)
+{
+	ck_assert_int_eq(parse("x.img"), 0);
+	ck_assert_str_eq(set.file, "x.img");
+	ck_assert_uint_eq(set.lun, 1);
+	ck_assert_uint_eq(set.size, MIB(64));
+	ck_assert(!set.readonly);
+	ck_assert_uint_eq(set.store, 1);
+	ck_assert_uint_eq(set.tag.count, 0);
+	ck_assert_str_eq(err.text, "");
+}
+END_TEST
+
+START_TEST(every_type)
+{
+	ck_assert_int_eq(parse("file=a,lun=0xff,size=2m,readonly,store=file,tag=x,tag=y"), 0);
+	ck_assert_str_eq(set.file, "a");
+	ck_assert_uint_eq(set.lun, 255);
+	ck_assert_uint_eq(set.size, MIB(2));
+	ck_assert(set.readonly);
+	ck_assert_uint_eq(set.store, 0);
+	ck_assert_uint_eq(set.tag.count, 2);
+	ck_assert_str_eq(set.tag.item[1], "y");
+	ck_assert_int_eq(parse("a,readonly=on,readonly=off,size=1048576"), 0);
+	ck_assert(!set.readonly);
+	ck_assert_uint_eq(set.size, MIB(1));
+	ck_assert_int_eq(parse("a,cache=9"), 0);
+	ck_assert_uint_eq(set.cache, 9);
+	ck_assert_int_eq(parse("a,cache=all"), 0);
+	ck_assert_uint_eq(set.cache, 11);
+}
+END_TEST
+
+/* A leading value may hold what looks like syntax. */
+static const struct leading {
+	const char *text, *file;
+	unsigned lun;
+} leadings[] = {
+	{ "a.img", "a.img", 1 },
+	{ "/dir/k=v.img,lun=2", "/dir/k=v.img", 2 },
+	{ "a.b=c,lun=3", "a.b=c", 3 },
+	{ "one,,two.img,lun=4", "one,two.img", 4 },
+	{ "end,,", "end,", 1 },
+	{ "file=k=v,lun=5", "k=v", 5 },
+	{ "lun=6,file=z", "z", 6 },
+	{ "", "", 1 },
+};
+
+START_TEST(leading_value)
+{
+	ck_assert_int_eq(parse(leadings[_i].text), 0);
+	ck_assert_str_eq(set.file, leadings[_i].file);
+	ck_assert_uint_eq(set.lun, leadings[_i].lun);
+}
+END_TEST
+
+static const struct bad {
+	const char *text, *says;
+} bads[] = {
+	{ "a,nope=1", "--disk: unknown option 'nope'" },
+	{ "a,b", "--disk: unknown option 'b'" },
+	{ "a,", "--disk: unknown option ''" },
+	{ "a,lun", "--disk: lun needs a value" },
+	{ "a,lun=", "--disk: lun=: not a number" },
+	{ "a,lun=-1", "--disk: lun=-1: not a number" },
+	{ "a,lun= 1", "not a number" },
+	{ "a,lun=1x", "--disk: lun=1x: not a number" },
+	{ "a,lun=1K", "not a number" },
+	{ "a,lun=256", "--disk: lun=256: out of range, 0 to 255" },
+	{ "a,lun=99999999999999999999", "not a number" },
+	{ "a,size=512K", "--disk: size=512K: out of range, 1M to 1G" },
+	{ "a,size=1.5G", "--disk: size=1.5G: not a size" },
+	{ "a,size=16777216T", "not a size" },
+	{ "a,size=18014398509481985K", "not a size" },
+	{ "a,size=1MB", "not a size" },
+	{ "a,size=1 M", "not a size" },
+	{ "a,readonly=yes", "--disk: readonly=yes: on or off is wanted" },
+	{ "a,cache=10", "out of range, 0 to 9" },
+	{ "a,cache=none", "--disk: cache=none: not a number" },
+	{ "a,store=tape", "--disk: store=tape: is none of: file, null" },
+};
+
+START_TEST(mistakes)
+{
+	ck_assert_int_eq(parse(bads[_i].text), -EINVAL);
+	ck_assert_msg(strstr(err.text, bads[_i].says) != NULL, "said: %s", err.text);
+	ck_assert_ptr_eq(strchr(err.text, '\n'), err.text + strlen(err.text) - 1); /* one line */
+}
+END_TEST
+
+START_TEST(help_tells_all)
+{
+	char *out;
+	size_t len;
+	FILE *f = open_memstream(&out, &len);
+
+	opt_help(table, "", f);
+	fclose(f);
+	ck_assert_ptr_nonnull(strstr(out, "  file=FILE "));
+	ck_assert_ptr_nonnull(strstr(out, "number, 0 to 255 (default 1)\n"));
+	ck_assert_ptr_nonnull(strstr(out, "bytes, 1M to 1G (default 64M)\n"));
+	ck_assert_ptr_nonnull(strstr(out, "  readonly=on|off "));
+	ck_assert_ptr_nonnull(strstr(out, "kind: file, null (default null)\n"));
+	free(out);
+	f = open_memstream(&out, &len);
+	opt_help(table, "--", f);
+	fclose(f);
+	ck_assert_ptr_nonnull(strstr(out, "  --file FILE "));
+	free(out);
+}
+END_TEST
+
+Suite *opt_suite(void)
+{
+	Suite *s = suite_create("opt");
+	TCase *tc = unit_case(s, "opt");
+
+	tcase_add_checked_fixture(tc, NULL, tear_down);
+	tcase_add_test(tc, defaults);
+	tcase_add_test(tc, every_type);
+	tcase_add_loop_test(tc, leading_value, 0, ARRAY_SIZE(leadings));
+	tcase_add_loop_test(tc, mistakes, 0, ARRAY_SIZE(bads));
+	tcase_add_test(tc, help_tells_all);
+	return s;
+}
+
+UNIT_MAIN(opt_suite)

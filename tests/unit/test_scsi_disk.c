@@ -1,0 +1,363 @@
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "devices/scsi/scsi.h"
+#include "devices/virtio_scsi.h"
+#include "tests/lib/scsi_driver.h"
+#include "tests/lib/stderr.h"
+#include "vmm/core/util.h"
+
+Suite *scsi_disk_suite(void);
+
+static struct testbed tb;
+static struct vdriver v;
+static struct stderr_text said;
+static char dir[64];
+
+static void make_file(const char *name, off_t size)
+{
+	char path[200];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	fd = open(path, O_CREAT | O_RDWR | O_TRUNC | O_CLOEXEC, 0644);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(ftruncate(fd, size), 0);
+	close(fd);
+}
+
+static void set_up(void)
+{
+	snprintf(dir, sizeof(dir), "/tmp/lunette-disk-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	make_file("a.img", MIB(1));
+	make_file("b.img", MIB(2));
+	testbed_init(&tb);
+	ck_assert_int_eq(device_create(&tb.p, &tb.devices, "virtio-scsi,id=s0"), 0);
+}
+
+static void tear_down(void)
+{
+	char command[100];
+
+	vdriver_fini(&v);
+	device_destroy_all(&tb.devices);
+	testbed_fini(&tb);
+	snprintf(command, sizeof(command), "rm -r %s", dir);
+	ck_assert_int_eq(system(command), 0);
+}
+
+/* "%" in the text stands for the folder. */
+static int make(const char *text)
+{
+	const char *percent = strchr(text, '%');
+	char full[512];
+
+	if (!percent)
+		return device_create(&tb.p, &tb.devices, text);
+	snprintf(full, sizeof(full), "%.*s%s%s", (int)(percent - text), text, dir, percent + 1);
+	return device_create(&tb.p, &tb.devices, full);
+}
+
+static struct scsi_target *target(void)
+{
+	return virtio_scsi_target(device_find(&tb.devices, "virtio-scsi", "s0"));
+}
+
+static void start(void)
+{
+	testbed_start(&tb);
+	ck_assert(vdriver_probe(&v, &tb, 0));
+	ck_assert(vdriver_start(&v, ~0ull, 3, 64));
+}
+
+START_TEST(order_is_lun_order)
+{
+	ck_assert_int_eq(make("scsi-disk,%/b.img"), 0);
+	ck_assert_int_eq(make("scsi-disk,file=%/a.img"), 0);
+	ck_assert_int_eq(make("scsi-disk,store=null,size=1G,lun=7"), 0);
+	ck_assert_int_eq(make("scsi-disk,store=null,size=2G,serial=x"), 0);
+	ck_assert_uint_eq(target()->nluns, 4);
+	ck_assert_uint_eq(target()->lun[0]->lun, 0);
+	ck_assert_uint_eq(target()->lun[0]->block->size, MIB(2));
+	ck_assert_uint_eq(target()->lun[1]->lun, 1);
+	ck_assert_uint_eq(target()->lun[1]->block->size, MIB(1));
+	ck_assert_uint_eq(target()->lun[2]->lun, 7);
+	ck_assert_uint_eq(target()->lun[3]->lun, 8);
+	ck_assert_uint_eq(target()->lun[3]->block->size, GIB(2));
+}
+END_TEST
+
+START_TEST(settings_reach_the_lun)
+{
+	const struct scsi_lun *lun;
+
+	ck_assert_int_eq(make("scsi-disk,%/a.img,lun=5,serial=S 1,wwn=5000C50012345678,"
+			      "block-size=4096,discard=off"), 0);
+	ck_assert_int_eq(make("scsi-disk,%/b.img,readonly=on"), 0);
+	lun = target()->lun[0];
+	ck_assert_uint_eq(lun->lun, 5);
+	ck_assert_str_eq(lun->serial, "S 1");
+	ck_assert_uint_eq(lun->naa, 0x5000c50012345678);
+	ck_assert_uint_eq(lun->block_size, 4096);
+	ck_assert(!lun->discard && !lun->readonly);
+	lun = target()->lun[1];
+	ck_assert(lun->readonly && !lun->discard);
+	ck_assert_uint_eq(lun->block_size, 512);
+}
+END_TEST
+
+START_TEST(names_by_default)
+{
+	uint64_t naa;
+
+	make_file("sub.img", 4096);
+	ck_assert_int_eq(make("scsi-disk,%/a.img,readonly=on"), 0);
+	ck_assert_str_eq(target()->lun[0]->serial, "a.img");
+	naa = target()->lun[0]->naa;
+	ck_assert_uint_eq(naa >> 60, 3);
+	/* The same name again: the bus and the number make it another one. */
+	ck_assert_int_eq(make("scsi-disk,%/a.img,readonly=on"), 0);
+	ck_assert_str_eq(target()->lun[1]->serial, "a.img-s0-1");
+	ck_assert_uint_ne(target()->lun[1]->naa, naa);
+	/* On another bus, too. */
+	ck_assert_int_eq(make("virtio-scsi,id=s1"), 0);
+	ck_assert_int_eq(make("scsi-disk,%/a.img,readonly=on"), 0);
+	ck_assert_str_eq(virtio_scsi_target(device_find(&tb.devices, "virtio-scsi", "s1"))
+			 ->lun[0]->serial, "a.img-s1-0");
+	ck_assert_int_eq(make("scsi-disk,%/sub.img,bus=s0"), 0);
+	ck_assert_str_eq(target()->lun[2]->serial, "sub.img");
+}
+END_TEST
+
+START_TEST(names_are_stable)
+{
+	uint64_t naa;
+
+	ck_assert_int_eq(make("scsi-disk,%/a.img"), 0);
+	naa = target()->lun[0]->naa;
+	device_destroy_all(&tb.devices);
+	ck_assert_int_eq(make("virtio-scsi,id=s0"), 0);
+	ck_assert_int_eq(make("scsi-disk,store=null,size=4096"), 0);
+	ck_assert_int_eq(make("scsi-disk,%/a.img"), 0);
+	ck_assert_uint_eq(target()->lun[1]->naa, naa);
+}
+END_TEST
+
+#define C64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+static const struct {
+	const char *text;
+	int err;
+	const char *part;
+} refused[] = {
+	{ "scsi-disk,%/none.img", -ENOENT, "/none.img: there is no such file" },
+	{ "scsi-disk,%", -EISDIR, "is a directory" },
+	{ "scsi-disk", -EINVAL, "file= is missing" },
+	{ "scsi-disk,%/a.img,bus=s9", -ENODEV,
+	  "scsi-disk1: bus=s9: no virtio-scsi of this name stands before it" },
+	{ "scsi-disk,%/a.img,lun=16384", -EINVAL, "lun=16384: out of range, 0 to 16383" },
+	{ "scsi-disk,%/a.img,lun=3", -EEXIST, "scsi-disk1: lun=3: is in use by " },
+	{ "scsi-disk,%/b.img", -EBUSY, "/b.img: is attached twice" },
+	{ "scsi-disk,%/b.img,readonly=on", -EBUSY,
+	  "/b.img: is attached twice; both need readonly=on" },
+	{ "scsi-disk,%/a.img,serial=b.img", -EEXIST,
+	  "scsi-disk1: serial=b.img: is in use by scsi-disk0; give another serial=" },
+	{ "scsi-disk,%/a.img,serial=" C64, -EINVAL, "has 64 characters, 1 to 63 are wanted\n" },
+	{ "scsi-disk,%/a.img,serial=", -EINVAL, "serial=: has 0 characters, 1 to 63 are wanted\n" },
+	{ "scsi-disk,%/a.img,serial=a\tb", -EINVAL, "character 2 is not printable ASCII\n" },
+	{ "scsi-disk,%/gr\303\274n.img", -EINVAL,
+	  "character 3 is not printable ASCII; give serial=TEXT\n" },
+	{ "scsi-disk,%/" C64 ".img", -EINVAL,
+	  "has 68 characters, 1 to 63 are wanted; give serial=TEXT\n" },
+	{ "scsi-disk,%/a.img,wwn=1000000000000000", -EINVAL, "16 hex digits are wanted" },
+	{ "scsi-disk,%/a.img,wwn=5000", -EINVAL, "wwn=5000: 16 hex digits are wanted" },
+	{ "scsi-disk,%/a.img,wwn=500000000000000g", -EINVAL, "16 hex digits are wanted" },
+	{ "scsi-disk,%/a.img,wwn=5000c50012345678", -EEXIST,
+	  "wwn=5000c50012345678: is in use by scsi-disk0" },
+	{ "scsi-disk,%/odd.img", -EINVAL,
+	  "/odd.img: its size, 1000 bytes, is not a multiple of the block size, 512; "
+	  "1024 would be: 'truncate -s 1024 FILE'\n" },
+	{ "scsi-disk,%/sector.img,block-size=4096", -EINVAL,
+	  "1536 bytes, is not a multiple of the block size, 4096; 4096 would be: 'truncate" },
+	{ "scsi-disk,%/a.img,block-size=1024", -EINVAL, "block-size=1024: is none of: 512, 4096" },
+	{ "scsi-disk,%/a.img,size=4096", -EINVAL, "size= is for store=null" },
+	{ "scsi-disk,store=null", -EINVAL, "null: the null store needs a size" },
+	{ "scsi-disk,store=floppy", -EINVAL, "store=floppy: is none of: file" },
+};
+
+/* One line, and nothing is left: a right one goes in afterwards. */
+START_TEST(refused_with_a_line)
+{
+	const char *line;
+
+	make_file("odd.img", 1000);
+	make_file("sector.img", 1536);
+	make_file("gr\303\274n.img", 4096);
+	make_file(C64 ".img", 4096);
+	ck_assert_int_eq(make("scsi-disk,%/b.img,lun=3,wwn=5000c50012345678"), 0);
+	stderr_begin(&said);
+	ck_assert_int_eq(make(refused[_i].text), refused[_i].err);
+	line = stderr_end(&said);
+	ck_assert_msg(strstr(line, refused[_i].part), "%s", line);
+	ck_assert_ptr_eq(strchr(line, '\n'), line + strlen(line) - 1);
+	ck_assert_uint_eq(target()->nluns, 1);
+	ck_assert_int_eq(make("scsi-disk,%/a.img"), 0);
+}
+END_TEST
+
+START_TEST(no_bus_and_no_number_left)
+{
+	stderr_begin(&said);
+	ck_assert_int_eq(make("scsi-disk,store=null,size=4096,lun=16383"), 0);
+	ck_assert_int_eq(make("scsi-disk,store=null,size=4096"), -ERANGE);
+	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "there is no LUN after 16383; give lun=N"));
+	device_destroy_all(&tb.devices);
+	stderr_begin(&said);
+	ck_assert_int_eq(make("scsi-disk,%/a.img"), -ENODEV);
+	ck_assert_ptr_nonnull(strstr(stderr_end(&said),
+				     "no virtio-scsi stands before it; add --device virtio-scsi"));
+}
+END_TEST
+
+/* From the driver to the file and back; the guest sees the names. */
+START_TEST(end_to_end)
+{
+	static uint8_t out[8192], in[8192];
+	struct scsi_driver_answer a;
+	uint8_t cdb[32], page[64];
+	char path[100];
+	int fd;
+
+	ck_assert_int_eq(make("scsi-disk,%/a.img,block-size=4096"), 0);
+	start();
+	scsi_driver_clear_attention(&v, 0);
+	a = scsi_driver_run(&v, 2, 0, SCSI_DRIVER_CDB(0x12, 1, 0x80, 0, 64), NULL, 0, page, 64);
+	ck_assert_uint_eq(a.status, 0);
+	ck_assert_uint_eq(be16_get(page + 2), 5);
+	ck_assert_mem_eq(page + 4, "a.img", 5);
+	a = scsi_driver_run(&v, 2, 0, SCSI_DRIVER_CDB(0x25), NULL, 0, page, 8);
+	ck_assert_uint_eq(be32_get(page), MIB(1) / 4096 - 1);
+	ck_assert_uint_eq(be32_get(page + 4), 4096);
+
+	memset(out, 0x5a, sizeof(out));
+	scsi_driver_rw(cdb, true, 254, 2);
+	a = scsi_driver_run(&v, 2, 0, cdb, out, sizeof(out), NULL, 0);
+	ck_assert_uint_eq(a.response | a.status, 0);
+	a = scsi_driver_run(&v, 2, 0, SCSI_DRIVER_CDB(0x35), NULL, 0, NULL, 0);
+	ck_assert_uint_eq(a.response | a.status, 0);
+	scsi_driver_rw(cdb, false, 254, 2);
+	a = scsi_driver_run(&v, 2, 0, cdb, NULL, 0, in, sizeof(in));
+	ck_assert_uint_eq(a.response | a.status, 0);
+	ck_assert_mem_eq(in, out, sizeof(out));
+
+	snprintf(path, sizeof(path), "%s/a.img", dir);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	memset(in, 0, sizeof(in));
+	ck_assert_int_eq(pread(fd, in, sizeof(in), 254 * 4096), sizeof(in));
+	ck_assert_mem_eq(in, out, sizeof(out));
+	close(fd);
+}
+END_TEST
+
+START_TEST(null_store)
+{
+	static uint8_t buf[65536];
+	struct scsi_driver_answer a;
+	uint8_t cdb[32];
+
+	ck_assert_int_eq(make("scsi-disk,store=null,size=8T"), 0);
+	start();
+	scsi_driver_clear_attention(&v, 0);
+	memset(buf, 1, sizeof(buf));
+	scsi_driver_rw(cdb, true, 1ull << 33, 128);
+	a = scsi_driver_run(&v, 2, 0, cdb, buf, sizeof(buf), NULL, 0);
+	ck_assert_uint_eq(a.response | a.status, 0);
+	scsi_driver_rw(cdb, false, 1ull << 33, 128);
+	a = scsi_driver_run(&v, 2, 0, cdb, NULL, 0, buf, sizeof(buf));
+	ck_assert_uint_eq(a.response | a.status, 0);
+	ck_assert_uint_eq(buf[0] | buf[65535], 0);
+}
+END_TEST
+
+START_TEST(readonly_refuses_writes)
+{
+	struct scsi_driver_answer a;
+	uint8_t cdb[32], data[512] = { 1 };
+	struct stat before, after;
+	char path[100];
+
+	snprintf(path, sizeof(path), "%s/a.img", dir);
+	ck_assert_int_eq(stat(path, &before), 0);
+	ck_assert_int_eq(make("scsi-disk,%/a.img,readonly=on"), 0);
+	start();
+	scsi_driver_clear_attention(&v, 0);
+	scsi_driver_rw(cdb, true, 0, 1);
+	a = scsi_driver_run(&v, 2, 0, cdb, data, sizeof(data), NULL, 0);
+	ck_assert_uint_eq(a.status, SCSI_CHECK_CONDITION);
+	ck_assert_uint_eq(a.sense[2], 7);
+	ck_assert_uint_eq(a.sense[12], 0x27);
+	scsi_driver_rw(cdb, false, 0, 1);
+	a = scsi_driver_run(&v, 2, 0, cdb, NULL, 0, data, sizeof(data));
+	ck_assert_uint_eq(a.status | data[0], 0);
+	ck_assert_int_eq(stat(path, &after), 0);
+	ck_assert_int_eq(before.st_mtim.tv_nsec, after.st_mtim.tv_nsec);
+}
+END_TEST
+
+/* Writes in flight when all is torn down: the disk waits for them. */
+START_TEST(destroyed_under_load)
+{
+	struct driver_buf buf[3];
+	struct virtio_scsi_cmd_req req;
+	uint8_t cdb[32];
+	unsigned i;
+
+	ck_assert_int_eq(make("scsi-disk,%/a.img"), 0);
+	start();
+	scsi_driver_clear_attention(&v, 0);
+	for (i = 0; i < 32; i++) {
+		uint64_t gpa = testbed_alloc(&tb, 8192, 16);
+
+		scsi_driver_rw(cdb, true, i * 8, 8);
+		scsi_driver_header(&req, 0, i, cdb);
+		mem_write(&tb.mem, gpa, &req, sizeof(req));
+		buf[0] = (struct driver_buf){ gpa, sizeof(req), false };
+		buf[1] = (struct driver_buf){ gpa + 1024, 4096, false };
+		buf[2] = (struct driver_buf){ gpa + 512, sizeof(struct virtio_scsi_cmd_resp), true };
+		ck_assert_int_ge(driver_add(&v.queue[2].ring, buf, 3, testbed_alloc(&tb, 48, 16)), 0);
+	}
+	vdriver_kick(&v, 2);
+	device_destroy_all(&tb.devices);
+	ck_assert_ptr_null(tb.devices.last);
+}
+END_TEST
+
+Suite *scsi_disk_suite(void)
+{
+	Suite *s = suite_create("scsi_disk");
+	TCase *tc = unit_case(s, "scsi_disk");
+
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, order_is_lun_order);
+	tcase_add_test(tc, settings_reach_the_lun);
+	tcase_add_test(tc, names_by_default);
+	tcase_add_test(tc, names_are_stable);
+	tcase_add_loop_test(tc, refused_with_a_line, 0, ARRAY_SIZE(refused));
+	tcase_add_test(tc, no_bus_and_no_number_left);
+	tcase_add_test(tc, end_to_end);
+	tcase_add_test(tc, null_store);
+	tcase_add_test(tc, readonly_refuses_writes);
+	tcase_add_test(tc, destroyed_under_load);
+	return s;
+}
+
+UNIT_MAIN(scsi_disk_suite)

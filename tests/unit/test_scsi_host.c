@@ -1,0 +1,667 @@
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "devices/scsi/scsi.h"
+#include "devices/scsi_host.h"
+#include "devices/virtio_scsi.h"
+#include "tests/lib/ramstore.h"
+#include "tests/lib/scsi_driver.h"
+#include "tests/lib/stderr.h"
+#include "virtio/virtio.h"
+#include "vmm/core/util.h"
+
+Suite *scsi_host_suite(void);
+
+#define REQ_LEN sizeof(struct virtio_scsi_cmd_req)
+#define RESP_LEN sizeof(struct virtio_scsi_cmd_resp)
+#define BLOCKS 2048u
+#define QUEUES (SCSI_HOST_REQUEST + 4)
+
+static struct testbed tb;
+static struct vdriver v;
+static struct ramstore *ram;
+static struct scsi_lun lun;
+static struct stderr_text said;
+
+/* Four request queues on two threads; LUN 3 is in memory. */
+static void set_up(void)
+{
+	testbed_init(&tb);
+	ck_assert_int_eq(device_create(&tb.p, &tb.devices,
+				       "virtio-scsi,queues=4,iothreads=2,queue-size=64"), 0);
+	ram = ramstore_open(BLOCKS * 512);
+	scsi_lun_init(&lun, &ram->block, 3, "ram");
+	ck_assert_int_eq(scsi_target_add(virtio_scsi_target(tb.devices.last), &lun), 0);
+	testbed_start(&tb);
+}
+
+static void tear_down(void)
+{
+	vdriver_fini(&v);
+	virtio_scsi_stop(tb.devices.last);
+	device_destroy_all(&tb.devices);
+	scsi_lun_fini(&lun);
+	ramstore_close(ram);
+	testbed_fini(&tb);
+}
+
+static void start_with(uint64_t features)
+{
+	vdriver_fini(&v);
+	ck_assert(vdriver_probe(&v, &tb, 0));
+	ck_assert(vdriver_start(&v, features, QUEUES, 64));
+}
+
+static void start(void)
+{
+	start_with(~0ull);
+	scsi_driver_clear_attention(&v, 3);
+}
+
+static void check_good(struct scsi_driver_answer a, size_t in_len, uint32_t resid)
+{
+	ck_assert_int_eq(a.used, RESP_LEN + in_len);
+	ck_assert_uint_eq(a.response, VIRTIO_SCSI_S_OK);
+	ck_assert_uint_eq(a.status, SCSI_GOOD);
+	ck_assert_uint_eq(a.sense_len, 0);
+	ck_assert_uint_eq(a.resid, resid);
+}
+
+static void check_sense(struct scsi_driver_answer a, uint8_t key, uint8_t asc, uint8_t ascq)
+{
+	ck_assert_int_ge(a.used, RESP_LEN);
+	ck_assert_uint_eq(a.response, VIRTIO_SCSI_S_OK);
+	ck_assert_uint_eq(a.status, SCSI_CHECK_CONDITION);
+	ck_assert_uint_eq(a.sense_len, 18);
+	ck_assert_uint_eq(a.sense[0] & 0x7f, 0x70);
+	ck_assert_uint_eq(a.sense[2], key);
+	ck_assert_uint_eq(a.sense[12], asc);
+	ck_assert_uint_eq(a.sense[13], ascq);
+}
+
+static struct scsi_driver_answer rw(unsigned q, bool write, uint64_t lba, uint32_t blocks,
+				    void *data, size_t len)
+{
+	uint8_t cdb[32];
+
+	scsi_driver_rw(cdb, write, lba, blocks);
+	return scsi_driver_run(&v, q, 3, cdb, write ? data : NULL, write ? len : 0,
+			       write ? NULL : data, write ? 0 : len);
+}
+
+static const struct {
+	uint64_t features;
+	bool direct;
+} modes[] = {
+	{ ~0ull, false },
+	{ ~0ull, true },
+	{ 0, true },
+	{ VIRTIO_BIT(VIRTIO_RING_F_EVENT_IDX), true },
+	{ VIRTIO_BIT(VIRTIO_RING_F_INDIRECT_DESC), false },
+};
+
+/* INQUIRY, READ CAPACITY, WRITE, SYNCHRONIZE CACHE, READ, by each way of talking to a ring. */
+static void use_disk(unsigned q)
+{
+	static uint8_t out[5 * 512], in[5 * 512];
+	uint8_t data[96];
+	unsigned i;
+
+	check_good(scsi_driver_run(&v, q, 3, SCSI_DRIVER_CDB(0x12, 0, 0, 0, 36), NULL, 0, data, 36),
+		   36, 0);
+	ck_assert_mem_eq(data + 8, "LUNETTE ", 8);
+	check_good(scsi_driver_run(&v, q, 3, SCSI_DRIVER_CDB(0x9e, 0x10, [13] = 32), NULL, 0, data,
+				   32), 32, 0);
+	ck_assert_uint_eq(be64_get(data), BLOCKS - 1);
+	ck_assert_uint_eq(be32_get(data + 8), 512);
+	for (i = 0; i < sizeof(out); i++)
+		out[i] = i * 13 + i / 512 + q;
+	check_good(rw(q, true, 7 * q, 5, out, sizeof(out)), 0, 0);
+	check_good(scsi_driver_run(&v, q, 3, SCSI_DRIVER_CDB(0x35), NULL, 0, NULL, 0), 0, 0);
+	ck_assert_mem_eq(ram->bytes + 7 * q * 512, out, sizeof(out));
+	check_good(rw(q, false, 7 * q, 5, in, sizeof(in)), sizeof(in), 0);
+	ck_assert_mem_eq(in, out, sizeof(out));
+}
+
+START_TEST(end_to_end)
+{
+	unsigned q;
+
+	start_with(modes[_i].features);
+	v.direct = modes[_i].direct;
+	scsi_driver_clear_attention(&v, 3);
+	for (q = SCSI_HOST_REQUEST; q < QUEUES; q++)
+		use_disk(q);
+}
+END_TEST
+
+/* Sense data, residual and used length, each exact. */
+START_TEST(answers_are_exact)
+{
+	uint8_t data[2048];
+	struct scsi_driver_answer a;
+
+	start_with(~0ull);
+	a = scsi_driver_run(&v, 2, 3, SCSI_DRIVER_CDB(0x00), NULL, 0, NULL, 0);
+	check_sense(a, 6, 0x29, 0x00);
+	ck_assert_int_eq(a.used, RESP_LEN);
+	ck_assert_uint_eq(a.resid, 0);
+	ck_assert_uint_eq(a.sense[18] | a.sense[95], 0); /* zeroes up to the end, not old bytes */
+
+	/* Buffers larger than what comes. */
+	a = scsi_driver_run(&v, 2, 3, SCSI_DRIVER_CDB(0x12, 0, 0, 0, 36), NULL, 0, data, 100);
+	check_good(a, 36, 64);
+	check_good(rw(2, false, 0, 1, data, 2048), 512, 1536);
+	check_good(rw(2, true, 0, 1, data, 2048), 0, 1536);
+	/* And smaller ones. */
+	a = rw(2, false, 0, 3, data, 1024);
+	ck_assert_uint_eq(a.response, VIRTIO_SCSI_S_OVERRUN);
+	ck_assert_int_eq(a.used, RESP_LEN + 1024 - a.resid);
+	a = rw(2, true, 0, 3, data, 1024);
+	ck_assert_uint_eq(a.response, VIRTIO_SCSI_S_OVERRUN);
+	ck_assert_int_eq(a.used, RESP_LEN);
+	/* An error leaves all of it. */
+	a = rw(2, false, BLOCKS, 1, data, 512);
+	check_sense(a, 5, 0x21, 0x00);
+	ck_assert_uint_eq(a.resid, 512);
+	ck_assert_int_eq(a.used, RESP_LEN);
+	/* A buffer in the wrong direction is one that holds nothing. */
+	a = scsi_driver_run(&v, 2, 3, SCSI_DRIVER_CDB(0x12, 0, 0, 0, 36), data, 36, NULL, 0);
+	ck_assert_uint_eq(a.response, VIRTIO_SCSI_S_OVERRUN);
+	ck_assert_uint_eq(a.resid, 36);
+}
+END_TEST
+
+START_TEST(store_errors)
+{
+	uint8_t data[512];
+
+	start();
+	ram->fail_at = 1;
+	ram->fail_with = -EIO;
+	check_sense(rw(2, false, 0, 1, data, 512), 3, 0x11, 0x00);
+	ram->fail_at = 1;
+	ram->fail_with = -ENOSPC;
+	check_sense(rw(2, true, 0, 1, data, 512), 7, 0x27, 0x07);
+	check_good(rw(2, true, 0, 1, data, 512), 0, 0);
+}
+END_TEST
+
+/* Any cut of a request into descriptors gives the same answer. */
+START_TEST(shatter)
+{
+	unsigned i;
+
+	start();
+	v.direct = _i;
+	for (i = 1; i <= 150; i++) {
+		v.shatter = i * 2654435761u;
+		use_disk(SCSI_HOST_REQUEST + i % 4);
+	}
+	v.shatter = 99;
+	ck_assert_int_eq(scsi_driver_tmf(&v, VIRTIO_SCSI_T_TMF_QUERY_TASK, 3, 5), VIRTIO_SCSI_S_OK);
+}
+END_TEST
+
+/* Header and data in one descriptor, on both sides; and each side cut in two at every byte. */
+START_TEST(every_border)
+{
+	uint8_t out[REQ_LEN + 512], in[RESP_LEN + 512];
+	struct iovec o[2], i[2];
+	unsigned cut;
+
+	start();
+	for (cut = 0; cut <= sizeof(out); cut++) {
+		uint8_t cdb[32];
+
+		scsi_driver_rw(cdb, true, cut % 8, 1);
+		scsi_driver_header((void *)out, 3, 1, cdb);
+		memset(out + REQ_LEN, cut + 1, 512);
+		o[0] = (struct iovec){ out, cut };
+		o[1] = (struct iovec){ out + cut, sizeof(out) - cut };
+		i[0] = (struct iovec){ in, RESP_LEN };
+		ck_assert_int_eq(vdriver_request(&v, 2, o, 2, i, 1, 5000), RESP_LEN);
+		ck_assert_uint_eq(in[offsetof(struct virtio_scsi_cmd_resp, response)], 0);
+
+		scsi_driver_rw(cdb, false, cut % 8, 1);
+		scsi_driver_header((void *)out, 3, 1, cdb);
+		o[0] = (struct iovec){ out, REQ_LEN };
+		i[0] = (struct iovec){ in, cut };
+		i[1] = (struct iovec){ in + cut, sizeof(in) - cut };
+		ck_assert_int_eq(vdriver_request(&v, 2, o, 1, i, 2, 5000), sizeof(in));
+		ck_assert_uint_eq(in[offsetof(struct virtio_scsi_cmd_resp, response)], 0);
+		ck_assert_uint_eq(in[RESP_LEN], (uint8_t)(cut + 1));
+		ck_assert_uint_eq(in[RESP_LEN + 511], (uint8_t)(cut + 1));
+	}
+}
+END_TEST
+
+static const struct {
+	uint8_t lun[8];
+	uint8_t opcode, response, first; /* and the first byte of what comes */
+} addresses[] = {
+	{ { 1, 0, 0, 3 }, 0x12, VIRTIO_SCSI_S_OK, 0x00 },
+	{ { 1, 0, 0x40, 3 }, 0x12, VIRTIO_SCSI_S_OK, 0x00 },
+	{ { 1, 0, 0, 4 }, 0x12, VIRTIO_SCSI_S_OK, 0x7f },
+	{ { 1, 0, 0x40, 3, 0, 1 }, 0x12, VIRTIO_SCSI_S_OK, 0x7f },
+	{ { 1, 1, 0, 3 }, 0x12, VIRTIO_SCSI_S_BAD_TARGET, 0xee },
+	{ { 1, 255, 0, 3 }, 0x12, VIRTIO_SCSI_S_BAD_TARGET, 0xee },
+	{ { 0, 0, 0, 3 }, 0x12, VIRTIO_SCSI_S_BAD_TARGET, 0xee },
+	{ { 2, 0, 0, 3 }, 0x12, VIRTIO_SCSI_S_BAD_TARGET, 0xee },
+	{ { 0xc1, 0x01 }, 0xa0, VIRTIO_SCSI_S_OK, 0x00 },
+	{ { 0xc1, 0x02 }, 0xa0, VIRTIO_SCSI_S_BAD_TARGET, 0xee },
+};
+
+START_TEST(addressing)
+{
+	struct virtio_scsi_cmd_req req;
+	struct scsi_driver_answer a;
+	uint8_t data[36] = { 0xee };
+	uint8_t inquiry[32] = { 0x12, 0, 0, 0, 36 }, report_luns[32] = { 0xa0, [9] = 36 };
+
+	start();
+	scsi_driver_header(&req, 3, 1, addresses[_i].opcode == 0x12 ? inquiry : report_luns);
+	memcpy(req.lun, addresses[_i].lun, 8);
+	memset(data, 0xee, sizeof(data));
+	a = scsi_driver_raw(&v, 2, &req, REQ_LEN, RESP_LEN, NULL, 0, data, sizeof(data));
+	ck_assert_uint_eq(a.response, addresses[_i].response);
+	if (a.response == VIRTIO_SCSI_S_OK) {
+		ck_assert_uint_eq(data[0], addresses[_i].first);
+	} else {
+		ck_assert_int_eq(a.used, RESP_LEN);
+		ck_assert_uint_eq(a.resid, sizeof(data));
+	}
+}
+END_TEST
+
+START_TEST(absent_lun)
+{
+	start();
+	check_sense(scsi_driver_run(&v, 2, 9, SCSI_DRIVER_CDB(0x00), NULL, 0, NULL, 0), 5, 0x25,
+		    0x00);
+}
+END_TEST
+
+/* INOUT is not offered. */
+START_TEST(both_directions)
+{
+	struct scsi_driver_answer a;
+	uint8_t data[512];
+
+	start();
+	a = scsi_driver_run(&v, 2, 3, SCSI_DRIVER_CDB(0x12, 0, 0, 0, 36), data, 512, data, 36);
+	ck_assert_uint_eq(a.response, VIRTIO_SCSI_S_FAILURE);
+	ck_assert_int_eq(a.used, RESP_LEN);
+	ck_assert_uint_eq(a.resid, 548);
+}
+END_TEST
+
+/* The driver has other sizes for the two fields. */
+START_TEST(other_format)
+{
+	struct virtio_scsi_cmd_req req;
+	struct scsi_driver_answer a;
+	uint8_t data[36];
+
+	ck_assert(vdriver_probe(&v, &tb, 0));
+	vdriver_write32(&v, VIRTIO_MMIO_CONFIG + offsetof(struct virtio_scsi_config, cdb_size), 16);
+	vdriver_write32(&v, VIRTIO_MMIO_CONFIG + offsetof(struct virtio_scsi_config, sense_size), 8);
+	ck_assert(vdriver_start(&v, ~0ull, 3, 64));
+	scsi_driver_header(&req, 3, 1, SCSI_DRIVER_CDB(0x00));
+	a = scsi_driver_raw(&v, 2, &req, REQ_LEN - 16, RESP_LEN - 88, NULL, 0, NULL, 0);
+	ck_assert_int_eq(a.used, RESP_LEN - 88);
+	ck_assert_uint_eq(a.status, SCSI_CHECK_CONDITION);
+	ck_assert_uint_eq(a.sense_len, 8);
+	ck_assert_uint_eq(a.sense[2], 6);
+	scsi_driver_header(&req, 3, 1, SCSI_DRIVER_CDB(0x12, 0, 0, 0, 36));
+	a = scsi_driver_raw(&v, 2, &req, REQ_LEN - 16, RESP_LEN - 88, NULL, 0, data, 36);
+	ck_assert_int_eq(a.used, RESP_LEN - 88 + 36);
+	ck_assert_mem_eq(data + 8, "LUNETTE ", 8);
+}
+END_TEST
+
+/* A request without room for its headers cannot be answered: the device breaks, and is revived. */
+static const struct {
+	unsigned q;
+	size_t out, in;
+} too_short[] = {
+	{ 2, 0, RESP_LEN },
+	{ 2, REQ_LEN - 1, RESP_LEN },
+	{ 2, 8, RESP_LEN + 512 },
+	{ 2, REQ_LEN, RESP_LEN - 1 },
+	{ 5, REQ_LEN + 512, 0 },
+	{ 0, 3, 64 },
+	{ 0, sizeof(struct virtio_scsi_ctrl_tmf_req) - 1, 1 },
+	{ 0, sizeof(struct virtio_scsi_ctrl_tmf_req), 0 },
+};
+
+START_TEST(headers_too_short)
+{
+	uint8_t out[1024] = { 0 }, in[1024];
+	struct iovec o = { out, too_short[_i].out }, i = { in, too_short[_i].in };
+
+	start();
+	stderr_begin(&said);
+	vdriver_request(&v, too_short[_i].q, &o, !!o.iov_len, &i, !!i.iov_len, 5000);
+	testbed_settle(&tb);
+	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "request shorter than its headers"));
+	ck_assert(vdriver_status(&v) & VIRTIO_CONFIG_S_NEEDS_RESET);
+	start();
+	use_disk(2);
+}
+END_TEST
+
+START_TEST(control_requests)
+{
+	struct virtio_scsi_ctrl_an_req an = { 0 };
+	struct virtio_scsi_ctrl_an_resp resp;
+	struct iovec out = { &an, sizeof(an) }, in = { &resp, sizeof(resp) };
+	uint32_t type;
+
+	start();
+	ck_assert_int_eq(scsi_driver_tmf(&v, VIRTIO_SCSI_T_TMF_ABORT_TASK, 3, 5), VIRTIO_SCSI_S_OK);
+	ck_assert_int_eq(scsi_driver_tmf(&v, VIRTIO_SCSI_T_TMF_CLEAR_ACA, 3, 5),
+			 VIRTIO_SCSI_S_FUNCTION_REJECTED);
+	ck_assert_int_eq(scsi_driver_tmf(&v, 99, 3, 5), VIRTIO_SCSI_S_FUNCTION_REJECTED);
+	ck_assert_int_eq(scsi_driver_tmf(&v, VIRTIO_SCSI_T_TMF_LOGICAL_UNIT_RESET, 9, 5),
+			 VIRTIO_SCSI_S_INCORRECT_LUN);
+
+	for (type = VIRTIO_SCSI_T_AN_QUERY; type <= VIRTIO_SCSI_T_AN_SUBSCRIBE; type++) {
+		le32_put(&an.type, type);
+		scsi_driver_lun(an.lun, 0, 3);
+		le32_put(&an.event_requested, 0x7e);
+		memset(&resp, 0xcc, sizeof(resp));
+		ck_assert_int_eq(vdriver_request(&v, 0, &out, 1, &in, 1, 5000), 5);
+		ck_assert_uint_eq(le32_get(&resp.event_actual), 0);
+		ck_assert_uint_eq(resp.response, VIRTIO_SCSI_S_OK);
+		scsi_driver_lun(an.lun, 7, 3);
+		ck_assert_int_eq(vdriver_request(&v, 0, &out, 1, &in, 1, 5000), 5);
+		ck_assert_uint_eq(resp.response, VIRTIO_SCSI_S_BAD_TARGET);
+	}
+	le32_put(&an.type, 77);
+	ck_assert_int_eq(vdriver_request(&v, 0, &out, 1, &in, 1, 5000), 1);
+	ck_assert_uint_eq(*(uint8_t *)&resp, VIRTIO_SCSI_S_FAILURE);
+}
+END_TEST
+
+/* Requests that are left in flight. */
+struct flight {
+	unsigned q;
+	uint64_t resp;
+	uint16_t head;
+};
+
+static struct flight launch(unsigned q, uint64_t tag, bool write, uint64_t lba)
+{
+	uint64_t gpa = testbed_alloc(&tb, 1024 + RESP_LEN, 16);
+	struct flight f = { .q = q, .resp = gpa + 1024 };
+	struct virtio_scsi_cmd_req req;
+	struct driver_buf buf[] = {
+		{ gpa, REQ_LEN, false }, { gpa + 512, 512, false }, { f.resp, RESP_LEN, true },
+	};
+	uint8_t cdb[32];
+	int head;
+
+	scsi_driver_rw(cdb, write, lba, 1);
+	scsi_driver_header(&req, 3, tag, cdb);
+	mem_write(&tb.mem, gpa, &req, sizeof(req));
+	if (!write) {
+		buf[1] = buf[2];
+		buf[2] = (struct driver_buf){ gpa + 512, 512, true };
+	}
+	head = driver_add(&v.queue[q].ring, buf, 3, testbed_alloc(&tb, 48, 16));
+	ck_assert_int_ge(head, 0);
+	f.head = head;
+	vdriver_kick(&v, q);
+	return f;
+}
+
+/* True: it has come back; with its response. */
+static bool landed(const struct flight *f, uint8_t *response)
+{
+	struct virtio_scsi_cmd_resp resp;
+	uint16_t head;
+	uint32_t len;
+
+	if (!driver_used(&v.queue[f->q].ring, &head, &len))
+		return false;
+	ck_assert_uint_eq(head, f->head);
+	ck_assert_uint_ge(len, RESP_LEN);
+	mem_read(&tb.mem, f->resp, &resp, sizeof(resp));
+	*response = resp.response;
+	return true;
+}
+
+/* On both threads; what is aborted is to be seen before the function's own answer. */
+START_TEST(lun_reset_in_flight)
+{
+	struct flight f[4];
+	uint8_t response;
+	unsigned i;
+
+	start();
+	ram->hold = true;
+	for (i = 0; i < 4; i++)
+		f[i] = launch(SCSI_HOST_REQUEST + i, 100 + i, true, i);
+	testbed_settle(&tb);
+	for (i = 0; i < 4; i++)
+		ck_assert(!landed(&f[i], &response));
+	ck_assert_int_eq(scsi_driver_tmf(&v, VIRTIO_SCSI_T_TMF_QUERY_TASK, 3, 102),
+			 VIRTIO_SCSI_S_FUNCTION_SUCCEEDED);
+	ck_assert_int_eq(scsi_driver_tmf(&v, VIRTIO_SCSI_T_TMF_LOGICAL_UNIT_RESET, 3, 0),
+			 VIRTIO_SCSI_S_OK);
+	for (i = 0; i < 4; i++) {
+		ck_assert(landed(&f[i], &response));
+		ck_assert_uint_eq(response, VIRTIO_SCSI_S_RESET);
+	}
+	ram->hold = false;
+	check_sense(scsi_driver_run(&v, 2, 3, SCSI_DRIVER_CDB(0x00), NULL, 0, NULL, 0), 6, 0x29,
+		    0x03);
+	use_disk(3);
+}
+END_TEST
+
+START_TEST(abort_one_of_two)
+{
+	struct flight a, b;
+	uint8_t response;
+
+	start();
+	ram->hold = true;
+	a = launch(2, 1000, true, 0);
+	b = launch(3, 1001, true, 1);
+	testbed_settle(&tb);
+	ck_assert_int_eq(scsi_driver_tmf(&v, VIRTIO_SCSI_T_TMF_ABORT_TASK, 3, 1001),
+			 VIRTIO_SCSI_S_OK);
+	ck_assert(landed(&b, &response));
+	ck_assert_uint_eq(response, VIRTIO_SCSI_S_ABORTED);
+	ck_assert(!landed(&a, &response));
+	ck_assert_int_eq(scsi_driver_tmf(&v, VIRTIO_SCSI_T_TMF_ABORT_TASK_SET, 3, 0),
+			 VIRTIO_SCSI_S_OK);
+	ck_assert(landed(&a, &response));
+	ck_assert_uint_eq(response, VIRTIO_SCSI_S_ABORTED);
+}
+END_TEST
+
+/* When the status reads 0, all is over: the rings are the driver's, and nobody writes there. */
+START_TEST(device_reset_in_flight)
+{
+	static uint8_t before[QUEUES][2048], after[2048];
+	unsigned q, i;
+
+	start();
+	ram->hold = true;
+	for (i = 0; i < 16; i++)
+		launch(SCSI_HOST_REQUEST + i % 4, i, i & 1, i);
+	testbed_settle(&tb);
+	vdriver_write32(&v, VIRTIO_MMIO_STATUS, 0);
+	ck_assert_uint_eq(vdriver_status(&v), 0);
+	testbed_irqs(&tb, v.gsi);
+	for (q = 0; q < QUEUES; q++)
+		mem_read(&tb.mem, v.queue[q].ring.device, before[q], driver_bytes(64) - 64 * 18);
+	ram->hold = false;
+	for (q = 0; q < QUEUES; q++)
+		vdriver_notify(&v, q);
+	testbed_settle(&tb);
+	for (q = 0; q < QUEUES; q++) {
+		size_t len = driver_bytes(64) - 64 * 18;
+
+		mem_read(&tb.mem, v.queue[q].ring.device, after, len);
+		ck_assert_mem_eq(after, before[q], len);
+	}
+	ck_assert_uint_eq(testbed_irqs(&tb, v.gsi), 0);
+	start();
+	use_disk(4);
+}
+END_TEST
+
+/* What one driver has done to the disk is not there for the next one. */
+START_TEST(device_reset_resets_disks)
+{
+	start();
+	check_good(scsi_driver_run(&v, 2, 3, SCSI_DRIVER_CDB(0x1b), NULL, 0, NULL, 0), 0, 0);
+	check_sense(scsi_driver_run(&v, 2, 3, SCSI_DRIVER_CDB(0x00), NULL, 0, NULL, 0), 2, 0x04,
+		    0x02);
+	start_with(~0ull);
+	check_sense(scsi_driver_run(&v, 2, 3, SCSI_DRIVER_CDB(0x00), NULL, 0, NULL, 0), 6, 0x29,
+		    0x00);
+	check_good(scsi_driver_run(&v, 2, 3, SCSI_DRIVER_CDB(0x00), NULL, 0, NULL, 0), 0, 0);
+}
+END_TEST
+
+/* A full ring in every queue, all of them at once, some rounds. */
+START_TEST(all_queues_full)
+{
+	unsigned round, q, i;
+
+	start();
+	for (round = 0; round < 5; round++) {
+		vdriver_reset(&v);
+		testbed_release(&tb);
+		start();
+		for (i = 0; i < 80; i++)
+			use_disk(SCSI_HOST_REQUEST + i % 4);
+		for (q = 0; q < 4; q++) {
+			for (i = 0; i < 64; i++)
+				launch(SCSI_HOST_REQUEST + q, i, i & 1, q * 64 + i);
+		}
+		for (q = 0; q < 4; q++) {
+			uint64_t seen = 0;
+
+			for (i = 0; i < 64; i++) {
+				uint16_t head;
+				uint32_t len;
+
+				ck_assert_int_eq(vdriver_wait_used(&v, SCSI_HOST_REQUEST + q, &head,
+								   &len, 5000), 0);
+				ck_assert_uint_lt(head, 64);
+				seen |= 1ull << head;
+			}
+			ck_assert_uint_eq(seen, ~0ull);
+		}
+	}
+}
+END_TEST
+
+/* There are no events, so its buffers rest, and nothing is broken by that. */
+START_TEST(event_queue)
+{
+	uint64_t gpa;
+	uint16_t head;
+	uint32_t len;
+	unsigned i;
+
+	start();
+	gpa = testbed_alloc(&tb, 8 * 16, 16);
+	for (i = 0; i < 8; i++) {
+		struct driver_buf buf = { gpa + 16 * i, 16, true };
+
+		driver_add(&v.queue[SCSI_HOST_EVENT].ring, &buf, 1, 0);
+	}
+	vdriver_kick(&v, SCSI_HOST_EVENT);
+	testbed_settle(&tb);
+	ck_assert(!driver_used(&v.queue[SCSI_HOST_EVENT].ring, &head, &len));
+	use_disk(2);
+}
+END_TEST
+
+/* Nonsense of all kinds on all queues: answered, or the device is broken; never worse. */
+START_TEST(hostile_requests)
+{
+	static uint8_t out[2048], in[4096];
+	uint32_t seed = 4711 + _i;
+	unsigned n, broken = 0, i;
+
+	stderr_begin(&said);
+	start();
+	for (n = 0; n < 1500; n++) {
+		unsigned q = driver_random(&seed) % QUEUES;
+		struct iovec o = { out, driver_random(&seed) % 256 };
+		struct iovec ii = { in, driver_random(&seed) % 256 };
+		int64_t r;
+
+		if (q == SCSI_HOST_EVENT)
+			continue;
+		if (driver_random(&seed) % 4)
+			ii.iov_len += RESP_LEN;
+		if (driver_random(&seed) % 4)
+			o.iov_len += REQ_LEN;
+		for (i = 0; i < o.iov_len; i++)
+			out[i] = driver_random(&seed) % 3 ? 0 : driver_random(&seed);
+		if (driver_random(&seed) % 8) {
+			scsi_driver_lun(out + (q ? 0 : 8), 0, driver_random(&seed) % 5);
+			out[19] = driver_random(&seed); /* opcode */
+		}
+		v.shatter = driver_random(&seed) % 2 ? seed : 0;
+		r = vdriver_request(&v, q, &o, !!o.iov_len, &ii, 1, 5000);
+		ck_assert_int_ne(r, -ETIMEDOUT);
+		ck_assert_int_le(r, (int64_t)ii.iov_len);
+		testbed_settle(&tb);
+		if (vdriver_status(&v) & VIRTIO_CONFIG_S_NEEDS_RESET) {
+			broken++;
+			vdriver_reset(&v);
+			testbed_release(&tb);
+			start();
+		}
+	}
+	stderr_end(&said);
+	ck_assert_uint_gt(broken, 10);
+	vdriver_reset(&v);
+	testbed_release(&tb);
+	start();
+	use_disk(2);
+}
+END_TEST
+
+Suite *scsi_host_suite(void)
+{
+	Suite *s = suite_create("scsi_host");
+	TCase *tc = unit_case(s, "scsi_host");
+
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_set_timeout(tc, 120);
+	tcase_add_loop_test(tc, end_to_end, 0, ARRAY_SIZE(modes));
+	tcase_add_test(tc, answers_are_exact);
+	tcase_add_test(tc, store_errors);
+	tcase_add_loop_test(tc, shatter, 0, 2);
+	tcase_add_test(tc, every_border);
+	tcase_add_loop_test(tc, addressing, 0, ARRAY_SIZE(addresses));
+	tcase_add_test(tc, absent_lun);
+	tcase_add_test(tc, both_directions);
+	tcase_add_test(tc, other_format);
+	tcase_add_loop_test(tc, headers_too_short, 0, ARRAY_SIZE(too_short));
+	tcase_add_test(tc, control_requests);
+	tcase_add_test(tc, lun_reset_in_flight);
+	tcase_add_test(tc, abort_one_of_two);
+	tcase_add_test(tc, device_reset_in_flight);
+	tcase_add_test(tc, device_reset_resets_disks);
+	tcase_add_test(tc, all_queues_full);
+	tcase_add_test(tc, event_queue);
+	tcase_add_loop_test(tc, hostile_requests, 0, 4);
+	return s;
+}
+
+UNIT_MAIN(scsi_host_suite)
