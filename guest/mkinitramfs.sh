@@ -1,0 +1,73 @@
+#!/bin/bash
+# mkinitramfs.sh - make the archives that a guest's kernel unpacks as its first file system.
+#
+#   usage: mkinitramfs.sh base KERNEL BUSYBOX MODULE...
+#          mkinitramfs.sh extra OUTPUT [FILE[:DEST]]...
+#
+# base: busybox, guest/init and the modules (of the folder KERNEL, with those they need), loaded in
+# this order by init. Kept in the cache; prints the file's name. The same input gives the same bytes.
+#
+# extra: an archive to append to a base with cat: files and folders, at the same path or at DEST,
+# with the libraries that executables need.
+set -euo pipefail
+PATH=$PATH:/usr/sbin:/sbin
+guest=$(dirname "$(readlink -f "$0")")
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/lunette
+tree=$(mktemp -d)
+trap 'rm -rf "$tree"' EXIT
+
+archive() { # the tree, padded so that another one can follow it
+	(cd "$tree" && find . -mindepth 1 -exec touch -h -d @0 {} + &&
+		find . -mindepth 1 | LC_ALL=C sort |
+		cpio --quiet --reproducible -o -H newc -R 0:0)
+}
+
+base() { # KERNEL BUSYBOX MODULE...
+	local kernel=$1 busybox=$2 version out applet
+	shift 2
+	version=$(ls "$kernel/lib/modules")
+	out=$cache/initramfs-$(cat "$0" "$guest/init" "$busybox" <(echo "$version $*") | cksum | cut -d' ' -f1).cpio
+	if [ ! -e "$out" ]; then
+		mkdir -p "$tree"/usr/{bin,sbin,lib,lib64} "$tree"/{dev,proc,sys,tmp,root,run,etc,mnt}
+		ln -s usr/bin usr/sbin usr/lib usr/lib64 "$tree" # as Debian has them
+		cp "$busybox" "$tree/bin/busybox"
+		for applet in $("$busybox" --list); do
+			[ "$applet" = busybox ] || ln -s busybox "$tree/bin/$applet"
+		done
+		cp "$guest/init" "$tree/init"
+		echo "$*" >"$tree/etc/modules"
+		modprobe -d "$kernel" -S "$version" -a --show-depends "$@" |
+			sed -n "s,^insmod $kernel/\([^ ]*\).*,\1,p" | sort -u |
+			(cd "$kernel" && xargs cp -t "$tree" --parents)
+		cp -t "$tree/lib/modules/$version" "$kernel/lib/modules/$version"/modules.{order,builtin*}
+		depmod -b "$tree" "$version"
+		archive >"$out.$$"
+		mv "$out.$$" "$out"
+	fi
+	echo "$out"
+}
+
+put() { # FILE DEST, unless it is there
+	local dest=$2
+	case $dest in /bin/* | /sbin/* | /lib/* | /lib64/*) dest=/usr$dest ;; esac
+	mkdir -p "$tree$(dirname "$dest")"
+	[ -e "$tree$dest" ] || cp -rL --preserve=mode "$1" "$tree$dest"
+}
+
+extra() { # [FILE[:DEST]]...
+	local item file dest program library
+	for item; do
+		file=${item%%:*} dest=${item#*:}
+		put "$file" "$(realpath -ms "$dest")"
+		find -L "$file" -type f -perm -100 | while read -r program; do
+			ldd "$program" 2>/dev/null | grep -o '/[^ ]*' || true
+		done | sort -u | while read -r library; do put "$library" "$library"; done
+	done
+}
+
+what=${1-}
+case $what in
+base) shift; base "$@" ;;
+extra) out=$2; shift 2; extra "$@"; archive >"$out" ;;
+*) sed -n 's/^#   *\(usage\|  *mkinit\)/\1/p' "$0" >&2; exit 200 ;;
+esac

@@ -1,0 +1,159 @@
+#!/bin/bash
+# run-guest.sh - a Linux guest on lunette, with one command.
+#
+#   usage: ./run-guest.sh [option...]                      a shell on the guest's console
+#          ./run-guest.sh [option...] -- COMMAND [ARG...]  runs COMMAND in the guest
+#          ./run-guest.sh [option...] <SCRIPT              runs a script of busybox's sh in it
+#
+#   --disk FILE[,...]   a disk, in place of the scratch disk; may be repeated
+#   --kernel FILE       a kernel, in place of Debian's cloud kernel
+#   --initrd FILE       an initramfs, in place of the one made here (see guest/init for jobs)
+#   --append WORDS      the kernel's command line, in place of "quiet"; with root=/dev/sda the root
+#                       file system is on the first disk
+#   --help              this
+#
+# Every other option goes to "lunette run", e.g. --cpus 2 --memory 1G: see ./lunette run --help.
+#
+# What is missing is installed, built, fetched and made first; that is kept for the next time, in
+# ${XDG_CACHE_HOME:-~/.cache}/lunette. Where this machine's KVM cannot run a guest, the same lunette
+# runs in an emulated machine whose KVM can.
+#
+# The exit status is COMMAND's, 128+N when signal N ended it, or one of lunette's own (README.md);
+# 209: the guest went down before COMMAND ended; 210: the emulated machine did.
+set -euo pipefail
+PATH=$PATH:/usr/sbin:/sbin
+top=$(dirname "$(readlink -f "$0")")
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/lunette
+
+fail() { # STATUS MESSAGE
+	echo "run-guest: $2" >&2
+	exit "$1"
+}
+quote() { printf "'%s' " "${@//\'/\'\\\'\'}"; }
+
+args=() disks=() job= kernel= initrd= append=quiet memory=512M cpus=1
+while [ $# -gt 0 ]; do
+	case $1 in
+	--) shift; [ $# -gt 0 ] || fail 200 'no command after --'; job=$(quote "$@"); break ;;
+	--help | -h) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit ;;
+	--*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
+	--disk | --kernel | --initrd | --append | --memory | --cpus)
+		[ $# -ge 2 ] || fail 200 "$1 needs a value"
+		case $1 in
+		--disk) disks+=("$2") ;;
+		--kernel) kernel=$2 ;;
+		--initrd) initrd=$2 ;;
+		--append) append=$2 ;;
+		--memory) memory=$2 args+=("$1" "$2") ;;
+		--cpus) cpus=$2 args+=("$1" "$2") ;;
+		esac
+		shift 2 ;;
+	*) args+=("$1"); shift ;;
+	esac
+done
+
+"$top/guest/setup.sh" run
+run=$(mktemp -d)
+trap 'rm -rf "$run"' EXIT
+mkdir -p "$cache"
+flock "$top/Makefile" make -s -C "$top" -j "$(nproc)" lunette >"$run/make" 2>&1 || {
+	cat "$run/make" >&2
+	fail 201 'lunette could not be built'
+}
+
+# The kernel and its initramfs.
+: "${kernel:=$("$top/tests/lab/kernel")/vmlinuz}"
+extra=()
+terminal=
+if [ -t 0 ] && [ -t 1 ]; then terminal=1
+elif [ -z "$job$initrd" ] && [[ " $append" != *' root='* ]]; then job=$(cat; echo)
+fi
+if [ -n "$job" ]; then
+	echo "$job" >"$run/job"
+	extra+=("$run/job:/job")
+	[ "$append" != quiet ] || append='quiet loglevel=1'
+fi
+if [ -n "$terminal" ]; then
+	read -r rows columns < <(stty size)
+	echo "export TERM=$(quote "${TERM:-vt100}"); stty rows $rows cols $columns" >"$run/terminal"
+	extra+=("$run/terminal:/etc/terminal")
+fi
+: "${initrd:=$("$top/guest/mkinitramfs.sh" base "$("$top/tests/lab/kernel")" \
+	"$("$top/tests/lab/deb" busybox-static)/bin/busybox" \
+	sd_mod sg virtio_scsi pvpanic-mmio virtio_mmio)}"
+if [ ${#extra[@]} -gt 0 ] && [ -r "$initrd" ]; then
+	"$top/guest/mkinitramfs.sh" extra "$run/extra" "${extra[@]}"
+	cat "$initrd" "$run/extra" >"$run/initrd"
+	initrd=$run/initrd
+fi
+
+# The scratch disk; a guest that finds it in use gets one of its own.
+scratch() { # FILE
+	truncate -s 256M "$1.new"
+	mkfs.ext4 -q -F -L scratch "$1.new"
+	mv "$1.new" "$1"
+}
+if [ ${#disks[@]} = 0 ]; then
+	image=$cache/scratch.img
+	exec 8>>"$cache/scratch.lock"
+	if flock -n 8; then
+		[ -e "$image" ] || scratch "$image"
+	else
+		image=$run/scratch.img
+		scratch "$image"
+		echo 'run-guest: the scratch disk is in use; this guest has one that is thrown away' >&2
+	fi
+	disks=("${image//,/,,}")
+fi
+for disk in "${disks[@]}"; do args+=(--disk "$disk"); done
+
+args=(run --kernel "$kernel" --initrd "$initrd" --append "$append" "${args[@]}")
+status=-
+if [ -n "$job" ]; then
+	status=$run/status
+	args+=(--device "serial,port=1,file=${status//,/,,}")
+fi
+
+# The emulated machine has the same files at the same paths, so lunette is called there as here.
+lab=(--timeout 0 --chdir "$PWD" --add "$top/lunette:/bin/lunette")
+lab_disk() { # FILE[,...]: as a disk of the emulated machine
+	local text=${1//,,/$'\1'} file how=--disk lock=-x
+	file=${text%%,*} file=${file#file=} file=${file//$'\1'/,}
+	[ -e "$file" ] || return 0 # lunette says so
+	[ -f "$file" ] || [ -b "$file" ] || fail 201 "$file: not a regular file or block device"
+	[ -r "$file" ] || fail 201 "$file: not readable"
+	case $text, in
+	*,readonly,* | *,readonly=on,*) how=--disk-ro lock=-s ;;
+	*) [ -w "$file" ] || fail 201 "$file: not writable; add readonly=on to use it all the same" ;;
+	esac
+	[ $(($(stat -c %s "$file") % 512)) = 0 ] || fail 201 "$file: its size is not a multiple of 512"
+	exec {fd}<"$file"
+	flock -n $lock "$fd" || fail 201 "$file: in use by another guest"
+	lab+=("$how" "$file")
+}
+lab_run() {
+	local file disk mib
+	mib=$(($(numfmt --from=iec "$memory" 2>/dev/null || echo 0) >> 20))
+	lab+=(--mem $((mib + 768)) --cpus $((cpus > 2 ? cpus : 2)))
+	for file in "$kernel" "$initrd"; do
+		[ ! -f "$file" ] || lab+=(--add "$file")
+	done
+	for disk in "${disks[@]}"; do lab_disk "$disk"; done
+	[ -z "$terminal" ] || lab+=(--tty)
+	"$top/tests/lab/l1" "${lab[@]}" "$top/guest/boot" "$status" lunette "${args[@]}" <"$stdin" &
+}
+
+stdin=/dev/null
+[ -z "$terminal" ] || stdin=/dev/stdin
+if reason=$("$top/lunette" doctor 2>&1); then
+	sh "$top/guest/boot" "$status" "$top/lunette" "${args[@]}" <"$stdin" &
+else
+	echo "run-guest: ${reason##*$'\n'}: using an emulated machine, which is slow" >&2
+	"$top/guest/setup.sh" lab
+	lab_run
+fi
+child=$!
+trap 'kill "$child" 2>/dev/null' HUP INT TERM
+wait "$child" && rc=0 || rc=$?
+[ ! -e "/proc/$child" ] || { wait "$child" && rc=0 || rc=$?; } # a signal ended the first wait
+exit $rc

@@ -1,0 +1,67 @@
+#!/bin/sh
+# boot.sh - kernels, CPUs, memory, and the shell on the console.
+. "$(dirname "$0")/lib.sh"
+
+test_bzimage() {
+	status 7 guest 'uname -r; exit 7'
+	contains out "^$(uname -r)$"
+}
+
+test_vmlinux() { # ELF, by the 64-bit entry
+	kernel=/lab/vmlinux
+	status 0 guest 'uname -r'
+	contains out "^$(uname -r)$"
+}
+
+test_pvh() { # ELF with a PVH note
+	kernel=/lab/payload.elf
+	status 206 vmm --append hello
+	contains out '^pvh: console=ttyS0 panic=-1 hello$'
+}
+
+test_one_cpu() {
+	status 0 guest 'nproc' --cpus 1
+	equal "$(cat out)" 1
+}
+
+test_four_cpus() {
+	status 0 guest 'for cpu in 0 1 2 3; do taskset -c $cpu cut -d " " -f 39 /proc/self/stat; done' \
+		--cpus 4
+	equal "$(cat out)" "$(seq 0 3)"
+}
+
+# The kernel itself takes some of it; the rest must be what was asked for.
+memory_is_about() { # MIB AT-LEAST OPTION
+	status 0 guest "awk '/MemTotal/ { print int(\$2 / 1024) }' /proc/meminfo" --memory "$3"
+	[ "$(cat out)" -ge "$2" ] && [ "$(cat out)" -le "$1" ] || fail "MemTotal is $(cat out) MiB"
+}
+
+# Debian's kernel runs out of memory in less than 72 MiB, whoever boots it.
+test_memory_64m() {
+	kernel=/lab/payload.elf
+	status 206 vmm --memory 64M
+	contains out '^pvh: '
+}
+test_memory_80m() { memory_is_about 80 40 80M; }
+test_memory_3g() { memory_is_about 3072 2800 3G; }
+test_memory_5g() { memory_is_about 5120 4800 5G; }
+
+test_memory_above_the_hole() { # every part of it can be used
+	status 0 guest 'mount -t tmpfs -o size=4g none /mnt && truncate -s 3600M /mnt/hole &&
+		grep -c "System RAM" /proc/iomem && awk "/DirectMap|MemFree/" /proc/meminfo' --memory 5G
+	contains out '^[2-9]'
+}
+
+test_shell_on_the_console() {
+	mkfifo keys
+	timeout -k 5 "$seconds" lunette run --kernel "$kernel" --initrd "$initrd" --append quiet \
+		>out 2>err <keys &
+	exec 3>keys
+	until_true 30 grep -q '# ' out
+	echo 'echo the sum is $((6 * 7))' >&3
+	until_true 10 grep -q 'the sum is 42' out
+	echo exit >&3
+	status 0 wait $!
+}
+
+run_tests

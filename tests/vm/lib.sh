@@ -1,0 +1,125 @@
+# lib.sh - what the tests in this folder share. They are run by busybox's sh, in the lab host (see
+# ../lab/l1), where /lab has the kernel and archives for guests; ../cli has tests of the same form
+# for the machine itself.
+#
+# A test file sources this, defines functions named test_..., and ends with run_tests, which calls
+# each in a subshell with "set -e" and a folder of its own, and prints "ok FILE/NAME", or "not ok"
+# and what the test had to say.
+
+tests=$(dirname "$(readlink -f "$0")")
+kernel=/lab/vmlinuz
+initrd=/lab/initramfs.cpio
+tools=            # /lab/tools.cpio: guests get mkfs.ext4, udev and sg3-utils too
+seconds=60        # that a guest may run
+
+fail() {
+	echo "$*"
+	exit 1
+}
+
+# The environment cannot do it: skip REASON
+skip() {
+	echo "$*" >skipped
+	exit 77
+}
+
+# status WANTED COMMAND...
+status() {
+	local wanted=$1 got=0
+	shift
+	"$@" || got=$?
+	[ "$got" = "$wanted" ] || fail "status $got, not $wanted: $*"
+}
+
+# equal GOT WANTED
+equal() {
+	[ "$1" = "$2" ] || fail "got:
+$1
+wanted:
+$2"
+}
+
+# contains FILE PATTERN: a line of the file matches
+contains() {
+	grep -qE -e "$2" "$1" || fail "no \"$2\" in $1:
+$(cat "$1")"
+}
+
+# until_true SECONDS COMMAND...: tries until it succeeds
+until_true() {
+	local tries=$(($1 * 10))
+	shift
+	until "$@" 2>/dev/null; do
+		tries=$((tries - 1))
+		[ $tries -gt 0 ] || fail "did not come true: $*"
+		sleep 0.1
+	done
+}
+
+# vmm [OPTION...]: boots a guest; its console is in ./out, lunette's own lines in ./err.
+vmm() {
+	timeout -k 5 "$seconds" lunette run --kernel "$kernel" "$@" >out 2>err </dev/null
+}
+
+# job SCRIPT: makes ./initrd, for a guest that runs SCRIPT. ./files, if there is one, is its /files.
+job() {
+	printf '%s\n' "$1" >job
+	{ echo job; find files 2>/dev/null; } | cpio -o -H newc >job.cpio 2>/dev/null
+	cat "$initrd" $tools job.cpio >initrd
+}
+
+# guest SCRIPT [OPTION...]: boots a guest that runs SCRIPT; the status is the script's, or lunette's.
+guest() {
+	job "$1"
+	shift
+	timeout -k 5 "$seconds" sh /lab/boot port lunette run --kernel "$kernel" --initrd initrd \
+		--append "quiet loglevel=1 $words" --device serial,port=1,file=port \
+		"$@" >out 2>err </dev/null
+}
+words= # more for guest's kernel command line
+
+# COMMAND... run by somebody who is not root: in the group that may use /dev/kvm, or not
+user() {
+	/lab/setpriv --reuid 1000 --regid 1000 --groups 106 "$@"
+}
+outsider() {
+	/lab/setpriv --reuid 1000 --regid 1000 --clear-groups "$@"
+}
+
+# section NAME: of ./out, what follows the line "== NAME"
+section() {
+	sed -n "/^== $1\$/,/^== /{/^== /!p}" out
+}
+
+run_test() { # NAME
+	local name dir rc
+	name=$(basename "$0" .sh)/$1
+	dir=$(mktemp -d)
+	(
+		set -e
+		cd "$dir"
+		"test_$1"
+	) >"$dir/log" 2>&1
+	rc=$?
+	report >"$dir/report"
+	cat "$dir/report"
+	rm -rf "$dir"
+}
+
+report() { # in one piece, as files are run side by side
+	case $rc in
+	0) echo "ok $name" ;;
+	77) echo "skip $name: $(cat "$dir/skipped")" ;;
+	*)
+		echo "not ok $name"
+		for file in log err; do
+			[ ! -s "$dir/$file" ] || tail -n 40 "$dir/$file" | sed "s/^/  $file: /"
+		done
+		[ ! -s "$dir/out" ] || tail -n 20 "$dir/out" | cut -c 1-200 | sed 's/^/  out: /'
+		;;
+	esac
+}
+
+run_tests() {
+	for name in $(sed -n 's/^test_\([a-z0-9_]*\)() .*/\1/p' "$0"); do run_test "$name"; done
+}

@@ -1,0 +1,57 @@
+#!/bin/sh
+# terminal.sh - the terminal is as it was, whatever way lunette ends.
+. "$(dirname "$0")/lib.sh"
+
+# In a terminal of its own: starts a guest, calls the function when its shell is there, and compares
+# the terminal's modes before and after. KEYS is a pipe to the terminal's keyboard.
+on_terminal() { # STATUS FUNCTION [OPTION...]
+	local wanted=$1 action=$2 script
+	shift 2
+	cat >session <<-END
+		tty >tty
+		stty -g >before
+		sh -c 'echo \$\$ >pid; exec lunette run --kernel $kernel --initrd $initrd --append quiet $*'
+		echo \$? >status
+		stty -g >after
+	END
+	mkfifo keys
+	timeout -k 5 "$seconds" script -qfec 'sh session' out <keys >/dev/null 2>err &
+	script=$!
+	exec 3>keys
+	until_true 30 grep -q '# ' out
+	stty -F "$(cat tty)" -g >during
+	! cmp -s before during || fail 'the terminal was not raw'
+	$action
+	until_true 20 test -s after
+	exec 3>&-
+	wait $script || true
+	equal "$(cat after)" "$(cat before)"
+	equal "$(cat status)" "$wanted"
+}
+
+send() { kill "-$1" "$(cat pid)"; }
+poweroff_it() { echo 'poweroff -f' >&3; }
+panic_it() { echo 'echo c >/proc/sysrq-trigger' >&3; }
+sigterm() { send TERM; }
+sighup() { send HUP; }
+crash() { send SEGV; }
+abort() { send ABRT; }
+escape() { printf '\001x' >&3; }
+interrupt() { # ^C is for the guest
+	printf 'sleep 1000\n' >&3
+	sleep 1
+	printf '\003' >&3
+	printf 'echo the sum is $((6 * 7)); poweroff -f\n' >&3
+	until_true 10 grep -q 'the sum is 42' out
+}
+
+test_poweroff() { on_terminal 0 poweroff_it; }
+test_panic() { on_terminal 205 panic_it; }
+test_sigterm() { on_terminal 143 sigterm; }
+test_sighup() { on_terminal 129 sighup; }
+test_crash() { on_terminal 139 crash; }
+test_abort() { on_terminal 134 abort; }
+test_escape() { on_terminal 208 escape; }
+test_interrupt() { on_terminal 0 interrupt; }
+
+run_tests
