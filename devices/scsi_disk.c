@@ -204,7 +204,7 @@ static int check_size(const struct block *block, uint32_t block_size)
 		"%llu would be: 'truncate -s %llu FILE'",
 		block->path, (unsigned long long)block->size, block_size, (unsigned long long)up,
 		(unsigned long long)up);
-	return -EINVAL;
+	return -EDOM;
 }
 
 /* Gives the LUN its number, its names and its place on the bus. */

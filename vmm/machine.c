@@ -210,7 +210,7 @@ static int setup_guest(struct machine *m, const struct machine_cfg *cfg, const s
 	if ((size_t)r >= sizeof(cmdline)) {
 		log_err("--append: %d characters are too many, %zu at most", r,
 			sizeof(cmdline) - 1);
-		return -E2BIG;
+		return -EINVAL;
 	}
 	r = setup_platform(m, cfg->memory);
 	if (r == 0)
@@ -229,15 +229,21 @@ static enum cause create(struct machine *m, const struct machine_cfg *cfg)
 {
 	struct image kernel, initrd;
 	enum cause cause = CAUSE_SETUP;
+	int r;
 
 	if (setup_loop(m) < 0 || image_open(&kernel, "--kernel", cfg->kernel) < 0)
 		return cause;
 	if (cfg->initrd && image_open(&initrd, "--initrd", cfg->initrd) < 0)
 		goto close_kernel;
-	if (vm_create(&m->vm) < 0)
+	if (vm_create(&m->vm) < 0) {
 		cause = CAUSE_NO_KVM;
-	else if (setup_guest(m, cfg, &kernel, cfg->initrd ? &initrd : NULL) == 0)
-		cause = CAUSE_POWEROFF;
+	} else {
+		r = setup_guest(m, cfg, &kernel, cfg->initrd ? &initrd : NULL);
+		if (r == 0)
+			cause = CAUSE_POWEROFF;
+		else if (r == -EINVAL) /* what was asked for makes no sense, whatever is there */
+			cause = CAUSE_USAGE;
+	}
 	if (cfg->initrd)
 		image_close(&initrd);
 close_kernel:

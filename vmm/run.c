@@ -86,7 +86,7 @@ static int parse_one(struct run_cfg *cfg, char **argv)
 		value = argv[1];
 		words = 2;
 	}
-	return opt_set(run_opts, cfg, "run", key, value) < 0 ? -1 : words;
+	return opt_set(run_opts, cfg, "--", key, value) < 0 ? -1 : words;
 }
 
 /* Returns an exit status, or -1: go on. */

@@ -232,7 +232,7 @@ static int regular_facts(struct file *f, const struct stat *st)
 	b->size = st->st_size;
 	if (!b->size) {
 		log_err("%s: is empty; 'truncate -s 1G FILE' makes room", b->path);
-		return -EINVAL;
+		return -ENODATA;
 	}
 	/* The page cache reads before it writes a part of a page. */
 	b->physical_block = PAGE;
@@ -279,7 +279,7 @@ static int file_open_path(struct file *f)
 		return open_error(b->path, b->readonly, EISDIR);
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {
 		log_err("%s: is neither a file nor a block device", b->path);
-		return -EINVAL;
+		return -ENOTBLK;
 	}
 	return 0;
 }

@@ -294,11 +294,11 @@ START_TEST(what_is_no_disk)
 		      "there is no such file; 'truncate -s 1G FILE' makes an empty disk");
 	check_refused(dir, false, -EISDIR, "is a directory; a disk is a file or a block device");
 	check_refused(dir, true, -EISDIR, "is a directory; a disk is a file or a block device");
-	check_refused("/dev/null", false, -EINVAL, "is neither a file nor a block device");
+	check_refused("/dev/null", false, -ENOTBLK, "is neither a file nor a block device");
 	make_file(0);
-	check_refused(path, false, -EINVAL, "is empty; 'truncate -s 1G FILE' makes room");
+	check_refused(path, false, -ENODATA, "is empty; 'truncate -s 1G FILE' makes room");
 	ck_assert_int_eq(mkfifo(other, 0600), 0);
-	check_refused(other, true, -EINVAL, "is neither a file nor a block device");
+	check_refused(other, true, -ENOTBLK, "is neither a file nor a block device");
 	unlink(other);
 }
 END_TEST

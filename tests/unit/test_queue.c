@@ -248,7 +248,8 @@ static const struct bad_ring {
 	{ "indirect table outside of memory", 0, { { UINT64_MAX - 7, 16, I, 0 } } },
 	{ "indirect table outside of memory", 0, { { 2 * REGION - 8, 16, I, 0 } } },
 	{ "indirect table outside of memory", 0, { { UINT64_MAX - 31, 16, I, 0 } } },
-	{ "indirect table outside of memory", 0, { { REGION - 16, 32, I, 0 } } }, /* in two regions */
+	/* In two regions. */
+	{ "indirect table outside of memory", 0, { { REGION - 16, 32, I, 0 } } },
 	{ "buffer outside of memory", 0, { { 2 * REGION, 1, R, 0 } } },
 	{ "buffer outside of memory", 0, { { 2 * REGION - 1, 2, W, 0 } } },
 	{ "buffer outside of memory", 0, { { UINT64_MAX, 2, W, 0 } } },

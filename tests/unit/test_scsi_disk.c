@@ -182,10 +182,10 @@ static const struct {
 	{ "scsi-disk,%/a.img,wwn=500000000000000g", -EINVAL, "16 hex digits are wanted" },
 	{ "scsi-disk,%/a.img,wwn=5000c50012345678", -EEXIST,
 	  "wwn=5000c50012345678: is in use by scsi-disk0" },
-	{ "scsi-disk,%/odd.img", -EINVAL,
+	{ "scsi-disk,%/odd.img", -EDOM,
 	  "/odd.img: its size, 1000 bytes, is not a multiple of the block size, 512; "
 	  "1024 would be: 'truncate -s 1024 FILE'\n" },
-	{ "scsi-disk,%/sector.img,block-size=4096", -EINVAL,
+	{ "scsi-disk,%/sector.img,block-size=4096", -EDOM,
 	  "1536 bytes, is not a multiple of the block size, 4096; 4096 would be: 'truncate" },
 	{ "scsi-disk,%/a.img,block-size=1024", -EINVAL, "block-size=1024: is none of: 512, 4096" },
 	{ "scsi-disk,%/a.img,size=4096", -EINVAL, "size= is for store=null" },

@@ -75,10 +75,10 @@ test_cpus_not_a_number() { refused 200 'cpus.*two' --kernel "$kernel" --cpus two
 test_option_unknown() { refused 200 'colour' --kernel "$kernel" --colour red; }
 test_option_without_value() { refused 200 'memory' --kernel "$kernel" --memory; }
 test_word_that_is_no_option() { refused 200 'disk.img' --kernel "$kernel" disk.img; }
-test_class_unknown() { refused 201 'toaster.*virtio-scsi' --kernel "$kernel" --device toaster; }
-test_key_unknown() { refused 201 'slices' --kernel "$kernel" --device virtio-scsi,slices=2; }
+test_class_unknown() { refused 200 'toaster.*virtio-scsi' --kernel "$kernel" --device toaster; }
+test_key_unknown() { refused 200 'slices' --kernel "$kernel" --device virtio-scsi,slices=2; }
 test_queues_out_of_range() {
-	refused 201 'queues.*1.*64' --kernel "$kernel" --device virtio-scsi,queues=65
+	refused 200 'queues.*1.*64' --kernel "$kernel" --device virtio-scsi,queues=65
 }
 
 disk() { # STATUS PATTERN DISK...
@@ -116,7 +116,7 @@ test_disk_is_empty() {
 test_disk_is_a_character_device() { disk 201 '/dev/zero' /dev/zero; }
 test_lun_out_of_range() {
 	truncate -s 1M disk.img
-	disk 201 'lun.*0.*16383' disk.img,lun=16384
+	disk 200 'lun.*0.*16383' disk.img,lun=16384
 }
 test_lun_twice() {
 	truncate -s 1M a.img b.img
@@ -124,7 +124,7 @@ test_lun_twice() {
 }
 test_serial_too_long() {
 	truncate -s 1M disk.img
-	disk 201 'serial' "disk.img,serial=$(seq -s '' 100)"
+	disk 200 'serial' "disk.img,serial=$(seq -s '' 100)"
 }
 test_same_disk_twice() {
 	truncate -s 1M disk.img

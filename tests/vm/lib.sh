@@ -95,6 +95,7 @@ run_test() { # NAME
 	local name dir rc
 	name=$(basename "$0" .sh)/$1
 	dir=$(mktemp -d)
+	chmod 755 "$dir"
 	(
 		set -e
 		cd "$dir"

@@ -1,6 +1,7 @@
 #include "vmm/core/opt.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,6 +95,26 @@ static int word_index(const struct opt *o, const char *value)
 	return -1;
 }
 
+/*
+ * One line on what is wrong with a value, named as the user wrote it: "--memory 1X: ..." where @what
+ * is "--", else "scsi-disk: lun=x: ...".
+ */
+static int refuse(const struct opt *o, const char *what, const char *value, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+static int refuse(const struct opt *o, const char *what, const char *value, const char *fmt, ...)
+{
+	bool word = !strcmp(what, "--");
+	char why[320];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	log_err("%s%s%s%s%s: %s", what, word ? "" : ": ", o->key, word ? " " : "=", value, why);
+	return -EINVAL;
+}
+
 static int set_number(const struct opt *o, void *at, const char *what, const char *value)
 {
 	int word = o->type == OPT_U32 ? word_index(o, value) : -1;
@@ -104,17 +125,12 @@ static int set_number(const struct opt *o, void *at, const char *what, const cha
 		*(uint32_t *)at = o->max + 1 + word;
 		return 0;
 	}
-	if (!number(value, o->type == OPT_SIZE, &v)) {
-		log_err("%s: %s=%s: not a %s", what, o->key, value,
-			o->type == OPT_SIZE ? "size (a number; K, M, G or T for powers of 1024)"
-					    : "number");
-		return -EINVAL;
-	}
-	if (v < o->min || v > o->max) {
-		log_err("%s: %s=%s: out of range, %s to %s", what, o->key, value,
-			bound_text(o, o->min, lo), bound_text(o, o->max, hi));
-		return -EINVAL;
-	}
+	if (!number(value, o->type == OPT_SIZE, &v))
+		return refuse(o, what, value, "not a %s", o->type != OPT_SIZE ? "number"
+			      : "size (a number; K, M, G or T for powers of 1024)");
+	if (v < o->min || v > o->max)
+		return refuse(o, what, value, "out of range, %s to %s", bound_text(o, o->min, lo),
+			      bound_text(o, o->max, hi));
 	if (o->type == OPT_SIZE)
 		*(uint64_t *)at = v;
 	else
@@ -131,17 +147,13 @@ static int set_word(const struct opt *o, void *at, const char *what, const char 
 		*(unsigned *)at = word;
 		return 0;
 	}
-	log_err("%s: %s=%s: is none of: %s", what, o->key, value,
-		words_text(o->words, buf, sizeof(buf)));
-	return -EINVAL;
+	return refuse(o, what, value, "is none of: %s", words_text(o->words, buf, sizeof(buf)));
 }
 
 static int set_bool(const struct opt *o, void *at, const char *what, const char *value)
 {
-	if (strcmp(value, "on") && strcmp(value, "off")) {
-		log_err("%s: %s=%s: on or off is wanted", what, o->key, value);
-		return -EINVAL;
-	}
+	if (strcmp(value, "on") && strcmp(value, "off"))
+		return refuse(o, what, value, "on or off is wanted");
 	*(bool *)at = value[1] == 'n';
 	return 0;
 }
@@ -181,13 +193,17 @@ int opt_set(const struct opt *table, void *settings, const char *what, const cha
 	const struct opt *o = find(table, key);
 
 	if (!o) {
-		log_err("%s: unknown option '%s'; help lists them", what, key);
+		if (!strcmp(what, "--"))
+			log_err("unknown option --%s; --help lists them", key);
+		else
+			log_err("%s: unknown option '%s'; --device %s,help lists them", what, key, what);
 		return -EINVAL;
 	}
 	if (!value && o->type == OPT_BOOL)
 		value = "on";
 	if (!value) {
-		log_err("%s: %s needs a value: %s", what, key, o->help);
+		log_err("%s%s%s needs a value: %s", what, strcmp(what, "--") ? ": " : "", key,
+			o->help);
 		return -EINVAL;
 	}
 	return set_row(o, settings, what, value);

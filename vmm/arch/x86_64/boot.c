@@ -260,7 +260,8 @@ static int load_segments(struct load *l, const Elf64_Phdr *ph, unsigned count)
 			continue;
 		if (ph[i].p_paddr < ONE_MIB || ph[i].p_filesz > ph[i].p_memsz ||
 		    !add_u64(ph[i].p_paddr, ph[i].p_memsz, &end)) {
-			log_err("--kernel %s: a broken ELF file: segment %u", l->kernel->path, i);
+			log_err("--kernel %s: found an x86-64 ELF file that is no kernel: segment %u "
+				"is at %#llx", l->kernel->path, i, (unsigned long long)ph[i].p_paddr);
 			return -ENOEXEC;
 		}
 		l->kernel_start = min_u64(l->kernel_start, ph[i].p_paddr);
