@@ -138,7 +138,11 @@ static int setup_platform(struct machine *m, uint64_t memory)
 			strerror(-r));
 		return r;
 	}
-	return vm_set_memory(&m->vm, &m->mem);
+	r = vm_set_memory(&m->vm, &m->mem);
+	if (r < 0)
+		return r;
+	/* After the memory: a slot would wait for what this leaves under way in KVM, some 5 ms. */
+	return arch_vm_init(&m->vm);
 }
 
 /* A disk needs a controller; who names none gets one. */
@@ -184,18 +188,11 @@ static int setup_vcpus(struct machine *m, const struct arch_entry *entry)
 	int r;
 
 	for (; m->ncpus < m->cpus; m->ncpus++) {
-		struct vcpu *vcpu = &m->vcpu[m->ncpus];
-
-		r = vcpu_create(vcpu, m, m->ncpus);
+		r = vcpu_create(&m->vcpu[m->ncpus], m, m->ncpus);
 		if (r < 0)
 			return r;
-		r = arch_vcpu_init(vcpu, m->cpus, entry);
-		if (r < 0) {
-			vcpu_destroy(vcpu);
-			return r;
-		}
 	}
-	return 0;
+	return arch_vcpus_init(m->vcpu, m->cpus, entry);
 }
 
 static int setup_guest(struct machine *m, const struct machine_cfg *cfg, const struct image *kernel,

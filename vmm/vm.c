@@ -128,14 +128,8 @@ int vm_create(struct vm *vm)
 		r = vm->fd;
 		goto close_kvm;
 	}
-	r = arch_vm_init(vm);
-	if (r < 0)
-		goto close_vm;
 	return 0;
 
-close_vm:
-	close(vm->fd);
-	vm->fd = -1;
 close_kvm:
 	close(vm->kvm);
 	return r;

@@ -55,8 +55,8 @@ struct arch_entry {
 int arch_load(struct machine *m, const struct image *kernel, const struct image *initrd,
 	      const char *cmdline, struct arch_entry *entry);
 
-/* Registers of a new vCPU; @entry is for the one that boots. -errno after one line. (vcpu.c) */
-int arch_vcpu_init(struct vcpu *vcpu, unsigned ncpus, const struct arch_entry *entry);
+/* Registers of all vCPUs, new ones; @entry is for the first. -errno after one line. (vcpu.c) */
+int arch_vcpus_init(struct vcpu *vcpu, unsigned ncpus, const struct arch_entry *entry);
 /* An exit that is the architecture's own. False: unknown. [vcpu] */
 bool arch_vcpu_exit(struct vcpu *vcpu);
 /* Registers to stderr. [vcpu] */

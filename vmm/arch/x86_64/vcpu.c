@@ -131,28 +131,29 @@ static void adjust(struct kvm_cpuid_entry2 *e, const struct topology *t)
 	}
 }
 
-/* All that this KVM and processor can do, in our topology. */
-static int set_cpuid(struct vcpu *vcpu, unsigned ncpus)
+/* All that this KVM and processor can do. NULL: errno tells. */
+static struct kvm_cpuid2 *supported_cpuid(const struct vm *vm)
 {
-	struct vm *vm = &vcpu->machine->vm;
-	struct topology t = { .id = vcpu->id, .count = ncpus };
 	struct kvm_cpuid2 *cpuid;
-	unsigned i;
-	int r = 0;
 
 	cpuid = calloc(1, sizeof(*cpuid) + CPUID_MAX * sizeof(cpuid->entries[0]));
 	if (!cpuid)
-		return -ENOMEM;
+		return NULL;
 	cpuid->nent = CPUID_MAX;
-	t.tsc_deadline = ioctl(vm->kvm, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
-	if (ioctl(vm->kvm, KVM_GET_SUPPORTED_CPUID, cpuid) < 0)
-		r = -errno;
-	for (i = 0; r == 0 && i < cpuid->nent; i++)
-		adjust(&cpuid->entries[i], &t);
-	if (r == 0 && ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid) < 0)
-		r = -errno;
+	if (ioctl(vm->kvm, KVM_GET_SUPPORTED_CPUID, cpuid) == 0)
+		return cpuid;
 	free(cpuid);
-	return r;
+	return NULL;
+}
+
+/* In our topology: every vCPU's leaves are made from those of the one before. */
+static int set_cpuid(int vcpu_fd, struct kvm_cpuid2 *cpuid, const struct topology *t)
+{
+	unsigned i;
+
+	for (i = 0; i < cpuid->nent; i++)
+		adjust(&cpuid->entries[i], t);
+	return ioctl(vcpu_fd, KVM_SET_CPUID2, cpuid) < 0 ? -errno : 0;
 }
 
 /* What firmware would have done: memory is cached, string instructions are fast. */
@@ -235,19 +236,33 @@ int x86_set_entry(int vcpu_fd, const struct arch_entry *entry)
 	return 0;
 }
 
-/* The other vCPUs wait, as KVM made them, for the first one's start-up interrupt. */
-int arch_vcpu_init(struct vcpu *vcpu, unsigned ncpus, const struct arch_entry *entry)
+static int init_one(const struct vcpu *vcpu, struct kvm_cpuid2 *cpuid, const struct topology *t)
 {
-	int r = set_cpuid(vcpu, ncpus);
+	int r = set_cpuid(vcpu->fd, cpuid, t);
 
 	if (r == 0)
 		r = set_msrs(vcpu->fd);
 	if (r == 0)
 		r = set_lapic(vcpu->fd);
-	if (r == 0 && vcpu->id == 0)
+	return r;
+}
+
+/* The other vCPUs wait, as KVM made them, for the first one's start-up interrupt. */
+int arch_vcpus_init(struct vcpu *vcpu, unsigned ncpus, const struct arch_entry *entry)
+{
+	const struct vm *vm = &vcpu->machine->vm;
+	struct kvm_cpuid2 *cpuid = supported_cpuid(vm); /* asked once: KVM takes its time */
+	struct topology t = { .count = ncpus };
+	int r = cpuid ? 0 : -errno;
+
+	t.tsc_deadline = ioctl(vm->kvm, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
+	for (; r == 0 && t.id < ncpus; t.id++)
+		r = init_one(&vcpu[t.id], cpuid, &t);
+	if (r == 0)
 		r = x86_set_entry(vcpu->fd, entry);
 	if (r < 0)
-		log_err("vCPU %u: its registers: %s", vcpu->id, strerror(-r));
+		log_err("vCPUs: their registers: %s", strerror(-r));
+	free(cpuid);
 	return r;
 }
 
