@@ -1,0 +1,115 @@
+/*
+ * read4k.c - reads of 4 KiB through everything but KVM and a disk: the fake driver, the virtio-scsi
+ * device on its I/O thread, the SCSI target, the null store.
+ *
+ *	usage: read4k DEPTH COUNT
+ *
+ * COUNT READ(10) commands of 8 blocks, DEPTH at a time: the driver makes them available with one
+ * kick and asks for one interrupt, at the last. So the work per read does not depend on how the two
+ * threads happen to meet, and instructions can be compared between builds. Prints nanoseconds per
+ * read; a wrong answer is fatal.
+ */
+#include <linux/virtio_scsi.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "tests/lib/scsi_driver.h"
+#include "vmm/core/log.h"
+#include "vmm/core/util.h"
+
+#define QUEUE 2 /* the first request queue */
+#define QUEUE_SIZE 128
+#define BLOCKS 8
+#define BYTES 4096
+#define RESPONSE sizeof(struct virtio_scsi_cmd_resp)
+#define PIECES 3 /* request, response, data */
+#define TIMEOUT_MS 60000
+
+static struct testbed tb;
+static struct vdriver v;
+
+/* A request that is used again and again: what the driver adds to the ring for it. */
+struct request {
+	struct driver_buf buf[PIECES];
+	uint64_t table;
+};
+
+static void request_init(struct request *r, unsigned number)
+{
+	uint32_t lba = number * BLOCKS;
+	const uint8_t *cdb = SCSI_DRIVER_CDB(0x28, 0, lba >> 24, lba >> 16, lba >> 8, lba, 0, 0,
+					     BLOCKS);
+	struct virtio_scsi_cmd_req req;
+
+	scsi_driver_header(&req, 0, number, cdb);
+	r->table = testbed_alloc(&tb, PIECES * 16, 16);
+	r->buf[0] = (struct driver_buf){ testbed_alloc(&tb, sizeof(req), 64), sizeof(req), false };
+	r->buf[1] = (struct driver_buf){ testbed_alloc(&tb, RESPONSE, 64), RESPONSE, true };
+	r->buf[2] = (struct driver_buf){ testbed_alloc(&tb, BYTES, BYTES), BYTES, true };
+	BUG_ON(mem_write(&tb.mem, r->buf[0].gpa, &req, sizeof(req)) < 0);
+}
+
+static void set_up(struct request *requests, unsigned depth)
+{
+	unsigned i;
+
+	testbed_init(&tb);
+	BUG_ON(device_create(&tb.p, &tb.devices, "virtio-scsi") < 0);
+	BUG_ON(device_create(&tb.p, &tb.devices, "scsi-disk,store=null,size=1G") < 0);
+	testbed_start(&tb);
+	BUG_ON(!vdriver_probe(&v, &tb, 0) || !vdriver_start(&v, ~0ull, QUEUE + 1, QUEUE_SIZE));
+	scsi_driver_clear_attention(&v, 0);
+	/* Its interrupt is not to be taken for one of the first round. */
+	testbed_settle(&tb);
+	vdriver_wait(&v, 0);
+	for (i = 0; i < depth; i++)
+		request_init(&requests[i], i);
+}
+
+static void round_trip(const struct request *requests, unsigned depth)
+{
+	struct driver *ring = &v.queue[QUEUE].ring;
+	unsigned i, done = 0;
+	uint16_t head;
+	uint32_t len;
+
+	for (i = 0; i < depth; i++)
+		BUG_ON(driver_add(ring, requests[i].buf, PIECES, requests[i].table) < 0);
+	driver_rearm_after(ring, depth);
+	vdriver_kick(&v, QUEUE);
+	BUG_ON(!vdriver_wait(&v, TIMEOUT_MS));
+	for (; driver_used(ring, &head, &len); done++)
+		BUG_ON(len != RESPONSE + BYTES);
+	BUG_ON(done != depth);
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
+int main(int argc, char **argv)
+{
+	unsigned depth = argc == 3 ? atoi(argv[1]) : 0, i;
+	unsigned count = argc == 3 ? atoi(argv[2]) : 0;
+	struct request requests[QUEUE_SIZE];
+	uint64_t start;
+
+	if (!depth || depth > QUEUE_SIZE || !count || count % depth) {
+		fprintf(stderr, "usage: read4k DEPTH COUNT, DEPTH up to %d, COUNT a multiple\n",
+			QUEUE_SIZE);
+		return 2;
+	}
+	set_up(requests, depth);
+	start = now_ns();
+	for (i = 0; i < count; i += depth)
+		round_trip(requests, depth);
+	printf("%llu\n", (unsigned long long)(now_ns() - start) / count);
+	vdriver_fini(&v);
+	testbed_fini(&tb);
+	return 0;
+}

@@ -1,0 +1,226 @@
+#!/bin/bash
+# run.sh - figures about lunette, for whoever changes it to compare before and after.
+#
+#   usage: run.sh OBJECTS        the folder with the built programs; "make bench" calls it
+#
+# Start         milliseconds from exec() to the first KVM_RUN, and page faults until then: what a
+#               user waits for before the guest's own boot begins. No guest instruction is in it, so
+#               a KVM serves that could not boot a kernel at speed. See firstrun.c.
+# System calls  until then, by strace: work that can be counted, whatever the machine.
+# Memory        at the first KVM_RUN, without the guest's RAM: what a VM costs before it does
+#               anything. The anonymous part is every VM's own, the rest is shared by several.
+# Reads         instructions and system calls of the I/O thread for a read of 4 KiB from the null
+#               store: all that lunette puts between a driver and a disk. Counted by callgrind, as
+#               the difference of a long and a short run. See read4k.c.
+#
+# Other VMMs, where they are installed, start the same kernel; a ratio is theirs to lunette's.
+# What cannot be measured is named, with the reason, and makes the exit status 1. A kernel that is
+# not in the cache, or a VMM that is not installed, only leaves its rows out.
+set -uo pipefail
+export LC_ALL=C
+top=$(dirname "$(readlink -f "$0")")/../..
+cd "$top" || exit
+guest/setup.sh run lab test || exit
+objects=$1
+make -s -j "$(nproc)" bench-programs || exit
+bench=$objects/tests/bench
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/lunette
+runs=31 mib=128 failed=0
+few=1024 many=5120 # reads
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+rt=()
+! chrt -f 10 true 2>/dev/null || rt=(chrt -f 10) # the machine may be busy with other things
+
+failure() { # SUBJECT: the reason is in $work/err
+	echo "not measured: $1: $(tail -n 1 "$work/err")" >&2
+	failed=1
+}
+
+# Starting.
+
+names=()
+declare -A reference min median max faults rss anonymous threads calls
+
+# measure NAME REFERENCE COMMAND...: REFERENCE is the name that this one is compared to, or ''.
+measure() {
+	local name=$1 compare=$2 guest
+	shift 2
+	if ! "${rt[@]}" timeout 120 "$bench/firstrun" -n $runs -m $mib "$@" >"$work/out" 2>"$work/err" ||
+		! timeout 60 "$bench/firstrun" strace -f -o "$work/calls" "$@" >"$work/null" 2>"$work/err"
+	then
+		failure "$name"
+		return
+	fi
+	read -r "min[$name]" "median[$name]" "max[$name]" "faults[$name]" "rss[$name]" \
+		"anonymous[$name]" guest "threads[$name]" <"$work/out"
+	# Lines of complete calls; the one of KVM_RUN itself is not, as the VMM is killed there.
+	calls[$name]=$(awk '/KVM_RUN/ { exit }
+		!/resumed>|---|\+\+\+/ { n++ }
+		END { print n + 0 }' "$work/calls")
+	reference[$name]=$compare
+	names+=("$name")
+}
+
+ratio() { # ARRAY NAME
+	local -n figure=$1
+	local to=${reference[$2]}
+	[ -n "$to" ] && [ -n "${figure[$to]-}" ] || return
+	awk -v a="${figure[$2]}" -v b="${figure[$to]}" 'BEGIN { if (b) printf "%.1f", a / b }'
+}
+
+lunette() { # NAME OPTION...
+	measure "$1" '' ./lunette run --memory ${mib}M "${@:2}"
+}
+
+qemu() { # NAME REFERENCE OPTION...
+	# KVM in a VM may offer a feature that this QEMU then finds it cannot set.
+	measure "$1" "$2" qemu-system-x86_64 -M microvm,accel=kvm,rtc=on,pit=off,pic=off \
+		-cpu host,-arch-capabilities -m $mib -smp 1 -nodefaults -no-user-config -display none \
+		-no-reboot -serial stdio -kernel "$kernel" -initrd "$initrd" -append console=ttyS0 "${@:3}"
+}
+
+lkvm() { # NAME REFERENCE OPTION...
+	measure "$1" "$2" lkvm run -k "$kernel" -i "$initrd" -m $mib -c 1 --console serial -n mode=none \
+		-p console=ttyS0 "${@:3}"
+}
+
+start_rows() {
+	local disk=$work/disk
+	truncate -s 256M "$disk"
+	lunette 'payload' --kernel "$bench/payload.elf"
+	lunette 'payload, 16 vCPUs' --kernel "$bench/payload.elf" --cpus 16
+	lunette 'payload, disk' --kernel "$bench/payload.elf" --disk "$disk"
+	kernel=$cache/kernel/vmlinuz
+	initrd=$(find "$cache" -maxdepth 1 -name 'initramfs-*.cpio' -printf '%T@ %p\n' 2>/dev/null |
+		sort -n | tail -n 1 | cut -d ' ' -f 2-)
+	if [ ! -r "$kernel" ] || [ ! -r "$initrd" ]; then
+		echo 'left out: a stock kernel; there is none in the cache (make test brings one)'
+		return
+	fi
+	lunette 'kernel' --kernel "$kernel" --initrd "$initrd"
+	lunette 'kernel, disk' --kernel "$kernel" --initrd "$initrd" --disk "$disk"
+	if type -P qemu-system-x86_64 >/dev/null; then
+		qemu 'QEMU microvm, kernel' 'kernel'
+		qemu 'QEMU microvm, kernel, disk' 'kernel, disk' -object iothread,id=io \
+			-drive "if=none,id=d,format=raw,file=$disk" \
+			-device virtio-scsi-device,iothread=io -device scsi-hd,drive=d
+	fi
+	if type -P lkvm >/dev/null; then
+		lkvm 'kvmtool, kernel' 'kernel'
+		lkvm 'kvmtool, kernel, disk' 'kernel, disk' -d "$disk" # virtio-blk: it has no other
+	fi
+}
+
+print_rows() {
+	local n form='  %-28s %8s %8s %8s %8s\n'
+	echo
+	echo "Start: exec to the first KVM_RUN, ms, $runs runs"
+	printf "$form" '' minimum median maximum ratio
+	for n in "${names[@]}"; do
+		printf "$form" "$n" "${min[$n]}" "${median[$n]}" "${max[$n]}" "$(ratio median "$n")"
+	done
+	echo
+	echo 'System calls and page faults until then, 1 run'
+	printf "$form" '' calls ratio faults ratio
+	for n in "${names[@]}"; do
+		printf "$form" "$n" "${calls[$n]}" "$(ratio calls "$n")" "${faults[$n]}" "$(ratio faults "$n")"
+	done
+	echo
+	echo "Memory at that point without the guest's RAM, KiB, 1 run"
+	printf "$form" '' resident ratio 'anonym.' threads
+	for n in "${names[@]}"; do
+		printf "$form" "$n" "${rss[$n]}" "$(ratio rss "$n")" "${anonymous[$n]}" "${threads[$n]}"
+	done
+}
+
+start() {
+	if [ ! -r /dev/kvm ] || [ ! -w /dev/kvm ]; then
+		echo '/dev/kvm is not there or may not be opened' >"$work/err"
+		failure 'Start, System calls, Memory'
+		return
+	fi
+	start_rows
+	[ ${#names[@]} = 0 ] || print_rows
+}
+
+# Reading.
+
+thread=3 # callgrind's number of the I/O thread, after the driver's and the main loop's
+# Let memset() and memcpy() do without "rep", of which callgrind counts every round.
+tunables=glibc.cpu.x86_rep_stosb_threshold=1000000000:glibc.cpu.x86_rep_movsb_threshold=1000000000
+
+# The I/O thread's totals for a run of read4k, into $work/DEPTH.COUNT: "instructions N", "calls N",
+# and "FILE N" for each source file.
+profile() { # DEPTH COUNT
+	rm -f "$work"/callgrind*
+	GLIBC_TUNABLES=$tunables timeout 300 valgrind --tool=callgrind --separate-threads=yes \
+		--callgrind-out-file="$work/callgrind" "$bench/read4k" "$1" "$2" >"$work/out" 2>"$work/err" &&
+		callgrind_annotate --threshold=100 --auto=no "$work/callgrind-0$thread" \
+			>"$work/annotated" 2>"$work/err" &&
+		timeout 60 strace -f -o "$work/calls" "$bench/read4k" "$1" "$2" >"$work/out" 2>"$work/err" ||
+		return
+	# Lines are: 1,234 (56.7%)  FILE:FUNCTION [OBJECT]
+	awk '{ gsub(",", "", $1) }
+		/PROGRAM TOTALS/ { print "instructions", $1 }
+		match($0, /%\)  ?[^:]+:/) {
+			file = substr($0, RSTART, RLENGTH - 1)
+			sub(/^%\) +(\.\/)?/, "", file)
+			sum[file ~ /^(vmm|virtio|devices)\// ? file : "libraries"] += $1
+		}
+		END { for (file in sum) print file, sum[file] }' "$work/annotated" >"$work/$1.$2"
+	# The I/O thread is the one that takes a name that is not the main loop's.
+	awk '/PR_SET_NAME/ && !/"main"/ { io = $1 }
+		!/resumed>|---|\+\+\+/ { calls[$1]++ }
+		END { print "calls", calls[io] }' "$work/calls" >>"$work/$1.$2"
+}
+
+# The best of a few, as the machine may be busy.
+nanoseconds() { # DEPTH
+	local try
+	for try in 1 2 3 4 5; do
+		timeout 60 "$bench/read4k" "$1" 51200 2>"$work/err" || return
+	done | sort -n | head -n 1
+}
+
+# Lines "KEY FIGURE", per read, into $work/DEPTH.
+read_figures() { # DEPTH
+	local ns
+	profile "$1" $few && profile "$1" $many && ns=$(nanoseconds "$1") && [ -n "$ns" ] || return
+	awk 'NR == FNR { short[$1] = $2; next }
+		{ printf $1 == "calls" ? "%s %.2f\n" : "%s %.0f\n", $1, ($2 - short[$1]) / '$((many - few))' }
+		END { print "nanoseconds", "'"$ns"'" }' "$work/$1.$few" "$work/$1.$many" >"$work/$1"
+}
+
+print_reads() { # DEPTH DEPTH
+	local form='  %-28s %8s %8s\n'
+	echo
+	echo "Reads of 4 KiB, null store: the I/O thread's part of one ($many reads minus $few)"
+	printf "$form" '' "depth $1" "depth $2"
+	sort "$work/$2" | join -a 1 -a 2 -e 0 -o 0,1.2,2.2 <(sort "$work/$1") - |
+		sort -k 3,3nr -k 1,1 >"$work/reads"
+	awk -v form="$form" '
+		$1 == "instructions" { printf form, $1, $2, $3 }
+		$1 == "calls" { calls = sprintf(form, "system calls", $2, $3) }
+		$1 == "nanoseconds" { ns = sprintf(form, "ns natively, driver and all", $2, $3) }
+		/\/|^libraries/ && $2 + $3 { files = files sprintf(form, "  " $1, $2, $3) }
+		END { printf "%s%s%s", files, calls, ns }' "$work/reads"
+}
+
+reads() { # DEPTH DEPTH
+	local depth
+	for depth; do
+		read_figures "$depth" || {
+			failure "Reads, depth $depth"
+			return
+		}
+	done
+	print_reads "$@"
+}
+
+echo "lunette on $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), $(nproc) CPUs," \
+	"Linux $(uname -r), load $(cut -d ' ' -f 1 /proc/loadavg)${rt:+, real-time priority}"
+echo "guest: $mib MiB, 1 vCPU unless said otherwise; kernel: Debian's stock one, with an initramfs"
+start
+reads 1 32
+exit $failed
