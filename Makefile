@@ -39,7 +39,7 @@ $(out)/%.o: %.c Makefile config.mk
 	$(CC) $(flags) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 # ASL as a table of bytes, NAME_aml_code, which describe.c includes.
-$(out)/%.aml.h: %.asl config.mk
+$(out)/%.aml.h: %.asl Makefile config.mk
 	@mkdir -p $(@D)
 	$(IASL) -va -oa -vs -tc -p $(out)/$* $< >$(out)/$*.log || { cat $(out)/$*.log >&2; exit 1; }
 	sed 's/^unsigned char/static const unsigned char/' $(out)/$*.hex >$@

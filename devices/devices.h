@@ -40,10 +40,10 @@ struct device_class {
 	const char *first_opt;   /* key of a leading value without one, or NULL */
 	size_t cfg_size;         /* of the struct of settings that the option rows describe */
 	/*
-	 * Builds one. @cfg is the class's settings, valid during the call only, but for its strings,
-	 * which live as long as the device. -EINVAL: the text is wrong, whatever there is on this
-	 * machine; other -errno: it cannot be had. After one line (-ENOMEM: without one); nothing is
-	 * left then. [setup]
+	 * Builds one. @cfg is the class's settings, valid during the call only, but for its
+	 * strings, which live as long as the device. -EINVAL: the text is wrong, whatever there is
+	 * on this machine; other -errno: it cannot be had. After one line (-ENOMEM: without one);
+	 * nothing is left then. [setup]
 	 */
 	int (*create)(struct platform *p, struct device_list *list, const char *id, const void *cfg,
 		      struct device **dev);

@@ -362,7 +362,7 @@ void scsi_host_kick(struct scsi_host *host, unsigned q)
 		request_kick(&host->request[q]);
 	else if (q == SCSI_HOST_CONTROL)
 		control_kick(host);
-	/* The event queue's buffers stay in the ring: LUNs do not change, so there are no events. */
+	/* The event queue's buffers stay in the ring: LUNs do not change, there are no events. */
 }
 
 /* Start and stop. */

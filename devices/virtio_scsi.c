@@ -66,7 +66,7 @@ static void config_reset(struct virtio_device *vdev)
 	le32_put(c + FIELD(sense_size), VIRTIO_SCSI_SENSE_DEFAULT_SIZE);
 	le32_put(c + FIELD(cdb_size), VIRTIO_SCSI_CDB_DEFAULT_SIZE);
 	le16_put(c + FIELD(max_channel), 0);
-	/* We have target 0 only; but Windows takes this for their number, and would not look at 0. */
+	/* We have target 0 only; Windows takes this for their number, and would look at none. */
 	le16_put(c + FIELD(max_target), 1);
 	le32_put(c + FIELD(max_lun), SCSI_LUNS_MAX - 1);
 }

@@ -21,7 +21,7 @@ struct vm {
 	size_t run_size; /* bytes of a vCPU's struct kvm_run */
 };
 
-/* Opens /dev/kvm and makes a VM. -errno after one line with cause and cure; nothing is left then. */
+/* Opens /dev/kvm and makes a VM. -errno after one line with cause and cure; nothing is left. */
 int vm_create(struct vm *vm);
 void vm_destroy(struct vm *vm);
 

@@ -162,7 +162,8 @@ static int open_error(const char *path, bool readonly, int err)
 	bool readable = !faccessat(AT_FDCWD, path, R_OK, AT_EACCESS);
 
 	if (err == ENOENT)
-		log_err("%s: there is no such file; 'truncate -s 1G FILE' makes an empty disk", path);
+		log_err("%s: there is no such file; 'truncate -s 1G FILE' makes an empty disk",
+			path);
 	else if (err == EISDIR)
 		log_err("%s: is a directory; a disk is a file or a block device", path);
 	else if (err == ENOMEDIUM)

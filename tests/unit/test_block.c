@@ -180,8 +180,8 @@ START_TEST(unknown_store)
 	stderr_begin(&said);
 	ck_assert_int_eq(block_open(&how, &b), -EINVAL);
 	ck_assert_str_eq(stderr_end(&said),
-			 "lunette: error: store=floppy: is none of: file (a file or a block device), "
-			 "null (nothing: drops writes, reads zeroes)\n");
+			 "lunette: error: store=floppy: is none of: file (a file or a block "
+			 "device), null (nothing: drops writes, reads zeroes)\n");
 }
 END_TEST
 

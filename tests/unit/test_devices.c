@@ -103,7 +103,8 @@ static const struct {
 	int err;
 	const char *line; /* how it begins */
 } refused[] = {
-	{ "floppy", -EINVAL, "--device floppy: no such device; there are: virtio-scsi, scsi-disk, " },
+	{ "floppy", -EINVAL,
+	  "--device floppy: no such device; there are: virtio-scsi, scsi-disk, " },
 	{ "", -EINVAL, "--device : no such device; there are: " },
 	{ "virtio-rng,id=r0", -EEXIST, "virtio-rng: id=r0: another device has this name" },
 	{ "virtio-rng,id=", -EINVAL, "virtio-rng: id=: 1 to 15 of letters" },
@@ -172,7 +173,8 @@ static void check_help(const char *class_name, bool known, const char *const *pa
 
 START_TEST(help)
 {
-	static const char *const scsi[] = { "virtio-scsi: ", "queues=N", "1 to 64", "id=NAME", NULL };
+	static const char *const scsi[] = { "virtio-scsi: ", "queues=N", "1 to 64", "id=NAME",
+					    NULL };
 	static const char *const none[] = { NULL };
 	const char *all[32];
 	unsigned i;

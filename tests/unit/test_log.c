@@ -85,6 +85,22 @@ START_TEST(guest_cannot_flood)
 }
 END_TEST
 
+START_TEST(resets_do_not_help_a_flood)
+{
+	struct log_limit limit = { 0 };
+	unsigned i;
+
+	stderr_begin(&err);
+	for (i = 0; i < 1000; i++) {
+		log_guest(&limit, "bad %u", i);
+		log_limit_reset(&limit);
+	}
+	stderr_end(&err);
+	ck_assert_uint_eq(lines(err.text), LOG_TOTAL);
+	ck_assert_ptr_nonnull(strstr(err.text, "bad 99 (no more of these)\n"));
+}
+END_TEST
+
 static void *writer(void *arg)
 {
 	unsigned i;
@@ -130,6 +146,7 @@ Suite *log_suite(void)
 	tcase_add_loop_test(tc, levels, LOG_ERR, LOG_DEBUG + 1);
 	tcase_add_test(tc, long_lines);
 	tcase_add_test(tc, guest_cannot_flood);
+	tcase_add_test(tc, resets_do_not_help_a_flood);
 	tcase_add_test(tc, lines_of_threads_do_not_mix);
 	tcase_add_test_raise_signal(tc, bug_aborts, SIGABRT);
 	return s;

@@ -331,8 +331,10 @@ START_TEST(destroyed_under_load)
 		mem_write(&tb.mem, gpa, &req, sizeof(req));
 		buf[0] = (struct driver_buf){ gpa, sizeof(req), false };
 		buf[1] = (struct driver_buf){ gpa + 1024, 4096, false };
-		buf[2] = (struct driver_buf){ gpa + 512, sizeof(struct virtio_scsi_cmd_resp), true };
-		ck_assert_int_ge(driver_add(&v.queue[2].ring, buf, 3, testbed_alloc(&tb, 48, 16)), 0);
+		buf[2] = (struct driver_buf){ gpa + 512, sizeof(struct virtio_scsi_cmd_resp),
+					      true };
+		ck_assert_int_ge(driver_add(&v.queue[2].ring, buf, 3,
+					    testbed_alloc(&tb, 48, 16)), 0);
 	}
 	vdriver_kick(&v, 2);
 	device_destroy_all(&tb.devices);

@@ -308,7 +308,8 @@ START_TEST(other_format)
 
 	ck_assert(vdriver_probe(&v, &tb, 0));
 	vdriver_write32(&v, VIRTIO_MMIO_CONFIG + offsetof(struct virtio_scsi_config, cdb_size), 16);
-	vdriver_write32(&v, VIRTIO_MMIO_CONFIG + offsetof(struct virtio_scsi_config, sense_size), 8);
+	vdriver_write32(&v, VIRTIO_MMIO_CONFIG + offsetof(struct virtio_scsi_config, sense_size),
+			8);
 	ck_assert(vdriver_start(&v, ~0ull, 3, 64));
 	scsi_driver_header(&req, 3, 1, SCSI_DRIVER_CDB(0x00));
 	a = scsi_driver_raw(&v, 2, &req, REQ_LEN - 16, RESP_LEN - 88, NULL, 0, NULL, 0);

@@ -53,16 +53,27 @@ void log_line(enum log_level level, const char *fmt, ...)
 void log_guest(struct log_limit *limit, const char *fmt, ...)
 {
 	unsigned n = atomic_fetch_add(&limit->used, 1);
+	const char *tail = "";
+	unsigned total;
 	va_list ap;
 
 	if (n >= LOG_LIMIT) {
 		atomic_store(&limit->used, LOG_LIMIT); /* so that it cannot wrap */
 		return;
 	}
+	total = atomic_fetch_add(&limit->total, 1);
+	if (total >= LOG_TOTAL) {
+		atomic_store(&limit->total, LOG_TOTAL);
+		return;
+	}
 	if (threshold < LOG_WARN)
 		return;
+	if (total == LOG_TOTAL - 1)
+		tail = " (no more of these)";
+	else if (n == LOG_LIMIT - 1)
+		tail = " (no more of these until a reset)";
 	va_start(ap, fmt);
-	put(LOG_WARN, fmt, ap, n == LOG_LIMIT - 1 ? " (no more of these until a reset)" : "");
+	put(LOG_WARN, fmt, ap, tail);
 	va_end(ap);
 }
 

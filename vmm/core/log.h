@@ -27,14 +27,22 @@ void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(
 #define log_info(...) log_line(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
 
-/* How many lines one source may still write; re-filled by its owner at a device reset. */
+/*
+ * How many lines one source has written, since its owner last reset it and in its life. A guest may
+ * reset its devices in a loop, so the resets do not go on for ever.
+ */
 struct log_limit {
 	atomic_uint used;
+	atomic_uint total;
 };
 
 #define LOG_LIMIT 5
+#define LOG_TOTAL 100
 
-/* A warning that a guest can cause: LOG_LIMIT lines, the last of which says that it is the last. */
+/*
+ * A warning that a guest can cause: LOG_LIMIT lines until a reset, LOG_TOTAL in all. The last one
+ * says that it is the last.
+ */
 void log_guest(struct log_limit *limit, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void log_limit_reset(struct log_limit *limit);
 

@@ -96,8 +96,8 @@ static int word_index(const struct opt *o, const char *value)
 }
 
 /*
- * One line on what is wrong with a value, named as the user wrote it: "--memory 1X: ..." where @what
- * is "--", else "scsi-disk: lun=x: ...".
+ * One line on what is wrong with a value, named as the user wrote it: "--memory 1X: ..." where
+ * @what is "--", else "scsi-disk: lun=x: ...".
  */
 static int refuse(const struct opt *o, const char *what, const char *value, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
@@ -196,7 +196,8 @@ int opt_set(const struct opt *table, void *settings, const char *what, const cha
 		if (!strcmp(what, "--"))
 			log_err("unknown option --%s; --help lists them", key);
 		else
-			log_err("%s: unknown option '%s'; --device %s,help lists them", what, key, what);
+			log_err("%s: unknown option '%s'; --device %s,help lists them", what, key,
+				what);
 		return -EINVAL;
 	}
 	if (!value && o->type == OPT_BOOL)

@@ -46,7 +46,8 @@ void opt_defaults(const struct opt *table, void *settings);
 
 /*
  * Sets one option. @value NULL: the key stood alone, which suits OPT_BOOL only. @what begins the
- * error line: a class of devices, or "--" for words of the command line itself. -EINVAL after one line on what is wrong and what would be right.
+ * error line: a class of devices, or "--" for words of the command line itself. -EINVAL after one
+ * line on what is wrong and what would be right.
  */
 int opt_set(const struct opt *table, void *settings, const char *what, const char *key,
 	    const char *value);

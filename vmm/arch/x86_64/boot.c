@@ -86,7 +86,8 @@ static void e820_fill(struct e820 *map, const struct mem *mem)
 	e820_add(map, ACPI_AT, ONE_MIB, E820_ACPI);
 	e820_add(map, ONE_MIB, mem->region[0].size, E820_RAM);
 	for (i = 1; i < mem->nregions; i++)
-		e820_add(map, mem->region[i].gpa, mem->region[i].gpa + mem->region[i].size, E820_RAM);
+		e820_add(map, mem->region[i].gpa, mem->region[i].gpa + mem->region[i].size,
+			 E820_RAM);
 }
 
 int x86_write_long_mode_tables(struct mem *mem)
@@ -131,8 +132,8 @@ static int place_initrd(struct load *l)
 	else if (size < l->kernel_start && ((l->kernel_start - size) & ~0xfffull) >= ONE_MIB)
 		l->initrd_at = (l->kernel_start - size) & ~0xfffull;
 	else {
-		log_err("--initrd %s: its %llu MiB do not fit beside the kernel into --memory, %llu MiB",
-			l->initrd->path, (unsigned long long)(size + MIB(1) - 1) >> 20,
+		log_err("--initrd %s: its %llu MiB do not fit beside the kernel into --memory, "
+			"%llu MiB", l->initrd->path, (unsigned long long)(size + MIB(1) - 1) >> 20,
 			(unsigned long long)mem_size(&l->m->mem) >> 20);
 		return -ENOMEM;
 	}
@@ -205,8 +206,8 @@ static int check_bzimage(const struct load *l)
 	const struct setup_header *h = &l->header;
 
 	if (h->version < OLDEST_PROTOCOL || !(h->xloadflags & XLF_KERNEL_64)) {
-		log_err("--kernel %s: found a bzImage without a 64-bit entry (boot protocol %u.%02u); "
-			"wanted: %s", l->kernel->path, h->version >> 8, h->version & 0xff,
+		log_err("--kernel %s: found a bzImage without a 64-bit entry (boot protocol "
+			"%u.%02u); wanted: %s", l->kernel->path, h->version >> 8, h->version & 0xff,
 			arch_kernel_formats);
 		return -ENOEXEC;
 	}
@@ -260,8 +261,9 @@ static int load_segments(struct load *l, const Elf64_Phdr *ph, unsigned count)
 			continue;
 		if (ph[i].p_paddr < ONE_MIB || ph[i].p_filesz > ph[i].p_memsz ||
 		    !add_u64(ph[i].p_paddr, ph[i].p_memsz, &end)) {
-			log_err("--kernel %s: found an x86-64 ELF file that is no kernel: segment %u "
-				"is at %#llx", l->kernel->path, i, (unsigned long long)ph[i].p_paddr);
+			log_err("--kernel %s: found an x86-64 ELF file that is no kernel: segment "
+				"%u is at %#llx", l->kernel->path, i,
+				(unsigned long long)ph[i].p_paddr);
 			return -ENOEXEC;
 		}
 		l->kernel_start = min_u64(l->kernel_start, ph[i].p_paddr);

@@ -75,7 +75,8 @@ static uint8_t *reserve(struct tables *t, size_t len)
 	uint8_t *p = t->byte + t->at;
 
 	t->at = align_up(t->at + len, 16);
-	BUG_ON(t->at > RESET_VECTOR_AT - ACPI_AT); /* all sizes are bounded by PLATFORM_SLOTS and CPUs */
+	/* All sizes are bounded, by PLATFORM_SLOTS and MACHINE_CPUS_MAX. */
+	BUG_ON(t->at > RESET_VECTOR_AT - ACPI_AT);
 	return p;
 }
 
@@ -227,8 +228,8 @@ static void put_rsdp(uint8_t *p, uint32_t xsdt)
 }
 
 /*
- * A Linux with hardware-reduced ACPI expects EFI to reset the machine, and without it jumps to where
- * a BIOS would begin. There it finds: mov $1, %al; mov $RESET, %dx; out %al, %dx; hlt.
+ * A Linux with hardware-reduced ACPI expects EFI to reset the machine, and without it jumps to
+ * where a BIOS would begin. There it finds: mov $1, %al; mov $RESET, %dx; out %al, %dx; hlt.
  */
 static void put_reset_vector(struct tables *t)
 {
