@@ -226,7 +226,7 @@ static int check_bzimage(const struct load *l)
 
 static int load_bzimage(struct load *l, struct arch_entry *entry)
 {
-	uint64_t setup;
+	uint64_t setup, size;
 	int r;
 
 	memcpy(&l->header, l->kernel->head + HEADER_AT, sizeof(l->header));
@@ -235,15 +235,17 @@ static int load_bzimage(struct load *l, struct arch_entry *entry)
 		return r;
 	/* 0 means 4, for loaders of 1995; the boot sector comes on top. */
 	setup = ((l->header.setup_sects ? l->header.setup_sects : 4) + 1) * 512ull;
-	if (setup >= l->kernel->size) {
+	size = l->header.syssize * 16ull;
+	if (!range_ok(setup, size, align_up(l->kernel->size, 16))) {
 		log_err("--kernel %s: the file ends too early; is it whole?", l->kernel->path);
 		return -ENODATA;
 	}
+	size = min_u64(size, l->kernel->size - setup);
 	l->kernel_start = l->header.pref_address;
 	l->kernel_end = l->kernel_start + l->header.init_size;
 	if (l->kernel_end > l->low_end)
 		return too_small(l, "the bzImage");
-	r = image_load(l->kernel, setup, &l->m->mem, l->kernel_start, l->kernel->size - setup);
+	r = image_load(l->kernel, setup, &l->m->mem, l->kernel_start, size);
 	if (r == 0)
 		r = place_initrd(l);
 	return r < 0 ? r : enter_long(l, l->kernel_start + ENTRY_64, entry);
