@@ -8,8 +8,8 @@
 #   --disk FILE[,...]   a disk, in place of the scratch disk; may be repeated
 #   --kernel FILE       a kernel, in place of Debian's cloud kernel
 #   --initrd FILE       an initramfs, in place of the one made here (see guest/init for jobs)
-#   --append WORDS      the kernel's command line, in place of "quiet"; with root=/dev/sda the root
-#                       file system is on the first disk
+#   --append WORDS      the kernel's command line, in place of "quiet loglevel=1"; with root=/dev/sda
+#                       the root file system is on the first disk
 #   --help              this
 #
 # Every other option goes to "lunette run", e.g. --cpus 2 --memory 1G: see ./lunette run --help.
@@ -31,13 +31,13 @@ fail() { # STATUS MESSAGE
 }
 quote() { printf "'%s' " "${@//\'/\'\\\'\'}"; }
 
-args=() disks=() job= kernel= initrd= append=quiet memory=512M cpus=1
+args=() disks=() job= kernel= initrd= append='quiet loglevel=1' memory=512M
 while [ $# -gt 0 ]; do
 	case $1 in
 	--) shift; [ $# -gt 0 ] || fail 200 'no command after --'; job=$(quote "$@"); break ;;
 	--help | -h) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit ;;
 	--*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
-	--disk | --kernel | --initrd | --append | --memory | --cpus)
+	--disk | --kernel | --initrd | --append | --memory)
 		[ $# -ge 2 ] || fail 200 "$1 needs a value"
 		case $1 in
 		--disk) disks+=("$2") ;;
@@ -45,7 +45,6 @@ while [ $# -gt 0 ]; do
 		--initrd) initrd=$2 ;;
 		--append) append=$2 ;;
 		--memory) memory=$2 args+=("$1" "$2") ;;
-		--cpus) cpus=$2 args+=("$1" "$2") ;;
 		esac
 		shift 2 ;;
 	*) args+=("$1"); shift ;;
@@ -71,11 +70,11 @@ fi
 if [ -n "$job" ]; then
 	echo "$job" >"$run/job"
 	extra+=("$run/job:/job")
-	[ "$append" != quiet ] || append='quiet loglevel=1'
 fi
 if [ -n "$terminal" ]; then
 	read -r rows columns < <(stty size)
-	echo "export TERM=$(quote "${TERM:-vt100}"); stty rows $rows cols $columns" >"$run/terminal"
+	echo "export TERM=$(quote "${TERM:-vt100}")" >"$run/terminal"
+	[ "$rows" = 0 ] || echo "stty rows $rows cols $columns" >>"$run/terminal"
 	extra+=("$run/terminal:/etc/terminal")
 fi
 : "${initrd:=$("$top/guest/mkinitramfs.sh" base "$("$top/tests/lab/kernel")" \
@@ -134,7 +133,7 @@ lab_disk() { # FILE[,...]: as a disk of the emulated machine
 lab_run() {
 	local file disk mib
 	mib=$(($(numfmt --from=iec "$memory" 2>/dev/null || echo 0) >> 20))
-	lab+=(--mem $((mib + 768)) --cpus $((cpus > 2 ? cpus : 2)))
+	lab+=(--mem $((mib + 768)))
 	for file in "$kernel" "$initrd"; do
 		[ ! -f "$file" ] || lab+=(--add "$file")
 	done
@@ -148,7 +147,8 @@ stdin=/dev/null
 if reason=$("$top/lunette" doctor 2>&1); then
 	sh "$top/guest/boot" "$status" "$top/lunette" "${args[@]}" <"$stdin" &
 else
-	echo "run-guest: ${reason##*$'\n'}: using an emulated machine, which is slow" >&2
+	reason=${reason##*$'\n'}
+	echo "run-guest: ${reason#lunette: error: }; this guest runs in an emulated one" >&2
 	"$top/guest/setup.sh" lab
 	lab_run
 fi

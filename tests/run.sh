@@ -107,11 +107,12 @@ vm() { # [NAME...]: all in one boot of the lab host
 }
 
 cli() { # [NAME...]
-	local name
+	local name rc
 	for name in $(names cli "$@"); do
 		timeout 600 bash "tests/cli/$name.sh" </dev/null | tee "$work/cli"
+		rc=${PIPESTATUS[0]}
 		count "$work/cli"
-		[ "${PIPESTATUS[0]}" = 0 ] || step "cli: $name ends by itself" 10 false
+		[ $rc = 0 ] || step "cli: $name ends by itself" 10 false
 	done
 }
 

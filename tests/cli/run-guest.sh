@@ -1,0 +1,152 @@
+#!/bin/bash
+# run-guest.sh - what a user sees of ../../run-guest.sh. A guest takes some seconds where it has to
+# run in the emulated machine, so one guest shows several things.
+. "$(dirname "$0")/../vm/lib.sh"
+top=$tests/../..
+run=$top/run-guest.sh
+
+run_guest() {
+	timeout -k 5 120 "$run" "$@" >out 2>err </dev/null
+}
+
+test_command_output_and_status() { # and arguments as they are
+	status 7 run_guest -- sh -c 'printf "[%s]\n" "$@" && exit 7' - 'a  b' "it's" '"$HOME"' '*' '' 'é'
+	equal "$(cat out)" "[a  b]
+[it's]
+[\"\$HOME\"]
+[*]
+[]
+[é]"
+}
+
+test_output_byte_for_byte() {
+	status 0 run_guest -- awk 'BEGIN { for (i = 0; i < 256; i++) printf "%c", i }'
+	for ((i = 0; i < 256; i++)); do printf "\\x$(printf %x $i)"; done | cmp - out
+}
+
+test_killed_command() { status 137 run_guest -- sh -c 'kill -9 $$'; }
+
+test_script_on_stdin() {
+	echo 'echo the sum is $((6 * 7)); exit 3' >script
+	rc=0
+	timeout 120 "$run" --cpus 2 --memory 300M <script >out 2>err || rc=$?
+	equal "$rc $(cat out)" '3 the sum is 42'
+}
+
+test_scratch_disk_is_kept() {
+	status 0 run_guest -- sh -c 'mount LABEL=scratch /mnt && cat /proc/sys/kernel/random/uuid |
+		tee /mnt/lunette-test'
+	mv out first
+	status 0 run_guest -- sh -c 'mount /dev/sda /mnt && cat /mnt/lunette-test && rm /mnt/lunette-test'
+	cmp out first
+}
+
+test_own_disks() { # by relative paths, with a blank and a comma
+	mkdir 'my disks'
+	head -c 1M /dev/urandom >'my disks/a, b.img'
+	head -c 1M /dev/urandom >fixed.img
+	cp fixed.img before.img
+	cd 'my disks'
+	status 0 run_guest --disk 'a,, b.img,serial=mine' --disk=../fixed.img,readonly=on -- sh -c '
+		cat /sys/block/sd?/size /sys/block/sd?/ro; dd if=/dev/sdb of=/dev/sda bs=64k conv=fsync'
+	contains out '^2048$'
+	equal "$(sed -n 3,4p out)" '0
+1'
+	cmp ../fixed.img ../before.img
+	cmp 'a, b.img' ../before.img
+}
+
+test_two_at_once() {
+	timeout 120 "$run" -- sh -c 'echo up; sleep 5; cat /sys/block/sda/size' >first 2>&1 </dev/null &
+	first=$!
+	until_true 60 grep -q ^up first
+	status 0 run_guest -- cat /sys/block/sda/size
+	equal "$(cat out)" 524288
+	contains err 'scratch disk is in use'
+	status 0 wait $first
+}
+
+test_kernel_missing() {
+	status 201 run_guest --kernel none -- true
+	cat out >>err # where the emulated machine's console is
+	contains err 'none.*No such file'
+}
+
+test_option_out_of_range() {
+	status 200 run_guest --cpus 65 -- true
+	cat out >>err # where the emulated machine's console is
+	contains err 'cpus.*1 to 64'
+}
+
+test_disk_missing() {
+	status 201 run_guest --disk none.img -- true
+	cat out >>err # where the emulated machine's console is
+	contains err 'none.img.*no such file'
+}
+
+test_disk_is_a_folder() {
+	status 201 run_guest --disk . -- true
+	cat out >>err # where the emulated machine's console is
+	contains err '(directory|regular file)'
+}
+
+test_help() {
+	status 0 run_guest --help
+	contains out '^  --disk FILE'
+	[ ! -s err ]
+}
+
+# A terminal of its own; KEYS go to its keyboard when the guest's shell is there.
+session() { # STATUS KEYS
+	mkfifo keys
+	cat >session <<-END
+		stty -g >before
+		'$run'
+		echo \$? >status
+		stty -g >after
+	END
+	TERM=vt100 timeout -k 5 120 script -qfec 'sh session' out <keys >/dev/null 2>err &
+	exec 3>keys
+	until_true 60 grep -q '# ' out
+	printf "$2" >&3
+	until_true 30 test -s after
+	exec 3>&-
+	equal "$(cat after)" "$(cat before)"
+	equal "$(cat status)" "$1"
+}
+
+test_shell() {
+	session 0 'echo $TERM $((6 * 7)); exit\n'
+	contains out 'vt100 42'
+}
+
+test_escape_from_the_shell() { session 208 'echo hello\n\001x'; }
+
+test_terminated() {
+	"$run" -- sh -c 'echo up; sleep 100' >out 2>err </dev/null &
+	until_true 60 grep -q ^up out
+	kill $!
+	status 143 wait $!
+}
+
+test_second_start_makes_nothing() {
+	status 0 run_guest -- true
+	: >mark
+	status 0 run_guest -- true
+	find "${XDG_CACHE_HOME:-$HOME/.cache}/lunette" "$top/build" "$top/lunette" -type f \
+		! -name 'scratch.*' -newer mark >made
+	equal "$(cat made)" ''
+}
+
+test_setup_without_root() { # says the command
+	[ "$(id -u)" = 0 ] || skip 'only root can be somebody without sudo'
+	mkdir bin
+	printf '#!/bin/sh\nexit 1\n' | tee bin/dpkg-query >bin/sudo
+	chmod 755 bin/*
+	chmod 755 . && cp "$top/guest/setup.sh" .
+	status 201 setpriv --reuid 65534 --clear-groups env PATH="$PWD/bin:$PATH" ./setup.sh run 2>err
+	contains err 'apt-get install -y .*gcc .*acpica-tools'
+	equal "$(wc -l <err)" 1
+}
+
+run_tests
