@@ -25,8 +25,13 @@ static void nothing(int sig)
 void vcpu_setup_signal(void)
 {
 	struct sigaction sa = { .sa_handler = nothing }; /* no SA_RESTART: it must interrupt */
+	sigset_t set;
 
 	sigaction(KICK_SIGNAL, &sa, NULL);
+	/* Our parent may have blocked it; KVM_RUN would then not end. */
+	sigemptyset(&set);
+	sigaddset(&set, KICK_SIGNAL);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
 int vcpu_create(struct vcpu *vcpu, struct machine *machine, unsigned id)
