@@ -188,12 +188,11 @@ static bool write_register(struct serial *s, unsigned reg, uint8_t v)
 
 static void send(struct serial *s, uint8_t v)
 {
-	if (s->file >= 0) {
-		while (write(s->file, &v, 1) < 0 && errno == EINTR)
-			;
-	} else if (s->console) {
+	if (s->file < 0 && s->console)
 		s->p->console_ops->write(s->p->console, &v, 1);
-	}
+	/* A signal means that the vCPU is to stop: it must not go on waiting for a slow reader. */
+	if (s->file >= 0 && write(s->file, &v, 1) < 0)
+		return; /* lost, as on a line that nobody listens to */
 }
 
 static void serial_read(void *dev, uint64_t off, void *data, unsigned len)

@@ -2,9 +2,12 @@
 
 #include <fcntl.h>
 #include <linux/serial_reg.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/lib/testbed.h"
@@ -110,6 +113,53 @@ START_TEST(sends_to_a_file)
 	ck_assert_uint_eq(term.len, 0);
 	close(fd);
 	unlink(path);
+}
+END_TEST
+
+static void nothing(int sig)
+{
+	(void)sig;
+}
+
+#define PIPE_SIZE 4096
+
+static void *fill_pipe(void *arg)
+{
+	unsigned *sent = arg;
+
+	for (*sent = 0; *sent < PIPE_SIZE + 100; ++*sent)
+		out(COM2 + UART_TX, 'x');
+	return NULL;
+}
+
+/* A vCPU that waits for a reader who does not read is stopped by a signal, as in vcpu_stop(). */
+START_TEST(stalled_reader_does_not_hold_a_vcpu)
+{
+	char dir[] = "/tmp/serial-XXXXXX", path[64], text[128];
+	struct sigaction sa = { .sa_handler = nothing };
+	unsigned sent, tries;
+	pthread_t vcpu;
+	int fd;
+
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/fifo", dir);
+	snprintf(text, sizeof(text), "serial,port=1,file=%s", path);
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+	fd = open(path, O_RDONLY | O_NONBLOCK);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(fcntl(fd, F_SETPIPE_SZ, PIPE_SIZE), PIPE_SIZE);
+	ck_assert_int_eq(device_create(&tb.p, &tb.devices, text), 0);
+	sigaction(SIGUSR2, &sa, NULL);
+	pthread_create(&vcpu, NULL, fill_pipe, &sent);
+	for (tries = 0; pthread_tryjoin_np(vcpu, NULL); tries++) {
+		ck_assert_uint_lt(tries, 20000);
+		pthread_kill(vcpu, SIGUSR2);
+		usleep(100);
+	}
+	ck_assert_uint_eq(sent, PIPE_SIZE + 100);
+	close(fd);
+	unlink(path);
+	rmdir(dir);
 }
 END_TEST
 
@@ -227,6 +277,7 @@ Suite *serial_suite(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, sends_to_the_terminal);
 	tcase_add_test(tc, sends_to_a_file);
+	tcase_add_test(tc, stalled_reader_does_not_hold_a_vcpu);
 	tcase_add_test(tc, transmitter_interrupt);
 	tcase_add_test(tc, input_waits_until_the_port_is_open);
 	tcase_add_test(tc, input_is_taken_as_there_is_room);
