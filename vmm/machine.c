@@ -66,30 +66,38 @@ static void termination_signals(sigset_t *set)
 	sigaddset(set, SIGQUIT);
 }
 
-/* The first signal ends the run in good order; a second one, meanwhile, as signals do. */
 static void signal_ready(void *arg)
 {
 	struct machine *m = arg;
 	struct signalfd_siginfo info;
-	sigset_t set;
 
 	if (read(m->signals.fd, &info, sizeof(info)) != sizeof(info))
 		return;
 	m->signal = info.ssi_signo;
 	machine_end(m, CAUSE_SIGNAL);
-	termination_signals(&set);
-	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-/* Before any thread is made, so that all of them inherit the mask. */
+/*
+ * Whether signals come to signal_ready(), which ends the run in good order, or do as signals do:
+ * set-up and teardown may wait for files, and nobody reads the signalfd then. [main]
+ */
+static void catch_signals(bool on)
+{
+	sigset_t set;
+
+	termination_signals(&set);
+	pthread_sigmask(on ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
 static int setup_signals(struct machine *m)
 {
 	sigset_t set;
 	int r;
 
 	termination_signals(&set);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	/* These are errors of a write(), and no reason to end a guest. */
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	vcpu_setup_signal();
 	m->signals = (struct loop_source){ .fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK),
 					   .fn = signal_ready, .arg = m };
@@ -280,15 +288,18 @@ enum cause machine_run(struct machine *m)
 
 	if (sandbox_enter() < 0)
 		return CAUSE_SETUP;
+	catch_signals(true); /* before any thread is made, so that all of them inherit the mask */
 	console_start(m->console);
 	if (start_threads(m) < 0)
 		machine_end(m, CAUSE_SETUP);
 	loop_run(m->main_loop);
 
+	/* The terminal first: what follows waits for I/O, and the next signal kills us there. */
+	console_stop(m->console);
+	catch_signals(false);
 	console_hurry(m->console);
 	for (i = 0; i < m->ncpus; i++)
 		vcpu_stop(&m->vcpu[i]);
-	console_stop(m->console);
 	return m->cause;
 }
 

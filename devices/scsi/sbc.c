@@ -105,6 +105,7 @@ static enum scsi_sense io_error(struct scsi_cmd *cmd, int err)
 	switch (-err) {
 	case ENOSPC:
 	case EDQUOT:
+	case EFBIG: /* beyond the limit of this process, or of the file system */
 		return SENSE_SPACE_ALLOCATION_FAILED;
 	case EROFS:
 	case EACCES:
