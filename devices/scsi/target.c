@@ -111,7 +111,8 @@ void scsi_target_reset(struct scsi_target *target)
 
 	for (i = 0; i < target->nluns; i++) {
 		scsi_lun_reset(target->lun[i]);
-		scsi_attention(target->lun[i], SENSE_POWER_ON);
+		/* It tells all that earlier attentions would. */
+		atomic_store(&target->lun[i]->attentions, 1u << SENSE_POWER_ON);
 	}
 }
 

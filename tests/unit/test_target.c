@@ -228,6 +228,16 @@ START_TEST(attentions_in_order)
 }
 END_TEST
 
+START_TEST(reset_leaves_power_on_alone)
+{
+	scsi_attention(&rig.lun, SENSE_MODE_PARAMETERS_CHANGED);
+	scsi_attention(&rig.lun, SENSE_BUS_DEVICE_RESET);
+	scsi_target_reset(&rig.target);
+	ck_assert_uint_eq(tur(), 0x062900);
+	ck_assert_uint_eq(tur(), 0);
+}
+END_TEST
+
 START_TEST(fresh_lun_has_power_on)
 {
 	struct scsi_lun lun;
@@ -337,6 +347,7 @@ Suite *target_suite(void)
 	tc = unit_case(suite, "attentions");
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, attentions_in_order);
+	tcase_add_test(tc, reset_leaves_power_on_alone);
 	tcase_add_test(tc, fresh_lun_has_power_on);
 	return suite;
 }
