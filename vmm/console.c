@@ -42,7 +42,7 @@ struct console {
 	atomic_bool full; /* the device has left something in buf */
 
 	atomic_bool hurry;
-	unsigned panic_matched; /* characters of panic_line; of the vCPU that prints */
+	atomic_uint panic_matched; /* characters of panic_line; by whichever vCPU prints */
 	atomic_bool panic;
 };
 
@@ -83,14 +83,18 @@ static void tty_make_raw(void)
 	tcsetattr(STDIN_FILENO, TCSANOW, &raw);
 }
 
+/* vCPUs that print at the same time may spoil a match, but @panic_matched stays in the line. */
 static void watch_for_panic(struct console *con, char c)
 {
-	if (c != panic_line[con->panic_matched])
-		con->panic_matched = 0;
-	if (c == panic_line[con->panic_matched] && !panic_line[++con->panic_matched]) {
+	unsigned at = atomic_load(&con->panic_matched);
+
+	if (c != panic_line[at])
+		at = 0;
+	if (c == panic_line[at] && !panic_line[++at]) {
 		atomic_store(&con->panic, true);
-		con->panic_matched = 0;
+		at = 0;
 	}
+	atomic_store(&con->panic_matched, at);
 }
 
 static void console_write(void *console, const void *data, size_t len)
