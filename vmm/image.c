@@ -3,6 +3,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -108,10 +109,12 @@ const char *image_kind(const struct image *img)
 
 int image_read(const struct image *img, uint64_t off, void *dst, size_t len)
 {
+	/* Headers of a broken file may say anything; an offset beyond the end reads as the end. */
+	bool inside = range_ok(off, len, img->size);
 	uint8_t *to = dst;
 
 	while (len) {
-		ssize_t n = pread(img->fd, to, len, off);
+		ssize_t n = inside ? pread(img->fd, to, len, off) : 0;
 
 		if (n < 0 && errno == EINTR)
 			continue;
