@@ -101,6 +101,14 @@ START_TEST(resets_do_not_help_a_flood)
 }
 END_TEST
 
+START_TEST(one_line_whatever_is_in_it)
+{
+	stderr_begin(&err);
+	log_err("a\nb\033[2Jc\177\xc3\xa9: no");
+	ck_assert_str_eq(stderr_end(&err), "lunette: error: a?b?[2Jc?\xc3\xa9: no\n");
+}
+END_TEST
+
 static void *writer(void *arg)
 {
 	unsigned i;
@@ -145,6 +153,7 @@ Suite *log_suite(void)
 
 	tcase_add_loop_test(tc, levels, LOG_ERR, LOG_DEBUG + 1);
 	tcase_add_test(tc, long_lines);
+	tcase_add_test(tc, one_line_whatever_is_in_it);
 	tcase_add_test(tc, guest_cannot_flood);
 	tcase_add_test(tc, resets_do_not_help_a_flood);
 	tcase_add_test(tc, lines_of_threads_do_not_mix);

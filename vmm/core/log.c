@@ -19,6 +19,14 @@ void log_set_level(enum log_level level)
 	threshold = level;
 }
 
+/* A file's name may have line ends in it, and what makes a terminal do other things. */
+static void be_one_line(char *line, size_t len)
+{
+	while (len--)
+		if ((unsigned char)line[len] < ' ' || line[len] == 0x7f)
+			line[len] = '?';
+}
+
 /* One write(), so that lines of several threads do not mix. */
 static void put(enum log_level level, const char *fmt, va_list ap, const char *tail)
 {
@@ -31,6 +39,7 @@ static void put(enum log_level level, const char *fmt, va_list ap, const char *t
 	len = head + (body > 0 ? body : 0);
 	if (len > sizeof(line) - 1)
 		len = sizeof(line) - 1;
+	be_one_line(line, len);
 	len += snprintf(line + len, sizeof(line) - len, "%s", tail);
 	if (len > sizeof(line) - 1)
 		len = sizeof(line) - 1;
