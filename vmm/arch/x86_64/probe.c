@@ -3,7 +3,7 @@
  *
  * The guest is a loop of 64-bit kernel code, some twenty thousand instructions,
  * and a port write at its end. A processor needs microseconds for it, an
- * emulator some ten milliseconds. A timer ends what takes longer still.
+ * emulator some ten milliseconds.
  */
 #include <errno.h>
 #include <linux/kvm.h>
