@@ -1,0 +1,112 @@
+#!/bin/bash
+# host.sh - a host that is hostile or has run out of something, on this machine's own /dev/kvm: the
+# guests are a few instructions. Whatever happens, a signal ends lunette, and soon.
+. "$(dirname "$0")/../vm/lib.sh"
+top=$(readlink -f "$tests/../..")
+PATH=${LUNETTE:+$(dirname "$LUNETTE"):}$top:$PATH
+
+# guest INSTRUCTION...: makes guest.elf, which does them again and again
+guest() {
+	{
+		printf '.globl _start\n_start:\n'
+		printf '%s\n' "$@" 'jmp _start' '.section .note.GNU-stack, "", @progbits'
+	} >guest.S
+	gcc -nostdlib -static -no-pie -Wl,--build-id=none,-z,noseparate-code \
+		-Wl,-Ttext-segment=0x200000 -o guest.elf guest.S
+}
+send='mov $0x41, %al; mov $0x2f8, %edx; outb %al, %dx' # on COM2
+
+needs_kvm() {
+	[ -r /dev/kvm ] && [ -w /dev/kvm ] || skip 'no /dev/kvm that may be used'
+}
+
+# ended SECONDS COMMAND...: SIGTERM after so long ends it, and no second signal is needed
+ended() {
+	local rc=0 limit=$1
+	shift
+	timeout --foreground -k 5 "$limit" "$@" >out 2>err </dev/null || rc=$?
+	[ $rc = 124 ] || fail "status $rc, not 124 of a SIGTERM that was heeded"
+}
+run() {
+	ended 1 lunette run --kernel guest.elf --memory 64M "$@"
+}
+
+test_running_guest() {
+	needs_kvm
+	guest nop
+	run --cpus 2
+}
+test_halted_guest() {
+	needs_kvm
+	guest cli hlt
+	run
+}
+test_signals_blocked_by_the_parent() {
+	needs_kvm
+	guest cli hlt
+	ended 1 env --block-signal lunette run --kernel guest.elf --memory 64M
+}
+test_serial_file_with_a_stalled_reader() {
+	needs_kvm
+	guest "$send"
+	mkfifo fifo
+	sleep 20 <fifo &
+	run --device serial,port=1,file=fifo
+	kill $!
+}
+test_serial_file_without_a_reader() { # set-up waits for one
+	needs_kvm
+	guest "$send"
+	mkfifo fifo
+	run --device serial,port=1,file=fifo
+}
+test_terminal_with_a_stalled_reader() {
+	needs_kvm
+	guest "${send/0x2f8/0x3f8}"
+	mkfifo fifo
+	sleep 20 <fifo &
+	timeout --foreground -k 5 1 lunette run --kernel guest.elf --memory 64M >fifo 2>err </dev/null || rc=$?
+	kill $!
+	equal "$rc" 124
+}
+test_limit_on_file_size() {
+	needs_kvm
+	guest "$send"
+	(
+		ulimit -f 1
+		run --device serial,port=1,file=serial.log
+	)
+	equal "$(stat -c %s serial.log)" 1024
+}
+test_no_more_descriptors() { # each number of them: one line, and a status of ours
+	needs_kvm
+	truncate -s 1M disk.img
+	guest 'mov $0x600, %edx' 'mov $0x34, %al' 'outb %al, %dx'
+	for n in $(seq 4 40); do
+		rc=0
+		(
+			ulimit -n $n
+			exec lunette run --kernel guest.elf --memory 64M --disk disk.img
+		) >out 2>err </dev/null || rc=$?
+		case $rc in
+		0) return ;;
+		201 | 202) [ $n -lt 6 ] || equal "$(wc -l <err)" 1 ;;
+		*) fail "$n descriptors: status $rc" ;;
+		esac
+	done
+	fail 'not even 40 descriptors are enough'
+}
+test_kernel_with_offsets_beyond_everything() { # the program headers' place: byte 32
+	needs_kvm
+	guest nop
+	printf '\377\377\377\377\377\377\377\377' | dd of=guest.elf bs=1 seek=32 conv=notrunc 2>/dev/null
+	status 201 lunette run --kernel guest.elf --memory 64M >out 2>err
+	contains err 'guest.elf: the file ends too early'
+}
+test_name_with_line_ends() {
+	needs_kvm
+	status 201 lunette run --kernel $'no\nsuch\nfile' >out 2>err
+	equal "$(cat err)" 'lunette: error: --kernel no?such?file: No such file or directory'
+}
+
+run_tests

@@ -1,0 +1,92 @@
+/*
+ * main.c - runs every misdeed of the tables, and after each proves that a reset makes the device as
+ * good as new. A line on the serial port for each, "ok NAME" or "not ok NAME: why"; then off.
+ */
+#include "tests/hostile/misdeeds.h"
+
+#define SLOTS 19
+
+void hostile_main(void);
+
+static void off(void)
+{
+	out8(0x600, 0x34);
+	for (;;)
+		;
+}
+
+/* Nothing here takes interrupts, so no controller shall deliver any. */
+static void mask_interrupts(void)
+{
+	out8(0x21, 0xff);
+	out8(0xa1, 0xff);
+}
+
+/* The SCSI controller is one of the virtio devices in the window. */
+static bool find_device(void)
+{
+	unsigned slot;
+
+	for (slot = 0; slot < SLOTS; slot++) {
+		device = (volatile uint8_t *)(WINDOW + slot * 0x1000);
+		if (reg(VIRTIO_MMIO_MAGIC_VALUE) == 0x74726976 && reg(VIRTIO_MMIO_DEVICE_ID) == 8)
+			return true;
+	}
+	return false;
+}
+
+/* Writes something new to the disk and reads it back. NULL, or why not. */
+static const char *check_disk(void)
+{
+	static const uint8_t test_unit_ready[6];
+	static uint8_t wrote[512], got[512];
+	uint32_t lba = random32() % 1024;
+	unsigned i;
+
+	start(EVERYTHING);
+	if (is_broken())
+		return "afterwards: the device does not start";
+	if (!run(0, test_unit_ready, 6, false, 0, 0) || !run(1, test_unit_ready, 6, false, 0, 0))
+		return "afterwards: no answer";
+	for (i = 0; i < sizeof(wrote); i++)
+		wrote[i] = random32();
+	if (!transfer(false, lba, 1, wrote) || request[0].tail.status)
+		return "afterwards: a write fails";
+	if (!transfer(true, lba, 1, got) || request[0].tail.status)
+		return "afterwards: a read fails";
+	for (i = 0; i < sizeof(wrote); i++)
+		if (wrote[i] != got[i])
+			return "afterwards: what is read is not what was written";
+	return NULL;
+}
+
+static void play(const struct misdeed *m)
+{
+	const char *why;
+
+	for (; m->name; m++) {
+		start(m->features ? m->features : BASIC);
+		why = m->play();
+		if (!why)
+			why = check_disk();
+		print(why ? "\nnot ok " : "\nok ");
+		print(m->name);
+		print(why ? ": " : "");
+		print(why ? why : "");
+		print("\n");
+	}
+}
+
+void hostile_main(void)
+{
+	mask_interrupts();
+	if (!find_device())
+		print("not ok find: no virtio-scsi device\n");
+	else {
+		play(ring_misdeeds);
+		play(register_misdeeds);
+		play(request_misdeeds);
+		play(race_misdeeds);
+	}
+	off();
+}

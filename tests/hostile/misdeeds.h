@@ -1,0 +1,22 @@
+/*
+ * misdeeds.h - what a malicious driver may do.
+ *
+ * A misdeed begins with a device that has just been started with @features. It returns NULL, or
+ * what the device did wrong; whether the device can still be used is checked by the caller.
+ */
+#ifndef HOSTILE_MISDEEDS_H
+#define HOSTILE_MISDEEDS_H
+
+#include "tests/hostile/driver.h"
+
+struct misdeed {
+	const char *name;
+	const char *(*play)(void);
+	uint64_t features; /* 0: BASIC */
+};
+
+/* Each ends with a row without a name. */
+extern const struct misdeed ring_misdeeds[], register_misdeeds[], request_misdeeds[],
+	race_misdeeds[];
+
+#endif
