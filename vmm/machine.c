@@ -17,6 +17,7 @@
 #include "vmm/sandbox.h"
 
 #define CMDLINE_MAX 2048
+#define PAGE 4096
 
 void machine_end(struct machine *m, enum cause cause)
 {
@@ -217,7 +218,9 @@ static int setup_guest(struct machine *m, const struct machine_cfg *cfg, const s
 			sizeof(cmdline) - 1);
 		return -EINVAL;
 	}
-	r = setup_platform(m, cfg->memory);
+	r = setup_platform(m, align_up(cfg->memory, PAGE));
+	if (r == -EINVAL) /* the kernel's word; from here on it means that the user is wrong */
+		r = -EIO;
 	if (r == 0)
 		r = setup_devices(m, cfg);
 	if (r == 0)

@@ -78,6 +78,8 @@ START_TEST(every_type)
 	ck_assert_int_eq(parse("file=a,lun=0xff,size=2m,readonly,store=file,tag=x,tag=y"), 0);
 	ck_assert_str_eq(set.file, "a");
 	ck_assert_uint_eq(set.lun, 255);
+	ck_assert_int_eq(parse("file=a,lun=010,size=2m,readonly,store=file,tag=x,tag=y"), 0);
+	ck_assert_uint_eq(set.lun, 10);
 	ck_assert_uint_eq(set.size, MIB(2));
 	ck_assert(set.readonly);
 	ck_assert_uint_eq(set.store, 0);

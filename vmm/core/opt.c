@@ -27,7 +27,8 @@ static bool number(const char *text, bool units, uint64_t *out)
 	if (*text < '0' || *text > '9')
 		return false;
 	errno = 0;
-	*out = strtoull(text, &end, 0);
+	/* 010 is ten; only 0x begins another base. */
+	*out = strtoull(text, &end, text[0] == '0' && (text[1] | 0x20) == 'x' ? 16 : 10);
 	if (errno)
 		return false;
 	if (units && *end) {
