@@ -37,7 +37,9 @@ fuzz-%: build/fuzz/fuzz_%
 	build/fuzz/fuzz_$* -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -close_fd_mask=2 -print_final_stats=1 \
 		-artifact_prefix=build/fuzz/$*- build/fuzz/corpus/$* tests/fuzz/corpus/$*
 
-fuzz: $(fuzzers:%=fuzz-%)
+fuzz:
+	guest/setup.sh run fuzz
+	$(MAKE) $(fuzzers:%=fuzz-%)
 
 lint: $(lower_o) $(upper_o)
 	tests/check-includes.sh
