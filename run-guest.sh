@@ -37,10 +37,13 @@ while [ $# -gt 0 ]; do
 	--) shift; [ $# -gt 0 ] || fail 200 'no command after --'; job=$(quote "$@"); break ;;
 	--help | -h) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit ;;
 	--*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
-	--disk | --kernel | --initrd | --append | --memory)
+	--disk | --device | --kernel | --initrd | --append | --memory)
 		[ $# -ge 2 ] || fail 200 "$1 needs a value"
 		case $1 in
-		--disk) disks+=("$2") ;;
+		--disk) disks+=("$2") args+=("$1" "$2") ;;
+		--device)
+			[[ $2 != scsi-disk,* ]] || disks+=("${2#scsi-disk,}")
+			args+=("$1" "$2") ;;
 		--kernel) kernel=$2 ;;
 		--initrd) initrd=$2 ;;
 		--append) append=$2 ;;
@@ -78,8 +81,7 @@ if [ -n "$terminal" ]; then
 	extra+=("$run/terminal:/etc/terminal")
 fi
 : "${initrd:=$("$top/guest/mkinitramfs.sh" base "$("$top/tests/lab/kernel")" \
-	"$("$top/tests/lab/deb" busybox-static)/bin/busybox" \
-	sd_mod sg virtio_scsi pvpanic-mmio virtio_mmio)}"
+	"$("$top/tests/lab/deb" busybox-static)/bin/busybox")}"
 if [ ${#extra[@]} -gt 0 ] && [ -r "$initrd" ]; then
 	"$top/guest/mkinitramfs.sh" extra "$run/extra" "${extra[@]}"
 	cat "$initrd" "$run/extra" >"$run/initrd"
@@ -103,8 +105,8 @@ if [ ${#disks[@]} = 0 ]; then
 		echo 'run-guest: the scratch disk is in use; this guest has one that is thrown away' >&2
 	fi
 	disks=("${image//,/,,}")
+	args+=(--disk "${disks[0]}")
 fi
-for disk in "${disks[@]}"; do args+=(--disk "$disk"); done
 
 args=(run --kernel "$kernel" --initrd "$initrd" --append "$append" "${args[@]}")
 status=-
@@ -116,12 +118,15 @@ fi
 # The emulated machine has the same files at the same paths, so lunette is called there as here.
 lab=(--timeout 0 --chdir "$PWD" --add "$top/lunette:/bin/lunette")
 lab_disk() { # FILE[,...]: as a disk of the emulated machine
-	local text=${1//,,/$'\1'} file how=--disk lock=-x
-	file=${text%%,*} file=${file#file=} file=${file//$'\1'/,}
+	local text=,${1//,,/$'\1'}, file how=--disk lock=-x
+	if [[ $text =~ ,file=([^,]*), ]]; then file=${BASH_REMATCH[1]}
+	else file=${text#,} file=${file%%,*}
+	fi
+	file=${file//$'\1'/,}
 	[ -e "$file" ] || return 0 # lunette says so
 	[ -f "$file" ] || [ -b "$file" ] || fail 201 "$file: not a regular file or block device"
 	[ -r "$file" ] || fail 201 "$file: not readable"
-	case $text, in
+	case $text in
 	*,readonly,* | *,readonly=on,*) how=--disk-ro lock=-s ;;
 	*) [ -w "$file" ] || fail 201 "$file: not writable; add readonly=on to use it all the same" ;;
 	esac

@@ -1,11 +1,12 @@
 #!/bin/bash
 # mkinitramfs.sh - make the archives that a guest's kernel unpacks as its first file system.
 #
-#   usage: mkinitramfs.sh base KERNEL BUSYBOX MODULE...
+#   usage: mkinitramfs.sh base KERNEL BUSYBOX [MODULE...]
 #          mkinitramfs.sh extra OUTPUT [FILE[:DEST]]...
 #
 # base: busybox, guest/init and the modules (of the folder KERNEL, with those they need), loaded in
-# this order by init. Kept in the cache; prints the file's name. The same input gives the same bytes.
+# this order by init; without MODULEs those of lunette's devices. Kept in the cache; prints the file's
+# name. The same input gives the same bytes.
 #
 # extra: an archive to append to a base with cat: files and folders, at the same path or at DEST,
 # with the libraries that executables need.
@@ -22,9 +23,10 @@ archive() { # the tree, padded so that another one can follow it
 		cpio --quiet --reproducible -o -H newc -R 0:0)
 }
 
-base() { # KERNEL BUSYBOX MODULE...
+base() { # KERNEL BUSYBOX [MODULE...]
 	local kernel=$1 busybox=$2 version out applet
 	shift 2
+	[ $# -gt 0 ] || set -- sd_mod sg virtio_scsi pvpanic-mmio virtio_mmio
 	version=$(ls "$kernel/lib/modules")
 	out=$cache/initramfs-$(cat "$0" "$guest/init" "$busybox" <(echo "$version $*") | cksum | cut -d' ' -f1).cpio
 	if [ ! -e "$out" ]; then
