@@ -108,6 +108,8 @@ if [ ${#disks[@]} = 0 ]; then
 	args+=(--disk "${disks[0]}")
 fi
 
+# Who serves the disks is said where there is somebody to read it, and not in a job's output.
+[ -z "$job" ] || args=(--log warning "${args[@]}")
 args=(run --kernel "$kernel" --initrd "$initrd" --append "$append" "${args[@]}")
 status=-
 if [ -n "$job" ]; then

@@ -7,7 +7,7 @@
 
 #include "vmm/core/log.h"
 
-extern const struct device_class acpi_pm_class, pvpanic_class, rng_class, rtc_class,
+extern const struct device_class acpi_pm_class, pci_host_class, pvpanic_class, rng_class, rtc_class,
 	scsi_disk_class, serial_class, virtio_scsi_class;
 
 const struct device_class *const device_classes[] = {
@@ -15,6 +15,7 @@ const struct device_class *const device_classes[] = {
 	&scsi_disk_class,
 	&rng_class,
 	&serial_class,
+	&pci_host_class,
 	&rtc_class,
 	&pvpanic_class,
 	&acpi_pm_class,
@@ -187,6 +188,52 @@ free:
 	if (r == -ENOMEM)
 		log_err("--device %s: out of memory", copy);
 	free(copy);
+	return r;
+}
+
+/* In the order of their making, which the list has backwards. */
+static int each_device(struct device *last, int (*fn)(struct device *dev, FILE *out), FILE *out)
+{
+	int r = last->next ? each_device(last->next, fn, out) : 0;
+
+	return r ? r : fn(last, out);
+}
+
+static int device_ready(struct device *dev, FILE *out)
+{
+	(void)out;
+	return dev->class->ready ? dev->class->ready(dev) : 0;
+}
+
+int device_ready_all(const struct device_list *list)
+{
+	return list->last ? each_device(list->last, device_ready, NULL) : 0;
+}
+
+static int device_explain(struct device *dev, FILE *out)
+{
+	fprintf(out, "%s: %s\n", dev->id, dev->class->help);
+	if (dev->class->explain)
+		dev->class->explain(dev, out);
+	return 0;
+}
+
+void device_explain_all(const struct device_list *list, FILE *out)
+{
+	if (list->last)
+		each_device(list->last, device_explain, out);
+}
+
+int device_clean_all(FILE *out)
+{
+	size_t i;
+	int r = 0, err;
+
+	for (i = 0; device_classes[i]; i++) {
+		err = device_classes[i]->clean ? device_classes[i]->clean(out) : 0;
+		if (!r)
+			r = err;
+	}
 	return r;
 }
 

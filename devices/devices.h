@@ -48,6 +48,17 @@ struct device_class {
 	int (*create)(struct platform *p, struct device_list *list, const char *id, const void *cfg,
 		      struct device **dev);
 	void (*destroy)(struct device *dev);
+
+	/* The rest may be NULL: nothing to do. */
+
+	/* All devices have been made; they are asked in that order, and no vCPU runs yet. -errno
+	 * after one line. [setup] */
+	int (*ready)(struct device *dev);
+	/* For --explain: lines, indented by two, about what was chosen and why. */
+	void (*explain)(const struct device *dev, FILE *out);
+	/* Removes what killed runs have left on the host; a line for each. -errno after one line
+	 * for each that cannot be removed. */
+	int (*clean)(FILE *out);
 };
 
 /* All zero: empty. */
@@ -59,11 +70,18 @@ extern const struct device_class *const device_classes[]; /* ends with NULL */
 
 /* Creates a device from "CLASS,key=value,...", which is copied. -errno after one line. [setup] */
 int device_create(struct platform *p, struct device_list *list, const char *text);
+/* All of them make their last choices. -errno after one line. [setup] */
+int device_ready_all(const struct device_list *list);
 /* All of them, the last one first. No vCPU runs any more. */
 void device_destroy_all(struct device_list *list);
 
 /* The device with this id and class name; @id NULL: the newest one of the class. NULL: none. */
 struct device *device_find(const struct device_list *list, const char *class_name, const char *id);
+
+/* Prints each device, what was chosen for it, and why; after device_ready_all(). */
+void device_explain_all(const struct device_list *list, FILE *out);
+/* Removes what killed runs have left on the host. -errno: not all of it. */
+int device_clean_all(FILE *out);
 
 /* Prints a class and its options; NULL: all classes. False: there is no such class. */
 bool device_help(const char *class_name, FILE *out);

@@ -6,6 +6,7 @@
  * which the other names come, is the image's file name; where another disk has
  * that one already, "-BUS-LUN" is put behind it.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,7 +46,7 @@ static const struct opt scsi_disk_opts[] = {
 	{ .key = "serial", .type = OPT_STR, .offset = OPTION(serial), .arg = "TEXT",
 	  .help = "serial number, up to 63 characters (default the file's name)" },
 	{ .key = "wwn", .type = OPT_STR, .offset = OPTION(wwn), .arg = "HEX",
-	  .help = "NAA name, 16 hex digits (default made from the serial number)" },
+	  .help = "NAA name, 16 or 32 hex digits (default made from the serial number)" },
 	{ .key = "readonly", .type = OPT_BOOL, .offset = OPTION(readonly), .def = "off",
 	  .help = "write-protected; several may share the image then" },
 	{ .key = "block-size", .type = OPT_ENUM, .offset = OPTION(block_size), .def = "512",
@@ -116,7 +117,7 @@ static int choose_lun(const struct wish *w, const struct scsi_target *target, ui
  * The disk with this serial number, or with this NAA name when @serial is NULL. On any bus: a guest
  * has one folder for the names of all disks.
  */
-static const struct scsi_disk *find_disk(const struct wish *w, const char *serial, uint64_t naa)
+static const struct scsi_disk *find_disk(const struct wish *w, const char *serial, const char *naa)
 {
 	struct device *dev;
 
@@ -125,7 +126,7 @@ static const struct scsi_disk *find_disk(const struct wish *w, const char *seria
 
 		if (dev->class != &scsi_disk_class)
 			continue;
-		if (serial ? !strcmp(d->lun.serial, serial) : d->lun.naa == naa)
+		if (serial ? !strcmp(d->lun.serial, serial) : !strcmp(d->lun.naa, naa))
 			return d;
 	}
 	return NULL;
@@ -149,7 +150,7 @@ static int check_serial(const struct wish *w, const char *serial)
 			return -EINVAL;
 		}
 	}
-	other = find_disk(w, serial, 0);
+	other = find_disk(w, serial, NULL);
 	if (other) {
 		log_err("%s: serial=%s: is in use by %s; give another serial=", w->id, serial,
 			other->dev.id);
@@ -166,29 +167,39 @@ static int choose_serial(const struct wish *w, const struct scsi_disk *d, uint16
 	const char *name = slash ? slash + 1 : d->block->path;
 
 	snprintf(serial, size, "%s", w->cfg->serial ? w->cfg->serial : name);
-	if (!w->cfg->serial && find_disk(w, serial, 0))
+	if (!w->cfg->serial && find_disk(w, serial, NULL))
 		snprintf(serial, size, "%s-%s-%u", name, d->bus->id, lun);
 	return check_serial(w, serial);
 }
 
-static int choose_naa(const struct wish *w, uint64_t *naa)
+/* Of 8 bytes: IEEE Extended, Locally Assigned, IEEE Registered; of 16: its Extended form. */
+static bool naa_is_valid(const char *naa)
+{
+	size_t len = strlen(naa);
+
+	return !naa[strspn(naa, "0123456789abcdefABCDEF")] &&
+	       ((len == 16 && strchr("235", naa[0])) || (len == 32 && naa[0] == '6'));
+}
+
+static int choose_naa(const struct wish *w, char naa[SCSI_NAA_MAX + 1])
 {
 	const char *wwn = w->cfg->wwn;
 	const struct scsi_disk *other;
+	size_t i;
 
 	if (wwn) {
-		if (strlen(wwn) != 16 || wwn[strspn(wwn, "0123456789abcdefABCDEF")] ||
-		    !strchr("235", wwn[0])) {
-			log_err("%s: wwn=%s: 16 hex digits are wanted, the first of them 2, 3 or 5",
-				w->id, wwn);
+		if (!naa_is_valid(wwn)) {
+			log_err("%s: wwn=%s: 16 hex digits are wanted, the first of them 2, 3 or "
+				"5, or 32, with a 6", w->id, wwn);
 			return -EINVAL;
 		}
-		*naa = strtoull(wwn, NULL, 16);
+		for (i = 0; i <= strlen(wwn); i++)
+			naa[i] = (char)tolower((unsigned char)wwn[i]);
 	}
-	other = find_disk(w, NULL, *naa);
+	other = find_disk(w, NULL, naa);
 	if (other) {
-		log_err("%s: wwn=%016llx: is in use by %s; give another wwn=", w->id,
-			(unsigned long long)*naa, other->dev.id);
+		log_err("%s: wwn=%s: is in use by %s; give another wwn=", w->id, naa,
+			other->dev.id);
 		return -EEXIST;
 	}
 	return 0;
@@ -224,7 +235,7 @@ static int lun_init(struct scsi_disk *d, const struct wish *w)
 	d->lun.block_size = block_sizes[w->cfg->block_size];
 	if (!w->cfg->discard)
 		d->lun.discard = false;
-	r = choose_naa(w, &d->lun.naa);
+	r = choose_naa(w, d->lun.naa);
 	if (!r)
 		r = scsi_target_add(target, &d->lun);
 	if (r < 0)
@@ -272,6 +283,21 @@ static void scsi_disk_destroy(struct device *dev)
 	free(d);
 }
 
+static void explain(const struct device *dev, FILE *out)
+{
+	const struct scsi_disk *d = container_of(dev, struct scsi_disk, dev);
+	const struct scsi_lun *lun = &d->lun;
+
+	fprintf(out, "  image: %s, %llu bytes in blocks of %u, %s\n", d->block->path,
+		(unsigned long long)d->block->size, lun->block_size,
+		lun->readonly ? "write-protected" : "writable");
+	fprintf(out, "  place: LUN %u of %s\n", lun->lun, d->bus->id);
+	fprintf(out, "  names: serial %s, NAA %s\n", lun->serial, lun->naa);
+	fprintf(out, "  discard: %s\n", lun->discard ? "gives space back" : d->block->can_discard ?
+		"off, as asked" : lun->readonly ? "off, as nothing is written" :
+		"off, as the store cannot");
+}
+
 const struct device_class scsi_disk_class = {
 	.name = "scsi-disk",
 	.help = "disk on a virtio-scsi controller; --disk is short for it",
@@ -279,5 +305,6 @@ const struct device_class scsi_disk_class = {
 	.first_opt = "file",
 	.cfg_size = sizeof(struct scsi_disk_cfg),
 	.create = scsi_disk_create,
+	.explain = explain,
 	.destroy = scsi_disk_destroy,
 };

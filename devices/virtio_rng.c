@@ -13,6 +13,17 @@
 /* A buffer need not be filled whole (§5.4.6.1), and nobody needs more at a time. */
 #define RNG_BYTES_MAX 4096
 
+struct rng_cfg {
+	unsigned transport; /* enum virtio_transport */
+};
+
+static const struct opt rng_opts[] = {
+	{ .key = "transport", .type = OPT_ENUM, .offset = offsetof(struct rng_cfg, transport),
+	  .def = "pci", .words = virtio_transport_words,
+	  .help = "the bus that the guest finds it on" },
+	{ 0 }
+};
+
 struct rng {
 	struct device dev;
 	struct virtio_device vdev;
@@ -59,14 +70,14 @@ static const struct virtio_class rng_virtio = {
 };
 
 static int rng_create(struct platform *p, struct device_list *list, const char *id,
-		      const void *cfg, struct device **dev)
+		      const void *config, struct device **dev)
 {
+	const struct rng_cfg *cfg = config;
 	struct rng *rng = calloc(1, sizeof(*rng));
 	struct loop *loop;
 	int r;
 
 	(void)list;
-	(void)cfg;
 	if (!rng) {
 		log_err("%s: out of memory", id);
 		return -ENOMEM;
@@ -86,7 +97,7 @@ static int rng_create(struct platform *p, struct device_list *list, const char *
 		log_err("%s: out of memory", id);
 		goto free;
 	}
-	r = virtio_mmio_attach(&rng->vdev, p);
+	r = virtio_attach(&rng->vdev, p, cfg->transport);
 	if (r < 0)
 		goto fini;
 	*dev = &rng->dev;
@@ -103,7 +114,7 @@ static void rng_destroy(struct device *dev)
 {
 	struct rng *rng = container_of(dev, struct rng, dev);
 
-	virtio_mmio_detach(&rng->vdev, rng->p);
+	virtio_detach(&rng->vdev, rng->p);
 	virtio_device_fini(&rng->vdev);
 	free(rng);
 }
@@ -111,6 +122,8 @@ static void rng_destroy(struct device *dev)
 const struct device_class rng_class = {
 	.name = "virtio-rng",
 	.help = "source of random numbers",
+	.opts = rng_opts,
+	.cfg_size = sizeof(struct rng_cfg),
 	.create = rng_create,
 	.destroy = rng_destroy,
 };

@@ -1,10 +1,17 @@
 /*
  * virtio_scsi.c - the SCSI controller: options, config space (virtio 1.3
- * §5.6.4), threads. Its queues are served by scsi_host.c, its disks are made by
- * scsi_disk.c.
+ * §5.6.4), and who serves it. Its disks are made by scsi_disk.c.
  *
- * Neither hot plug nor change events are offered, as LUNs do not change while
- * the guest runs.
+ * There are two data paths. In process, queues are served by scsi_host.c on
+ * threads of ours, from the blocks that the disks have opened. By vhost-scsi,
+ * the kernel serves them, from a target that lio.c makes of the same disks, or
+ * from one that the user names. The guest finds the same disks either way.
+ *
+ * Which one it is depends on all the disks, so it is decided when every device
+ * has been made (choose_path); until then nobody serves.
+ *
+ * Hot plug is offered on both paths, so that they do not differ, but only the
+ * kernel's LUNs can come and go: in process the event queue's buffers wait.
  */
 #include "devices/virtio_scsi.h"
 
@@ -13,10 +20,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "devices/devices.h"
+#include "devices/lio.h"
 #include "devices/scsi/scsi.h"
 #include "devices/scsi_host.h"
+#include "devices/vhost_scsi.h"
 #include "virtio/virtio.h"
 #include "vmm/core/log.h"
 #include "vmm/core/platform.h"
@@ -24,18 +34,31 @@
 
 struct virtio_scsi_cfg {
 	uint32_t queues, queue_size, iothreads;
+	unsigned transport; /* enum virtio_transport */
+	const char *vhost;
 };
+
+#define QUEUES_MAX 64
+#define QUEUES_CPUS (QUEUES_MAX + 1) /* stands for: as many as there are CPUs */
+
+static const char *const queues_words[] = { "cpus", NULL };
 
 #define OPTION(name) offsetof(struct virtio_scsi_cfg, name)
 
 static const struct opt virtio_scsi_opts[] = {
-	{ .key = "queues", .type = OPT_U32, .offset = OPTION(queues), .def = "1", .min = 1,
-	  .max = 64, .help = "request queues; the guest's CPUs share them" },
+	{ .key = "queues", .type = OPT_U32, .offset = OPTION(queues), .def = "cpus", .min = 1,
+	  .max = QUEUES_MAX, .words = queues_words,
+	  .help = "request queues; cpus is one for each CPU of the guest" },
 	/* With less, a request does not fit in the ring: two headers and a buffer. */
 	{ .key = "queue-size", .type = OPT_U32, .offset = OPTION(queue_size), .def = "256",
 	  .min = 4, .max = 1024, .help = "entries of each queue, a power of two" },
 	{ .key = "iothreads", .type = OPT_U32, .offset = OPTION(iothreads), .def = "1", .min = 1,
-	  .max = SCSI_HOST_THREADS_MAX, .help = "threads that serve the request queues in turn" },
+	  .max = SCSI_HOST_THREADS_MAX,
+	  .help = "threads that serve the request queues in turn, in process" },
+	{ .key = "vhost", .type = OPT_STR, .offset = OPTION(vhost), .arg = "auto|on|off|WWN",
+	  .help = "let the kernel serve the disks; WWN: a target of the kernel's that is there" },
+	{ .key = "transport", .type = OPT_ENUM, .offset = OPTION(transport), .def = "pci",
+	  .words = virtio_transport_words, .help = "the bus that the guest finds it on" },
 	{ 0 }
 };
 
@@ -46,12 +69,21 @@ struct virtio_scsi {
 	struct virtio_device vdev;
 	struct platform *platform;
 	struct scsi_target target;
-	struct scsi_host *host;
-	uint32_t queues, queue_size;
+	uint32_t queues, queue_size, iothreads;
 	uint8_t config[CONFIG_LEN];
+
+	enum platform_vhost vhost;
+	const char *wwn;         /* of the user's target; NULL: none */
+	struct why path;         /* who serves the disks, and why */
+	struct scsi_host *host;  /* in process */
+	bool in_kernel;
+	struct lio *lio;         /* the target that was made for it; NULL: none */
 };
 
 #define FIELD(name) offsetof(struct virtio_scsi_config, name)
+
+/* Of 512 bytes, when every segment may begin and end inside a page. */
+#define KERNEL_SECTORS_MAX ((VHOST_SCSI_PAGES - 2 * SCSI_HOST_SEG_MAX) * 8)
 
 static void config_reset(struct virtio_device *vdev)
 {
@@ -60,23 +92,33 @@ static void config_reset(struct virtio_device *vdev)
 
 	le32_put(c + FIELD(num_queues), s->queues);
 	le32_put(c + FIELD(seg_max), min_u64(SCSI_HOST_SEG_MAX, s->queue_size - 2));
-	le32_put(c + FIELD(max_sectors), 0xffff);
+	le32_put(c + FIELD(max_sectors), s->in_kernel ? KERNEL_SECTORS_MAX : 0xffff);
 	le32_put(c + FIELD(cmd_per_lun), s->queue_size);
 	le32_put(c + FIELD(event_info_size), sizeof(struct virtio_scsi_event));
 	le32_put(c + FIELD(sense_size), VIRTIO_SCSI_SENSE_DEFAULT_SIZE);
 	le32_put(c + FIELD(cdb_size), VIRTIO_SCSI_CDB_DEFAULT_SIZE);
 	le16_put(c + FIELD(max_channel), 0);
-	/* We have target 0 only; Windows takes this for their number, and would look at none. */
-	le16_put(c + FIELD(max_target), 1);
+	/* Ours is target 0; Windows takes this for how many there are, and would look at none. */
+	le16_put(c + FIELD(max_target), s->wwn ? UINT8_MAX : 1);
 	le32_put(c + FIELD(max_lun), SCSI_LUNS_MAX - 1);
 }
 
 /*
- * The driver may write sense_size and cdb_size, up to what we can do. Queues in service keep their
- * sizes, so that a request has one layout from the driver's hand to its end.
+ * The driver may write sense_size and cdb_size, up to what we can do; the kernel knows nothing but
+ * the usual sizes.
  */
+static bool sizes_ok(const struct virtio_scsi *s, uint32_t sense_size, uint32_t cdb_size)
+{
+	if (s->in_kernel)
+		return sense_size == VIRTIO_SCSI_SENSE_DEFAULT_SIZE &&
+		       cdb_size == VIRTIO_SCSI_CDB_DEFAULT_SIZE;
+	return sense_size <= SCSI_SENSE_MAX && cdb_size && cdb_size <= SCSI_CDB_MAX;
+}
+
+/* Queues in service keep theirs: a request has one layout from the driver's hand to its end. */
 static void config_write(struct virtio_device *vdev, size_t off, const void *data, size_t len)
 {
+	const struct virtio_scsi *s = container_of(vdev, struct virtio_scsi, vdev);
 	uint8_t next[CONFIG_LEN];
 	uint32_t sense_size, cdb_size;
 
@@ -84,7 +126,7 @@ static void config_write(struct virtio_device *vdev, size_t off, const void *dat
 	memcpy(next + off, data, len);
 	sense_size = le32_get(next + FIELD(sense_size));
 	cdb_size = le32_get(next + FIELD(cdb_size));
-	if (vdev->started || sense_size > SCSI_SENSE_MAX || !cdb_size || cdb_size > SCSI_CDB_MAX) {
+	if (vdev->started || !sizes_ok(s, sense_size, cdb_size)) {
 		log_guest(&vdev->limit, "%s: sense_size %u, cdb_size %u: refused%s", vdev->name,
 			  sense_size, cdb_size, vdev->started ? " while in service" : "");
 		return;
@@ -124,6 +166,8 @@ static void reset(struct virtio_device *vdev)
 static const struct virtio_class virtio_scsi = {
 	.name = VIRTIO_SCSI_CLASS,
 	.id = VIRTIO_ID_SCSI,
+	.pci_class = 0x010000, /* SCSI controller */
+	.features = VIRTIO_BIT(VIRTIO_SCSI_F_HOTPLUG),
 	.kick = kick,
 	.config_write = config_write,
 	.queue_start = queue_start,
@@ -141,110 +185,260 @@ void virtio_scsi_stop(struct device *dev)
 	struct virtio_scsi *s = container_of(dev, struct virtio_scsi, dev);
 
 	virtio_device_stop(&s->vdev);
-	scsi_host_close(s->host);
+	if (s->host)
+		scsi_host_close(s->host);
+	lio_destroy(s->lio);
+	s->lio = NULL;
+}
+
+struct virtio_device *virtio_scsi_vdev(struct device *dev)
+{
+	return &container_of(dev, struct virtio_scsi, dev)->vdev;
 }
 
 static void virtio_scsi_destroy(struct device *dev)
 {
 	struct virtio_scsi *s = container_of(dev, struct virtio_scsi, dev);
 
-	virtio_mmio_detach(&s->vdev, s->platform);
+	virtio_detach(&s->vdev, s->platform);
 	scsi_host_destroy(s->host);
 	virtio_device_fini(&s->vdev);
+	lio_destroy(s->lio);
 	scsi_target_fini(&s->target);
 	free(s);
 }
 
-static int check_options(const struct virtio_scsi_cfg *cfg, const char *id)
-{
-	if (!is_power_of_2(cfg->queue_size)) {
-		log_err("%s: queue-size=%u: is not a power of two", id, cfg->queue_size);
-		return -EINVAL;
-	}
-	if (cfg->iothreads > cfg->queues) {
-		log_err("%s: iothreads=%u: queues=%u gives work to so many only; raise queues", id,
-			cfg->iothreads, cfg->queues);
-		return -EINVAL;
-	}
-	return 0;
-}
+/* The two paths. */
 
-static int make_loops(struct platform *p, const char *id, struct loop **loop, unsigned nloops)
+static int make_loops(struct virtio_scsi *s, struct loop **loop)
 {
+	struct platform *p = s->platform;
 	char name[24];
 	unsigned i;
 
-	for (i = 0; i < nloops; i++) {
-		snprintf(name, sizeof(name), "%.11s.%u", id, i);
+	for (i = 0; i < s->iothreads; i++) {
+		snprintf(name, sizeof(name), "%.11s.%u", s->vdev.name, i);
 		loop[i] = p->iothread(p, name);
 		if (!loop[i]) {
-			log_err("%s: no I/O thread: %s", id, strerror(errno));
+			log_err("%s: no I/O thread: %s", s->vdev.name, strerror(errno));
 			return -errno;
 		}
 	}
 	return 0;
 }
 
-/* The device and who serves it; it is not visible yet. */
-static int device_init(struct virtio_scsi *s, const char *id, struct loop *const *loop,
-		       unsigned nloops)
+static int serve_in_process(struct virtio_scsi *s)
+{
+	struct loop *loop[SCSI_HOST_THREADS_MAX];
+	int r;
+
+	r = make_loops(s, loop);
+	if (r < 0)
+		return r;
+	s->host = scsi_host_create(&s->vdev, &s->target, loop, s->iothreads);
+	r = -ENOMEM;
+	if (s->host)
+		r = virtio_device_serve(&s->vdev, virtio_local_create(loop, s->iothreads,
+								      SCSI_HOST_REQUEST));
+	if (r < 0)
+		log_err("%s: out of memory", s->vdev.name);
+	return r;
+}
+
+/* Takes the target @wwn, and the open file @fd in every case. */
+static int take_target(struct virtio_scsi *s, int fd, const char *wwn, struct why *why)
+{
+	bool workers;
+	int r;
+
+	r = vhost_scsi_try(wwn, &workers, why);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	r = virtio_device_serve(&s->vdev, vhost_scsi_create(&s->vdev, fd, wwn,
+							    s->platform->main_loop));
+	if (r < 0)
+		return why_not(why, r, VHOST_SCSI_NODE ": %s", strerror(-r));
+	s->in_kernel = true;
+	config_reset(&s->vdev);
+	why_not(&s->path, 0, "by the kernel (vhost-scsi, target %s, %s)", wwn,
+		s->queues == 1 ? "one worker" : workers ? "a worker for each request queue" :
+		"one worker, as this kernel has no more: Linux 6.5 has");
+	return 0;
+}
+
+static int serve_in_kernel(struct virtio_scsi *s, struct why *why)
+{
+	int fd, r;
+
+	fd = vhost_scsi_open(why);
+	if (fd < 0)
+		return fd;
+	if (s->wwn)
+		return take_target(s, fd, s->wwn, why);
+	r = lio_create(&lio_configfs, s->vdev.name, &s->target, &s->lio, why);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	return take_target(s, fd, lio_wwn(s->lio), why);
+}
+
+/* Nothing of the kernel's path is left. */
+static int fall_back(struct virtio_scsi *s, const struct why *why)
+{
+	lio_destroy(s->lio);
+	s->lio = NULL;
+	why_not(&s->path, 0, "in process: %.*s", (int)sizeof(s->path.text) - 16, why->text);
+	return serve_in_process(s);
+}
+
+static int choose_path(struct device *dev)
+{
+	struct virtio_scsi *s = container_of(dev, struct virtio_scsi, dev);
+	struct why why = { "vhost=off" };
+	int r;
+
+	if (s->wwn && s->target.nluns) {
+		log_err("%s: vhost=%s: %s cannot be added to a target that is there; give it "
+			"another bus=", s->vdev.name, s->wwn, s->target.lun[0]->block->path);
+		return -EINVAL;
+	}
+	if (s->vhost == PLATFORM_VHOST_OFF)
+		return fall_back(s, &why);
+	if (s->vhost == PLATFORM_VHOST_AUTO && !s->target.nluns) {
+		why_not(&why, 0, "it has no disks");
+		return fall_back(s, &why);
+	}
+	r = serve_in_kernel(s, &why);
+	if (r < 0 && s->vhost == PLATFORM_VHOST_ON) {
+		log_err("%s: vhost=%s: %s", s->vdev.name, s->wwn ? s->wwn : "on", why.text);
+		return -ENODEV;
+	}
+	if (r < 0)
+		r = fall_back(s, &why);
+	if (!r)
+		log_note("%s: disks are served %s", s->vdev.name, s->path.text);
+	return r;
+}
+
+/* Creation. */
+
+static const char *const vhost_words[] = {
+	[PLATFORM_VHOST_AUTO] = "auto",
+	[PLATFORM_VHOST_ON] = "on",
+	[PLATFORM_VHOST_OFF] = "off",
+};
+
+/* The kernel looks at no more of a name than what kind it is. */
+static bool is_wwn(const char *text)
+{
+	return strlen(text) < VHOST_SCSI_WWN_MAX &&
+	       (!strncmp(text, "naa.", 4) || !strncmp(text, "fc.", 3) || !strncmp(text, "iqn.", 4));
+}
+
+static int parse_vhost(struct virtio_scsi *s, const char *text, const char *id)
+{
+	unsigned i;
+
+	s->vhost = s->platform->vhost;
+	if (!text)
+		return 0;
+	for (i = 0; i < ARRAY_SIZE(vhost_words); i++) {
+		if (!strcmp(text, vhost_words[i])) {
+			s->vhost = i;
+			return 0;
+		}
+	}
+	if (!is_wwn(text)) {
+		log_err("%s: vhost=%s: is none of: auto, on, off, or the name of a target of the "
+			"kernel's, as naa.5001405000000001", id, text);
+		return -EINVAL;
+	}
+	s->vhost = PLATFORM_VHOST_ON;
+	s->wwn = text;
+	return 0;
+}
+
+static int take_options(struct virtio_scsi *s, const struct virtio_scsi_cfg *cfg, const char *id)
+{
+	s->queues = cfg->queues;
+	if (s->queues == QUEUES_CPUS)
+		s->queues = s->platform->cpus ? min_u64(s->platform->cpus, QUEUES_MAX) : 1;
+	s->queue_size = cfg->queue_size;
+	s->iothreads = cfg->iothreads;
+	if (!is_power_of_2(s->queue_size)) {
+		log_err("%s: queue-size=%u: is not a power of two", id, s->queue_size);
+		return -EINVAL;
+	}
+	if (s->iothreads > s->queues) {
+		log_err("%s: iothreads=%u: queues=%u gives work to so many only; raise queues", id,
+			s->iothreads, s->queues);
+		return -EINVAL;
+	}
+	return parse_vhost(s, cfg->vhost, id);
+}
+
+static int device_init(struct virtio_scsi *s, const char *id)
 {
 	struct virtio_device *vdev = &s->vdev;
-	int r;
 
 	snprintf(vdev->name, sizeof(vdev->name), "%s", id);
 	vdev->class = &virtio_scsi;
 	vdev->config = s->config;
 	vdev->config_len = sizeof(s->config);
 	config_reset(vdev);
-	r = virtio_device_init(vdev, s->platform->mem,
-			       virtio_local_create(loop, nloops, SCSI_HOST_REQUEST),
-			       SCSI_HOST_REQUEST + s->queues, s->queue_size);
-	if (r < 0)
-		return r;
-	s->host = scsi_host_create(vdev, &s->target, loop, nloops);
-	if (!s->host) {
-		virtio_device_fini(vdev);
-		return -ENOMEM;
-	}
-	return 0;
+	/* Without a loop it serves nobody: choose_path() gives the device another one. */
+	return virtio_device_init(vdev, s->platform->mem,
+				  virtio_local_create(&s->platform->main_loop, 0, 0),
+				  SCSI_HOST_REQUEST + s->queues, s->queue_size);
 }
 
 static int virtio_scsi_create(struct platform *p, struct device_list *list, const char *id,
 			      const void *config, struct device **dev)
 {
 	const struct virtio_scsi_cfg *cfg = config;
-	struct loop *loop[SCSI_HOST_THREADS_MAX];
-	struct virtio_scsi *s;
+	struct virtio_scsi *s = calloc(1, sizeof(*s));
 	int r;
 
 	(void)list;
-	r = check_options(cfg, id);
-	if (!r)
-		r = make_loops(p, id, loop, cfg->iothreads);
-	if (r < 0)
-		return r;
-	s = calloc(1, sizeof(*s));
 	if (!s)
 		return -ENOMEM;
 	s->platform = p;
-	s->queues = cfg->queues;
-	s->queue_size = cfg->queue_size;
-	r = device_init(s, id, loop, cfg->iothreads);
+	r = take_options(s, cfg, id);
+	if (!r)
+		r = device_init(s, id);
 	if (r < 0)
 		goto free;
-	r = virtio_mmio_attach(&s->vdev, p);
+	r = virtio_attach(&s->vdev, p, cfg->transport);
 	if (r < 0)
 		goto fini;
 	*dev = &s->dev;
 	return 0;
 
 fini:
-	scsi_host_destroy(s->host);
 	virtio_device_fini(&s->vdev);
 free:
 	free(s);
 	return r;
+}
+
+static void explain(const struct device *dev, FILE *out)
+{
+	const struct virtio_scsi *s = container_of(dev, struct virtio_scsi, dev);
+
+	fprintf(out, "  queues: control, event, and %u for requests%s; %u entries each\n",
+		s->queues, s->queues == s->platform->cpus ? ", one for each CPU" : "",
+		s->queue_size);
+	fprintf(out, "  interrupts: by %s: %s\n", s->vdev.transport->name,
+		s->vdev.transport->help);
+	fprintf(out, "  disks: served %s\n", s->path.text);
+}
+
+static int clean(FILE *out)
+{
+	return lio_clean(&lio_configfs, out);
 }
 
 const struct device_class virtio_scsi_class = {
@@ -253,5 +447,8 @@ const struct device_class virtio_scsi_class = {
 	.opts = virtio_scsi_opts,
 	.cfg_size = sizeof(struct virtio_scsi_cfg),
 	.create = virtio_scsi_create,
+	.ready = choose_path,
+	.explain = explain,
+	.clean = clean,
 	.destroy = virtio_scsi_destroy,
 };

@@ -7,11 +7,15 @@
 struct device;
 struct device_list;
 struct scsi_target;
+struct virtio_device;
 
 #define VIRTIO_SCSI_CLASS "virtio-scsi"
 
 /* @dev is of this class. LUNs are added before the guest runs, and are the caller's. [setup] */
 struct scsi_target *virtio_scsi_target(struct device *dev);
+
+/* Its virtio side, for whom the data path is not the one of the options. */
+struct virtio_device *virtio_scsi_vdev(struct device *dev);
 
 /* The controller uses no LUN from now on. No vCPU runs any more. */
 void virtio_scsi_stop(struct device *dev);

@@ -5,8 +5,9 @@
 #          mkinitramfs.sh extra OUTPUT [FILE[:DEST]]...
 #
 # base: busybox, guest/init and the modules (of the folder KERNEL, with those they need), loaded in
-# this order by init; without MODULEs those of lunette's devices. Kept in the cache; prints the file's
-# name. The same input gives the same bytes.
+# this order by init, but those with a "-" before the name, which wait for a modprobe; without MODULEs
+# those of lunette's devices. Kept in the cache; prints the file's name. The same input gives the same
+# bytes.
 #
 # extra: an archive to append to a base with cat: files and folders, at the same path or at DEST,
 # with the libraries that executables need.
@@ -26,7 +27,7 @@ archive() { # the tree, padded so that another one can follow it
 base() { # KERNEL BUSYBOX [MODULE...]
 	local kernel=$1 busybox=$2 version out applet
 	shift 2
-	[ $# -gt 0 ] || set -- sd_mod sg virtio_scsi pvpanic-mmio virtio_mmio
+	[ $# -gt 0 ] || set -- sd_mod sg virtio_scsi pvpanic-mmio virtio_pci virtio_mmio virtio_rng
 	version=$(ls "$kernel/lib/modules")
 	out=$cache/initramfs-$(cat "$0" "$guest/init" "$busybox" <(echo "$version $*") | cksum | cut -d' ' -f1).cpio
 	if [ ! -e "$out" ]; then
@@ -37,8 +38,8 @@ base() { # KERNEL BUSYBOX [MODULE...]
 			[ "$applet" = busybox ] || ln -s busybox "$tree/bin/$applet"
 		done
 		cp "$guest/init" "$tree/init"
-		echo "$*" >"$tree/etc/modules"
-		modprobe -d "$kernel" -S "$version" -a --show-depends "$@" |
+		printf '%s\n' "$@" | grep -v ^- >"$tree/etc/modules"
+		modprobe -d "$kernel" -S "$version" -a --show-depends "${@#-}" |
 			sed -n "s,^insmod $kernel/\([^ ]*\).*,\1,p" | sort -u |
 			(cd "$kernel" && xargs cp -t "$tree" --parents)
 		cp -t "$tree/lib/modules/$version" "$kernel/lib/modules/$version"/modules.{order,builtin*}

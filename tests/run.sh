@@ -44,7 +44,7 @@ step() {
 
 unit() {
 	local make=(make -s -j "$(nproc)")
-	step build 300 "${make[@]}" lunette
+	step build 300 "${make[@]}" lunette lab-programs
 	step check 600 "${make[@]}" check
 	step 'check SAN=address,undefined' 900 "${make[@]}" check SAN=address,undefined
 	step 'check SAN=thread' 900 "${make[@]}" check SAN=thread
@@ -107,6 +107,9 @@ vm() { # [NAME...]: two files at a time
 	for file in vmlinuz vmlinux initramfs.cpio tools.cpio payload.elf; do
 		lab+=(--add "$work/$file:/lab/$file")
 	done
+	for program in handover verify; do
+		lab+=(--add "build/x86_64/tests/vm/$program:/lab/$program")
+	done
 	for program in mkfs.ext4 e2fsck script strace; do lab+=(--add "$(command -v $program)"); done
 	cat >"$work/script" <<-'END'
 		chgrp 106 /dev/kvm # as udev would
@@ -140,7 +143,7 @@ what=${1-}
 case $what in
 '') unit; vm; cli ;;
 unit) unit ;;
-vm | cli) step build 300 make -s -j "$(nproc)" lunette; [ $failed = 0 ] && "$what" "$@" ;;
+vm | cli) step build 300 make -s -j "$(nproc)" lunette lab-programs; [ $failed = 0 ] && "$what" "$@" ;;
 *) sed -n 's/^#  *\(usage: run\|  *run\)/\1/p' "$0" >&2; exit 200 ;;
 esac
 total="$passed passed, $failed failed"

@@ -51,6 +51,17 @@ test:
 check-vm: lunette
 	tests/run.sh vm
 
+# What tests/vm needs: in the lab host, and, static, in guests.
+lab_programs = $(addprefix $(out)/tests/vm/,handover verify)
+
+$(out)/tests/vm/handover: $(out)/tests/vm/handover.o $(lib_o) $(lower_o)
+	$(CC) $(flags) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(out)/tests/vm/verify: $(out)/tests/vm/verify.o
+	$(CC) $(flags) $(CFLAGS) $(LDFLAGS) -static -o $@ $^
+
+lab-programs: lunette $(lab_programs)
+
 # What tests/bench/run.sh measures with; it sets up, and makes them, before it does.
 bench_programs = $(addprefix $(out)/tests/bench/,firstrun read4k payload.elf)
 
@@ -70,4 +81,4 @@ bench-programs: lunette $(bench_programs)
 bench:
 	tests/bench/run.sh $(out)
 
-.PHONY: bench-programs
+.PHONY: bench-programs lab-programs

@@ -14,6 +14,14 @@ static void queue_reset(struct virtqueue *vq)
 	*vq = (struct virtqueue){ .s = { .max_size = max, .size = max } };
 }
 
+static void take_backend(struct virtio_device *vdev, struct virtio_backend *backend)
+{
+	vdev->backend = backend;
+	vdev->offered = (vdev->class->features | VIRTIO_QUEUE_FEATURES) &
+			backend->ops->features(backend);
+	vdev->offered |= VIRTIO_BIT(VIRTIO_F_VERSION_1);
+}
+
 int virtio_device_init(struct virtio_device *vdev, struct mem *mem, struct virtio_backend *backend,
 		       unsigned nvq, uint16_t queue_size)
 {
@@ -32,11 +40,18 @@ int virtio_device_init(struct virtio_device *vdev, struct mem *mem, struct virti
 	}
 	vdev->nvq = nvq;
 	vdev->mem = mem;
-	vdev->backend = backend;
-	vdev->offered = (vdev->class->features | VIRTIO_QUEUE_FEATURES) &
-			backend->ops->features(backend);
-	vdev->offered |= VIRTIO_BIT(VIRTIO_F_VERSION_1);
+	take_backend(vdev, backend);
 	pthread_mutex_init(&vdev->lock, NULL);
+	return 0;
+}
+
+int virtio_device_serve(struct virtio_device *vdev, struct virtio_backend *backend)
+{
+	BUG_ON(vdev->started);
+	if (!backend)
+		return -ENOMEM;
+	vdev->backend->ops->destroy(vdev->backend);
+	take_backend(vdev, backend);
 	return 0;
 }
 
@@ -48,12 +63,34 @@ void virtio_device_fini(struct virtio_device *vdev)
 	free(vdev->vq);
 }
 
+const char *const virtio_transport_words[] = { "pci", "mmio", NULL };
+
+static const struct virtio_transport_ops *const transports[] = {
+	[VIRTIO_ON_PCI] = &virtio_pci,
+	[VIRTIO_ON_MMIO] = &virtio_mmio,
+};
+
+int virtio_attach(struct virtio_device *vdev, struct platform *p, enum virtio_transport transport)
+{
+	int r = transports[transport]->attach(vdev, p);
+
+	if (r == 0)
+		vdev->transport = transports[transport];
+	return r;
+}
+
+void virtio_detach(struct virtio_device *vdev, struct platform *p)
+{
+	virtio_device_stop(vdev);
+	vdev->transport->detach(vdev, p);
+}
+
 uint8_t virtio_get_status(const struct virtio_device *vdev)
 {
 	return atomic_load(&vdev->status);
 }
 
-static void device_start(struct virtio_device *vdev)
+void virtio_device_start(struct virtio_device *vdev)
 {
 	vdev->started = vdev->backend->ops->start(vdev->backend, vdev) == 0;
 	if (!vdev->started)
@@ -102,7 +139,7 @@ static bool features_ok(struct virtio_device *vdev)
 static bool driver_ok(struct virtio_device *vdev)
 {
 	atomic_fetch_or(&vdev->status, VIRTIO_CONFIG_S_DRIVER_OK);
-	device_start(vdev);
+	virtio_device_start(vdev);
 	return true;
 }
 
@@ -150,12 +187,9 @@ void virtio_set_status(struct virtio_device *vdev, uint8_t status)
 
 void virtio_set_features(struct virtio_device *vdev, unsigned sel, uint32_t bits)
 {
-	unsigned shift = 32 * sel;
-
 	if (sel > 1 || virtio_get_status(vdev) & VIRTIO_CONFIG_S_FEATURES_OK)
 		return;
-	vdev->accepted &= ~((uint64_t)UINT32_MAX << shift);
-	vdev->accepted |= (uint64_t)bits << shift;
+	set_half_u64(&vdev->accepted, sel, bits);
 }
 
 void virtio_config_read(struct virtio_device *vdev, uint64_t off, void *data, size_t len)
@@ -188,7 +222,7 @@ void virtio_queue_disable(struct virtio_device *vdev, unsigned q)
 	virtio_device_stop(vdev);
 	vdev->vq[q].s.ready = false;
 	if (started)
-		device_start(vdev);
+		virtio_device_start(vdev);
 }
 
 void virtio_needs_reset(struct virtio_device *vdev)

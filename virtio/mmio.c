@@ -1,4 +1,11 @@
-/* Virtio over MMIO, version 2 (virtio 1.3 §4.2). */
+/*
+ * Virtio over MMIO, version 2 (virtio 1.3 §4.2).
+ *
+ * There is one interrupt, and InterruptStatus has to say what it means before it
+ * comes, and nothing that has not happened. So who serves a queue without us
+ * cannot raise it himself: he is given an eventfd that the main loop watches, the
+ * relay, and pays for that with a turn of ours.
+ */
 #include <errno.h>
 #include <linux/virtio_mmio.h>
 #include <stdlib.h>
@@ -9,6 +16,7 @@
 #include "virtio/virtio.h"
 #include "vmm/core/bus.h"
 #include "vmm/core/irq.h"
+#include "vmm/core/loop.h"
 #include "vmm/core/platform.h"
 #include "vmm/core/util.h"
 
@@ -21,6 +29,10 @@ struct mmio {
 	struct irq irq;
 	atomic_uint interrupts; /* InterruptStatus; raised by I/O threads too */
 	uint32_t queue_sel, device_features_sel, driver_features_sel;
+	struct loop *main_loop;
+	struct loop_source relay; /* fd -1: nobody has asked for it yet */
+	pthread_mutex_t relay_lock; /* keeps a relayed interrupt and the reset apart */
+	uint64_t base;
 	unsigned nkicks;
 	int kick[]; /* one eventfd a queue */
 };
@@ -51,12 +63,49 @@ static int mmio_kick_fd(struct virtio_device *vdev, unsigned q)
 	return m->kick[q];
 }
 
-static const struct virtio_transport_ops mmio_transport = {
-	.name = "mmio",
-	.kick_fd = mmio_kick_fd,
-	.notify = mmio_notify,
-	.notify_config = mmio_notify_config,
-};
+/* A call that comes late, after the reset, is for a driver that has gone. */
+static void mmio_relay(void *arg)
+{
+	struct mmio *m = arg;
+	eventfd_t count;
+
+	pthread_mutex_lock(&m->relay_lock);
+	eventfd_read(m->relay.fd, &count);
+	if (virtio_get_status(m->vdev) & VIRTIO_CONFIG_S_DRIVER_OK)
+		mmio_raise(m->vdev, VIRTIO_MMIO_INT_VRING);
+	pthread_mutex_unlock(&m->relay_lock);
+}
+
+/* One for all queues, as they share the interrupt. */
+static int mmio_call_fd(struct virtio_device *vdev, unsigned q)
+{
+	struct mmio *m = vdev->transport_data;
+	struct loop_source relay = { .fn = mmio_relay, .arg = m };
+	int r;
+
+	(void)q;
+	if (m->relay.fd >= 0)
+		return m->relay.fd;
+	relay.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (relay.fd < 0)
+		return -errno;
+	m->relay = relay;
+	r = loop_add(m->main_loop, &m->relay);
+	if (r < 0) {
+		close(relay.fd);
+		m->relay.fd = -1;
+		return r;
+	}
+	return relay.fd;
+}
+
+static int mmio_end_relay(void *arg)
+{
+	struct mmio *m = arg;
+
+	loop_del(m->main_loop, &m->relay);
+	return 0;
+}
 
 /* The queue that QueueSel selects, or NULL. */
 static struct virtqueue *mmio_queue(const struct mmio *m)
@@ -131,10 +180,8 @@ static void mmio_store_queue(struct mmio *m, uint64_t off, uint32_t v)
 	if (off == VIRTIO_MMIO_QUEUE_NUM)
 		vq->s.size = min_u64(v, UINT16_MAX);
 	addr = queue_address(&vq->s, off);
-	if (addr && off & 4)
-		*addr = (uint32_t)*addr | (uint64_t)v << 32;
-	else if (addr)
-		*addr = (*addr & ~(uint64_t)UINT32_MAX) | v;
+	if (addr)
+		set_half_u64(addr, !!(off & 4), v);
 }
 
 static void mmio_store_status(struct mmio *m, uint32_t v)
@@ -142,8 +189,11 @@ static void mmio_store_status(struct mmio *m, uint32_t v)
 	if (v > UINT8_MAX)
 		return;
 	virtio_set_status(m->vdev, v);
-	if (!virtio_get_status(m->vdev))
-		atomic_store(&m->interrupts, 0);
+	if (virtio_get_status(m->vdev))
+		return;
+	pthread_mutex_lock(&m->relay_lock);
+	atomic_store(&m->interrupts, 0);
+	pthread_mutex_unlock(&m->relay_lock);
 }
 
 /* QueueNotify does not come here: the queues' doorbells take it, and there are no others. */
@@ -206,26 +256,35 @@ static void mmio_write(void *dev, uint64_t off, const void *data, unsigned len)
 
 static const struct bus_ops mmio_bus_ops = { mmio_read, mmio_write };
 
-static void mmio_free(struct mmio *m)
+static struct ioeventfd mmio_bell(const struct mmio *m, unsigned q)
 {
-	while (m->nkicks)
-		close(m->kick[--m->nkicks]);
-	free(m);
+	return (struct ioeventfd){ .addr = m->base + VIRTIO_MMIO_QUEUE_NOTIFY, .len = 4,
+				   .datamatch = true, .data = q, .fd = m->kick[q] };
 }
 
-static int mmio_add_kick(struct mmio *m, struct bus *bus, uint64_t base)
+static int mmio_add_kick(struct mmio *m, struct bus *bus)
 {
-	struct ioeventfd bell = { .addr = base + VIRTIO_MMIO_QUEUE_NOTIFY, .len = 4,
-				  .datamatch = true, .data = m->nkicks };
+	struct ioeventfd bell;
 
-	bell.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (bell.fd < 0)
+	m->kick[m->nkicks] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (m->kick[m->nkicks] < 0)
 		return -errno;
-	m->kick[m->nkicks++] = bell.fd;
+	bell = mmio_bell(m, m->nkicks++);
 	return bus_ioeventfd_add(bus, &bell);
 }
 
-/* A bus forgets nothing, so the order is from what may fail to what may not. */
+static void mmio_free(struct mmio *m, struct bus *bus)
+{
+	while (m->nkicks) {
+		struct ioeventfd bell = mmio_bell(m, --m->nkicks);
+
+		bus_ioeventfd_del(bus, &bell);
+		close(bell.fd);
+	}
+	pthread_mutex_destroy(&m->relay_lock);
+	free(m);
+}
+
 static int mmio_connect(struct mmio *m, struct platform *p)
 {
 	struct mmio_slot slot;
@@ -234,25 +293,29 @@ static int mmio_connect(struct mmio *m, struct platform *p)
 	r = platform_slot_alloc(p, MMIO_SIZE, &slot);
 	if (r < 0)
 		return r;
-	r = irq_init(&m->irq, slot.gsi, p->irqchip, p->chip);
+	m->base = slot.base;
+	while (!r && m->nkicks < m->vdev->nvq)
+		r = mmio_add_kick(m, p->mmio);
+	if (!r)
+		r = irq_init(&m->irq, slot.gsi, p->irqchip, p->chip);
 	if (r < 0)
 		return r;
-	while (!r && m->nkicks < m->vdev->nvq)
-		r = mmio_add_kick(m, p->mmio, slot.base);
-	if (!r)
-		r = bus_map(p->mmio, slot.base, slot.size, &mmio_bus_ops, m);
+	r = bus_map(p->mmio, slot.base, slot.size, &mmio_bus_ops, m);
 	if (r < 0)
 		irq_fini(&m->irq, p->irqchip, p->chip);
 	return r;
 }
 
-int virtio_mmio_attach(struct virtio_device *vdev, struct platform *p)
+static int mmio_attach(struct virtio_device *vdev, struct platform *p)
 {
 	struct mmio *m = calloc(1, sizeof(*m) + vdev->nvq * sizeof(m->kick[0]));
 	int r = -ENOMEM;
 
 	if (m) {
 		m->vdev = vdev;
+		m->main_loop = p->main_loop;
+		m->relay.fd = -1;
+		pthread_mutex_init(&m->relay_lock, NULL);
 		r = mmio_connect(m, p);
 	}
 	if (r < 0) {
@@ -262,19 +325,34 @@ int virtio_mmio_attach(struct virtio_device *vdev, struct platform *p)
 		else
 			log_err("%s: cannot attach to the bus: %s", vdev->name, strerror(-r));
 		if (m)
-			mmio_free(m);
+			mmio_free(m, p->mmio);
 		return r;
 	}
-	vdev->transport = &mmio_transport;
 	vdev->transport_data = m;
 	return 0;
 }
 
-void virtio_mmio_detach(struct virtio_device *vdev, struct platform *p)
+static void mmio_detach(struct virtio_device *vdev, struct platform *p)
 {
 	struct mmio *m = vdev->transport_data;
 
-	virtio_device_stop(vdev);
+	if (m->relay.fd >= 0) {
+		loop_call(m->main_loop, mmio_end_relay, m);
+		close(m->relay.fd);
+	}
+	bus_unmap(p->mmio, m->base);
 	irq_fini(&m->irq, p->irqchip, p->chip);
-	mmio_free(m);
+	mmio_free(m, p->mmio);
 }
+
+const struct virtio_transport_ops virtio_mmio = {
+	.name = "mmio",
+	.help = "one interrupt line for all queues; what the kernel serves is relayed by the "
+		"main loop, which sets InterruptStatus",
+	.attach = mmio_attach,
+	.detach = mmio_detach,
+	.kick_fd = mmio_kick_fd,
+	.call_fd = mmio_call_fd,
+	.notify = mmio_notify,
+	.notify_config = mmio_notify_config,
+};

@@ -67,21 +67,29 @@ static uint8_t *avail_event(const struct virtqueue *vq)
 	return vq->device + RING_ENTRY + USED_ENTRY_LEN * (size_t)vq->s.size;
 }
 
-int vq_start(struct virtqueue *vq, struct mem *mem)
+int vq_view(struct virtqueue *vq, const struct mem *mem)
 {
 	const struct vq_state *s = &vq->s;
 
-	BUG_ON(vq_started(vq));
 	if (!is_power_of_2(s->size) || s->size > s->max_size)
 		return -EINVAL;
 	vq->desc = mem_ptr(mem, s->desc, (uint64_t)s->size * DESC_LEN, DESC_LEN);
 	vq->driver = mem_ptr(mem, s->driver, ring_len(s->size, AVAIL_ENTRY_LEN), 2);
 	vq->device = mem_ptr(mem, s->device, ring_len(s->size, USED_ENTRY_LEN), 4);
-	if (!vq->desc || !vq->driver || !vq->device)
-		return -EINVAL;
+	return vq->desc && vq->driver && vq->device ? 0 : -EINVAL;
+}
+
+int vq_start(struct virtqueue *vq, struct mem *mem)
+{
+	int r;
+
+	BUG_ON(vq_started(vq));
+	r = vq_view(vq, mem);
+	if (r < 0)
+		return r;
 	vq->mem = mem;
 	vq->inflight = 0;
-	vq->published = s->next_used;
+	vq->published = vq->s.next_used;
 	vq->broken = NULL;
 	/* Kicks are wanted, whatever an earlier back end has left here. */
 	store16(vq->device + RING_FLAGS, 0);

@@ -79,6 +79,8 @@ struct vq_chain {
  * region each) and opens the queue. -EINVAL: the driver set up nonsense.
  */
 int vq_start(struct virtqueue *vq, struct mem *mem);
+/* The checks alone, and the views, for a back end whose queues are served elsewhere. */
+int vq_view(struct virtqueue *vq, const struct mem *mem);
 /* Everything popped has been pushed by now. What was pushed is shown to the driver. */
 void vq_stop(struct virtqueue *vq);
 static inline bool vq_started(const struct virtqueue *vq)

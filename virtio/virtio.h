@@ -3,7 +3,7 @@
  *
  *	class      what the device is: its id, features, config space, and what
  *	           to do when a queue has work. devices/virtio_*.c
- *	transport  how the driver reaches it: registers, interrupts. mmio.c
+ *	transport  how the driver reaches it: registers, interrupts. mmio.c, pci.c
  *	back end   who serves its queues: an I/O thread of ours (local.c), later
  *	           the kernel or another process.
  *
@@ -14,7 +14,8 @@
  * @lock, until the driver sets DRIVER_OK. Then backend->start takes the queues,
  * until backend->stop gives them back. What both sides touch in between is
  * @status alone, an atomic. An I/O thread never takes @lock, so a vCPU that
- * holds it may wait for an I/O thread.
+ * holds it may wait for an I/O thread. Nor does the main loop: a vCPU that holds
+ * it may have the main loop forget a descriptor.
  */
 #ifndef VIRTIO_VIRTIO_H
 #define VIRTIO_VIRTIO_H
@@ -45,6 +46,7 @@ struct virtio_device;
 struct virtio_class {
 	const char *name;
 	uint16_t id;       /* virtio 1.3 §5 */
+	uint32_t pci_class; /* as in struct pci_ids; 0: none that fits */
 	uint64_t features; /* of the device type; those of the queue are added */
 	/* Queue @q may have work: see the loop in queue.h. [iothread of q] */
 	void (*kick)(struct virtio_device *vdev, unsigned q);
@@ -62,8 +64,16 @@ struct virtio_class {
 
 struct virtio_transport_ops {
 	const char *name;
+	const char *help; /* how kicks and interrupts travel, a few words for --explain */
+	/* Makes the registers visible and sets transport_data. -errno after one line. [setup] */
+	int (*attach)(struct virtio_device *vdev, struct platform *p);
+	/* The queues are stopped, and no vCPU runs any more. */
+	void (*detach)(struct virtio_device *vdev, struct platform *p);
 	/* The eventfd that the driver's kick of queue @q ends in; borrowed. */
 	int (*kick_fd)(struct virtio_device *vdev, unsigned q);
+	/* An eventfd that ends as used buffer notification of queue @q, for who serves it without
+	 * us; borrowed, and valid until the queue is stopped. -errno. Under @lock. [vcpu, main] */
+	int (*call_fd)(struct virtio_device *vdev, unsigned q);
 	/* Used buffer notification of queue @q (§2.9). Any thread. */
 	void (*notify)(struct virtio_device *vdev, unsigned q);
 	/* Configuration change notification (§2.9). Any thread. */
@@ -115,6 +125,11 @@ struct virtio_device {
  */
 int virtio_device_init(struct virtio_device *vdev, struct mem *mem, struct virtio_backend *backend,
 		       unsigned nvq, uint16_t queue_size);
+/*
+ * Another back end from now on; the one before is destroyed. Before a driver has seen the features.
+ * -ENOMEM when @backend is NULL. [setup]
+ */
+int virtio_device_serve(struct virtio_device *vdev, struct virtio_backend *backend);
 /* After the transport's detach. Frees all, the back end too. */
 void virtio_device_fini(struct virtio_device *vdev);
 
@@ -136,6 +151,8 @@ bool virtio_queue_writable(const struct virtio_device *vdev, const struct virtqu
 void virtio_queue_disable(struct virtio_device *vdev, unsigned q);
 /* Takes all queues back from the back end, if it has them. */
 void virtio_device_stop(struct virtio_device *vdev);
+/* Gives them to it, after DRIVER_OK. What cannot be started needs a reset. */
+void virtio_device_start(struct virtio_device *vdev);
 
 /* For classes and back ends. */
 
@@ -152,12 +169,15 @@ void virtio_complete(struct virtio_device *vdev, unsigned q);
 /* The class changed its config space: new generation, and the driver is told. Any thread. */
 void virtio_config_changed(struct virtio_device *vdev);
 
-/*
- * Transports. Attach makes the device visible to the guest. -errno after one line. [setup]
- * Detach stops the back end and frees the registers; no vCPU may run any more.
- */
-int virtio_mmio_attach(struct virtio_device *vdev, struct platform *p);
-void virtio_mmio_detach(struct virtio_device *vdev, struct platform *p);
+/* The transports, and their names for option tables, in the same order. */
+enum virtio_transport { VIRTIO_ON_PCI, VIRTIO_ON_MMIO, VIRTIO_TRANSPORTS };
+extern const char *const virtio_transport_words[VIRTIO_TRANSPORTS + 1];
+extern const struct virtio_transport_ops virtio_pci, virtio_mmio;
+
+/* Makes the device visible to the guest. -errno after one line. [setup] */
+int virtio_attach(struct virtio_device *vdev, struct platform *p, enum virtio_transport transport);
+/* Stops the back end and frees the registers; no vCPU runs any more. */
+void virtio_detach(struct virtio_device *vdev, struct platform *p);
 
 /*
  * Back ends. Local: request queue q (from @first_request_queue on) is served by loop (q -

@@ -122,13 +122,15 @@ static int setup_loop(struct machine *m)
 	return setup_signals(m);
 }
 
-static int setup_platform(struct machine *m, uint64_t memory)
+static int setup_platform(struct machine *m, const struct machine_cfg *cfg)
 {
 	int r;
 
 	vm_host_bells(&m->vm, &m->mmio, false);
 	vm_host_bells(&m->vm, &m->pio, true);
 	m->platform = (struct platform){
+		.cpus = cfg->cpus,
+		.vhost = cfg->vhost,
 		.mem = &m->mem,
 		.mmio = &m->mmio,
 		.pio = &m->pio,
@@ -141,10 +143,10 @@ static int setup_platform(struct machine *m, uint64_t memory)
 	m->console = console_create(m, &m->platform, m->main_loop);
 	if (!m->console)
 		return -ENOMEM;
-	r = arch_layout(memory, &m->mem, &m->platform);
+	r = arch_layout(align_up(cfg->memory, PAGE), &m->mem, &m->platform);
 	if (r < 0) {
-		log_err("--memory: %llu MiB cannot be had: %s", (unsigned long long)memory >> 20,
-			strerror(-r));
+		log_err("--memory: %llu MiB cannot be had: %s",
+			(unsigned long long)cfg->memory >> 20, strerror(-r));
 		return r;
 	}
 	r = vm_set_memory(&m->vm, &m->mem);
@@ -189,7 +191,7 @@ static int setup_devices(struct machine *m, const struct machine_cfg *cfg)
 		r = add_device(m, cfg->devices.item[i]);
 	for (i = 0; r == 0 && i < cfg->disks.count; i++)
 		r = add_disk(m, cfg->disks.item[i]);
-	return r;
+	return r ? r : device_ready_all(&m->devices);
 }
 
 static int setup_vcpus(struct machine *m, const struct arch_entry *entry)
@@ -218,7 +220,7 @@ static int setup_guest(struct machine *m, const struct machine_cfg *cfg, const s
 			sizeof(cmdline) - 1);
 		return -EINVAL;
 	}
-	r = setup_platform(m, align_up(cfg->memory, PAGE));
+	r = setup_platform(m, cfg);
 	if (r == -EINVAL) /* the kernel's word; from here on it means that the user is wrong */
 		r = -EIO;
 	if (r == 0)
@@ -263,7 +265,8 @@ enum cause machine_create(struct machine *m, const struct machine_cfg *cfg)
 {
 	enum cause cause;
 
-	*m = (struct machine){ .vm.fd = -1, .signals.fd = -1, .cpus = cfg->cpus };
+	*m = (struct machine){ .vm.fd = -1, .signals.fd = -1, .cpus = cfg->cpus,
+			       .mmio = BUS_EMPTY, .pio = BUS_EMPTY };
 	cause = create(m, cfg);
 	if (cause != CAUSE_POWEROFF)
 		machine_destroy(m);

@@ -31,6 +31,7 @@ struct machine_cfg {
 	const char *kernel, *initrd, *append;
 	uint32_t cpus;
 	uint64_t memory; /* bytes */
+	unsigned vhost;  /* enum platform_vhost */
 	struct opt_list disks, devices;
 };
 

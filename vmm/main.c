@@ -18,6 +18,7 @@ static const struct {
 } commands[] = {
 	{ "run", run_main, "boot a guest (lunette run --help)" },
 	{ "doctor", doctor_main, "can this machine run guests?" },
+	{ "clean", clean_main, "remove what killed runs have left in the kernel" },
 };
 
 static void help(FILE *out)

@@ -15,9 +15,11 @@
 struct run_cfg {
 	struct machine_cfg machine;
 	unsigned log_level;
+	bool explain;
 };
 
-static const char *const log_words[] = { "error", "warning", "info", "debug", NULL };
+static const char *const log_words[] = { "error", "warning", "note", "info", "debug", NULL };
+static const char *const vhost_words[] = { "auto", "on", "off", NULL };
 
 #define AT(member) offsetof(struct run_cfg, member)
 
@@ -34,7 +36,10 @@ static const struct opt run_opts[] = {
 	  .help = "an image or block device as the next LUN; see --device scsi-disk,help" },
 	{ "device", OPT_LIST, AT(machine.devices), .arg = "CLASS[,KEY=VALUE...]",
 	  .help = "a device; --device help lists the classes" },
-	{ "log", OPT_ENUM, AT(log_level), "warning", .words = log_words, .arg = "LEVEL",
+	{ "vhost", OPT_ENUM, AT(machine.vhost), "auto", .words = vhost_words, .arg = "WHEN",
+	  .help = "let the kernel serve disks: where it can, or not run without, or never" },
+	{ "explain", OPT_BOOL, AT(explain), .help = "say what would be made, and why, and end" },
+	{ "log", OPT_ENUM, AT(log_level), "note", .words = log_words, .arg = "LEVEL",
 	  .help = "how much lunette says of itself" },
 	{ 0 }
 };
@@ -66,6 +71,16 @@ static int class_help(const char *text)
 	return causes[CAUSE_USAGE].status;
 }
 
+/* An option that may stand alone takes no word that follows. */
+static bool is_switch(const char *key)
+{
+	const struct opt *o = run_opts;
+
+	while (o->key && strcmp(o->key, key))
+		o++;
+	return o->key && o->type == OPT_BOOL;
+}
+
 /*
  * One option, "--key value" or "--key=value", from argv on. Returns how many words it took, -EINVAL
  * after one line.
@@ -82,7 +97,7 @@ static int parse_one(struct run_cfg *cfg, char **argv)
 	}
 	if (value) {
 		*value++ = 0;
-	} else if (argv[1]) {
+	} else if (argv[1] && !is_switch(key)) {
 		value = argv[1];
 		words = 2;
 	}
@@ -128,7 +143,10 @@ static int run(const struct run_cfg *cfg)
 	log_set_level(cfg->log_level);
 	cause = machine_create(m, &cfg->machine);
 	if (cause == CAUSE_POWEROFF) {
-		cause = machine_run(m);
+		if (cfg->explain)
+			device_explain_all(&m->devices, stdout);
+		else
+			cause = machine_run(m);
 		status = causes[cause].status + (cause == CAUSE_SIGNAL ? m->signal : 0);
 		machine_destroy(m);
 	} else {

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/kvm.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -14,14 +15,18 @@
 #include "vmm/core/irq.h"
 #include "vmm/core/log.h"
 #include "vmm/core/mem.h"
+#include "vmm/core/platform.h"
 
 #define DEV_KVM "/dev/kvm"
+
+#define ROUTES_MAX (ARCH_IRQ_ROUTES + PLATFORM_MSI_GSIS)
 
 static const struct vm_cap common_caps[] = {
 	{ KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY" },
 	{ KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP" },
 	{ KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD" },
 	{ KVM_CAP_IRQFD, "KVM_CAP_IRQFD" },
+	{ KVM_CAP_IRQ_ROUTING, "KVM_CAP_IRQ_ROUTING" },
 	{ KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT" },
 	{ 0 }
 };
@@ -113,7 +118,7 @@ int vm_create(struct vm *vm)
 {
 	int r;
 
-	vm->fd = -1;
+	*vm = (struct vm){ .fd = -1 };
 	vm->kvm = open_kvm();
 	if (vm->kvm < 0)
 		return vm->kvm;
@@ -128,7 +133,19 @@ int vm_create(struct vm *vm)
 		r = vm->fd;
 		goto close_kvm;
 	}
+	vm->routing = calloc(1, sizeof(*vm->routing) +
+				ROUTES_MAX * sizeof(vm->routing->entries[0]));
+	if (!vm->routing) {
+		r = -ENOMEM;
+		goto close_vm;
+	}
+	vm->routing->nr = arch_irq_routes(vm->routing->entries);
+	pthread_mutex_init(&vm->lock, NULL);
 	return 0;
+
+close_vm:
+	close(vm->fd);
+	vm->fd = -1;
 
 close_kvm:
 	close(vm->kvm);
@@ -137,6 +154,8 @@ close_kvm:
 
 void vm_destroy(struct vm *vm)
 {
+	pthread_mutex_destroy(&vm->lock);
+	free(vm->routing);
 	close(vm->fd);
 	close(vm->kvm);
 }
@@ -166,32 +185,33 @@ int vm_set_memory(struct vm *vm, const struct mem *mem)
 	return 0;
 }
 
-static int add_bell(struct vm *vm, const struct ioeventfd *bell, uint32_t flags)
+static int set_bell(struct vm *vm, const struct ioeventfd *bell, bool add, uint32_t flags)
 {
 	struct kvm_ioeventfd io = {
 		.addr = bell->addr,
 		.len = bell->len,
 		.fd = bell->fd,
 		.datamatch = bell->data,
-		.flags = flags | (bell->datamatch ? KVM_IOEVENTFD_FLAG_DATAMATCH : 0),
+		.flags = flags | (bell->datamatch ? KVM_IOEVENTFD_FLAG_DATAMATCH : 0) |
+			 (add ? 0 : KVM_IOEVENTFD_FLAG_DEASSIGN),
 	};
 
 	return ioctl(vm->fd, KVM_IOEVENTFD, &io) < 0 ? -errno : 0;
 }
 
-static int add_mmio_bell(void *host, const struct ioeventfd *bell)
+static int set_mmio_bell(void *host, const struct ioeventfd *bell, bool add)
 {
-	return add_bell(host, bell, 0);
+	return set_bell(host, bell, add, 0);
 }
 
-static int add_pio_bell(void *host, const struct ioeventfd *bell)
+static int set_pio_bell(void *host, const struct ioeventfd *bell, bool add)
 {
-	return add_bell(host, bell, KVM_IOEVENTFD_FLAG_PIO);
+	return set_bell(host, bell, add, KVM_IOEVENTFD_FLAG_PIO);
 }
 
 void vm_host_bells(struct vm *vm, struct bus *bus, bool pio)
 {
-	bus->host_bell = pio ? add_pio_bell : add_mmio_bell;
+	bus->host_bell = pio ? set_pio_bell : set_mmio_bell;
 	bus->host = vm;
 }
 
@@ -212,4 +232,47 @@ static void unbind_irq(void *chip, const struct irq *irq)
 	set_irqfd(chip, irq, KVM_IRQFD_FLAG_DEASSIGN);
 }
 
-const struct irqchip_ops vm_irqchip = { .bind = bind_irq, .unbind = unbind_irq };
+static struct kvm_irq_routing_entry *find_route(struct kvm_irq_routing *routing, uint32_t gsi)
+{
+	unsigned i;
+
+	for (i = ARCH_IRQ_ROUTES; i < routing->nr; i++) {
+		if (routing->entries[i].gsi == gsi)
+			return &routing->entries[i];
+	}
+	return routing->nr < ROUTES_MAX ? &routing->entries[routing->nr++] : NULL;
+}
+
+/* KVM takes the whole table or nothing; what it refuses must not stay in it. */
+static int route_msi(void *chip, uint32_t gsi, uint64_t addr, uint32_t data)
+{
+	struct kvm_irq_routing_entry *e, old;
+	struct vm *vm = chip;
+	int r = -ENOSPC;
+	uint32_t nr;
+
+	pthread_mutex_lock(&vm->lock);
+	nr = vm->routing->nr;
+	e = find_route(vm->routing, gsi);
+	if (e) {
+		old = *e;
+		*e = (struct kvm_irq_routing_entry){
+			.gsi = gsi,
+			.type = KVM_IRQ_ROUTING_MSI,
+			.u.msi = { .address_lo = addr, .address_hi = addr >> 32, .data = data },
+		};
+		r = ioctl(vm->fd, KVM_SET_GSI_ROUTING, vm->routing) < 0 ? -errno : 0;
+		if (r < 0) {
+			*e = old;
+			vm->routing->nr = nr;
+		}
+	}
+	pthread_mutex_unlock(&vm->lock);
+	return r;
+}
+
+const struct irqchip_ops vm_irqchip = {
+	.bind = bind_irq,
+	.unbind = unbind_irq,
+	.route_msi = route_msi,
+};

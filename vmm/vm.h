@@ -8,17 +8,22 @@
 #ifndef VMM_VM_H
 #define VMM_VM_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 
 struct bus;
 struct irqchip_ops;
+struct kvm_irq_routing;
 struct mem;
 
 struct vm {
 	int kvm;         /* /dev/kvm */
 	int fd;          /* the VM; -1: there is none */
 	size_t run_size; /* bytes of a vCPU's struct kvm_run */
+
+	pthread_mutex_t lock; /* of the following: vCPUs change it when they touch MSI-X tables */
+	struct kvm_irq_routing *routing; /* GSI to interrupt: the controllers' inputs, then MSIs */
 };
 
 /* Opens /dev/kvm and makes a VM. -errno after one line with cause and cure; nothing is left. */

@@ -49,6 +49,7 @@ STAILQ_HEAD(block_queue, block_req);
 struct block {
 	const struct block_ops *ops;
 	char *path;          /* for messages */
+	int fd;              /* the file or block device, for who serves it without us; 0: none */
 	uint64_t size;       /* bytes */
 	bool readonly;       /* opened so; writes are never submitted */
 	bool rotational;

@@ -309,11 +309,13 @@ static int file_open(const struct block_open *how, struct block **block)
 		r = lock_image(f->fd, how->path, !how->readonly);
 	if (!r)
 		r = file_facts(f);
-	if (r < 0)
+	if (r < 0) {
 		file_free(f);
-	else
-		*block = &f->block;
-	return r;
+		return r;
+	}
+	f->block.fd = f->fd;
+	*block = &f->block;
+	return 0;
 }
 
 static struct block_chan *file_chan_open(struct block *block, struct loop *loop)

@@ -40,6 +40,7 @@ struct loop;
 #define SCSI_SENSE_MAX 96
 #define SCSI_LUNS_MAX 16384 /* flat space addressing, SAM-5 4.7.7.3 */
 #define SCSI_ID_MAX 63      /* serial number, vendor, product: longest that we take */
+#define SCSI_NAA_MAX 32     /* hex digits of an NAA name */
 
 /* SAM-5 5.3.1 */
 enum scsi_status {
@@ -127,7 +128,7 @@ struct scsi_lun {
 	bool write_through;           /* WCE is off after power on and reset */
 	char vendor[9], product[17], revision[5]; /* INQUIRY, without padding */
 	char serial[SCSI_ID_MAX + 1]; /* page 80h, never cut */
-	uint64_t naa;                 /* page 83h */
+	char naa[SCSI_NAA_MAX + 1];   /* page 83h: 16 or 32 hex digits, in small letters */
 
 	/* Changed by commands of every thread. */
 	atomic_bool write_cache;      /* caching mode page, WCE */
@@ -222,6 +223,15 @@ enum scsi_tmf_response {
  */
 void scsi_lun_init(struct scsi_lun *lun, struct block *block, uint16_t number, const char *serial);
 void scsi_lun_fini(struct scsi_lun *lun);
+/*
+ * The NAA name, of the kind IEEE Registered Extended, that the kernel's target makes: @company, and
+ * behind it the first 25 hex digits that are in @serial, and zeroes. A LUN has by default a company
+ * that is a hash of its serial number, so that names differ, of the half of all companies that are
+ * assigned locally, so that it is nobody's.
+ */
+void scsi_naa_from_serial(char naa[SCSI_NAA_MAX + 1], uint32_t company, const char *serial);
+/* The company in such a name. */
+uint32_t scsi_naa_company(const char *naa);
 /*
  * Powers the LUN on; keeps the list ascending. Before any scsi_ctx_init(). -EEXIST, -ENOMEM. The
  * LUN stays the caller's. [setup]

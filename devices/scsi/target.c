@@ -1,6 +1,7 @@
 #include "devices/scsi/scsi.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,16 +17,38 @@ static_assert(SENSE_LUNS_CHANGED < 32, "attentions are bits of 32");
 static const uint8_t report_luns_wlun[8] = { 0xc1, 0x01 };
 
 /*
- * A locally assigned NAA name must differ between LUNs and must be the same at every start, and the
- * serial number is all that has these properties: 60 bits of its FNV-1a hash.
+ * FNV-1a, folded to the 22 bits that are free in a locally assigned company: of its first byte the
+ * lowest bit is 0 and the next one 1, as in a MAC address (IEEE 802, 8.2.2).
  */
-static uint64_t naa_from_serial(const char *serial)
+static uint32_t local_company(const char *serial)
 {
 	uint64_t hash = 0xcbf29ce484222325;
+	uint32_t folded;
 
 	for (; *serial; serial++)
 		hash = (hash ^ (uint8_t)*serial) * 0x100000001b3;
-	return 3ull << 60 | (hash & ((1ull << 60) - 1));
+	folded = (uint32_t)(hash ^ hash >> 22 ^ hash >> 44);
+	return (folded & 0xfcffff) | 0x020000;
+}
+
+void scsi_naa_from_serial(char naa[SCSI_NAA_MAX + 1], uint32_t company, const char *serial)
+{
+	size_t at = snprintf(naa, SCSI_NAA_MAX + 1, "6%06x", company & 0xffffff);
+
+	for (; *serial && at < SCSI_NAA_MAX; serial++) {
+		if (isxdigit((unsigned char)*serial))
+			naa[at++] = (char)tolower((unsigned char)*serial);
+	}
+	memset(naa + at, '0', SCSI_NAA_MAX - at);
+	naa[SCSI_NAA_MAX] = 0;
+}
+
+uint32_t scsi_naa_company(const char *naa)
+{
+	uint32_t company = 0;
+
+	sscanf(naa, "6%6x", &company);
+	return company;
 }
 
 void scsi_lun_init(struct scsi_lun *lun, struct block *block, uint16_t number, const char *serial)
@@ -40,10 +63,10 @@ void scsi_lun_init(struct scsi_lun *lun, struct block *block, uint16_t number, c
 		.discard = block->can_discard,
 		.vendor = "LUNETTE",
 		.product = "DISK",
-		.naa = naa_from_serial(serial),
 	};
 	snprintf(lun->revision, sizeof(lun->revision), "%s", VERSION);
 	snprintf(lun->serial, sizeof(lun->serial), "%s", serial);
+	scsi_naa_from_serial(lun->naa, local_company(serial), serial);
 	LIST_INIT(&lun->claims[false]);
 	LIST_INIT(&lun->claims[true]);
 	pthread_mutex_init(&lun->lock, NULL);

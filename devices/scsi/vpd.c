@@ -21,9 +21,9 @@ static size_t put_serial(const struct scsi_cmd *cmd, uint8_t *to)
 	return len;
 }
 
-enum code_set { BINARY = 1, ASCII = 2, UTF8 = 3 };
+enum code_set { BINARY = 1, ASCII = 2 };
 enum association { UNIT = 0x00, PORT = 0x10 };
-enum designator { T10_VENDOR = 1, NAA = 3, RELATIVE_PORT = 4, SCSI_NAME = 8 };
+enum designator { T10_VENDOR = 1, NAA = 3, RELATIVE_PORT = 4 };
 
 /* The header of a designation descriptor, SPC-4 7.8.6.1. Returns where its @len bytes go. */
 static uint8_t *designator(uint8_t *to, enum code_set set, unsigned kind, size_t len)
@@ -34,24 +34,25 @@ static uint8_t *designator(uint8_t *to, enum code_set set, unsigned kind, size_t
 	return to + 4;
 }
 
+/* Of the form that the kernel's target has: udev makes names for the disk of it, too. */
 static size_t put_t10_name(const struct scsi_lun *unit, uint8_t *to)
 {
-	char name[8 + 16 + SCSI_ID_MAX + 1];
-	size_t len = snprintf(name, sizeof(name), "%-8s%-16s%s", unit->vendor, unit->product,
+	char name[8 + 16 + 1 + SCSI_ID_MAX + 1];
+	size_t len = snprintf(name, sizeof(name), "%-8s%s:%s", unit->vendor, unit->product,
 			      unit->serial);
 
 	memcpy(designator(to, ASCII, UNIT | T10_VENDOR, len), name, len);
 	return 4 + len;
 }
 
-/* Null-terminated, padded to a multiple of four. */
-static size_t put_scsi_name(const struct scsi_lun *unit, uint8_t *to)
+static size_t put_naa(const struct scsi_lun *unit, uint8_t *to)
 {
-	char name[24] = "";
+	size_t i, len = strlen(unit->naa) / 2;
+	uint8_t *name = designator(to, BINARY, UNIT | NAA, len);
 
-	snprintf(name, sizeof(name), "naa.%016llX", (unsigned long long)unit->naa);
-	memcpy(designator(to, UTF8, UNIT | SCSI_NAME, sizeof(name)), name, sizeof(name));
-	return 4 + sizeof(name);
+	for (i = 0; i < len; i++)
+		sscanf(unit->naa + 2 * i, "%2hhx", &name[i]);
+	return 4 + len;
 }
 
 /* NAA first: tools take the first one as the name of the disk. */
@@ -60,10 +61,8 @@ static size_t put_identification(const struct scsi_cmd *cmd, uint8_t *to)
 	uint8_t *at = to;
 
 	if (cmd->unit) {
-		be64_put(designator(at, BINARY, UNIT | NAA, 8), cmd->unit->naa);
-		at += 12;
+		at += put_naa(cmd->unit, at);
 		at += put_t10_name(cmd->unit, at);
-		at += put_scsi_name(cmd->unit, at);
 	}
 	be32_put(designator(at, BINARY, PORT | RELATIVE_PORT, 4), 1);
 	return at + 8 - to;

@@ -28,7 +28,7 @@ ended() {
 	[ $rc = 124 ] || fail "status $rc, not 124 of a SIGTERM that was heeded"
 }
 run() {
-	ended 1 lunette run --kernel guest.elf --memory 64M "$@"
+	ended 1 lunette run --vhost off --kernel guest.elf --memory 64M "$@"
 }
 
 test_running_guest() {
@@ -44,7 +44,7 @@ test_halted_guest() {
 test_signals_blocked_by_the_parent() {
 	needs_kvm
 	guest cli hlt
-	ended 1 env --block-signal lunette run --kernel guest.elf --memory 64M
+	ended 1 env --block-signal lunette run --vhost off --kernel guest.elf --memory 64M
 }
 test_serial_file_with_a_stalled_reader() {
 	needs_kvm
@@ -65,7 +65,7 @@ test_terminal_with_a_stalled_reader() {
 	guest "${send/0x2f8/0x3f8}"
 	mkfifo fifo
 	sleep 20 <fifo &
-	timeout --foreground -k 5 1 lunette run --kernel guest.elf --memory 64M >fifo 2>err </dev/null || rc=$?
+	timeout --foreground -k 5 1 lunette run --vhost off --kernel guest.elf --memory 64M >fifo 2>err </dev/null || rc=$?
 	kill $!
 	equal "$rc" 124
 }
@@ -86,7 +86,7 @@ test_no_more_descriptors() { # each number of them: one line, and a status of ou
 		rc=0
 		(
 			ulimit -n $n
-			exec lunette run --kernel guest.elf --memory 64M --disk disk.img
+			exec lunette run --vhost off --kernel guest.elf --memory 64M --disk disk.img
 		) >out 2>err </dev/null || rc=$?
 		case $rc in
 		0) return ;;
@@ -100,7 +100,7 @@ test_kernel_with_offsets_beyond_everything() { # the program headers' place: byt
 	needs_kvm
 	guest nop
 	printf '\377\377\377\377\377\377\377\377' | dd of=guest.elf bs=1 seek=32 conv=notrunc 2>/dev/null
-	status 201 lunette run --kernel guest.elf --memory 64M >out 2>err
+	status 201 lunette run --vhost off --kernel guest.elf --memory 64M >out 2>err
 	contains err 'guest.elf: the file ends too early'
 }
 test_name_with_line_ends() {

@@ -25,6 +25,7 @@ attack() {
 	head -c 1M /dev/urandom >fixed.img
 	cp fixed.img before.img
 	timeout -k 5 $seconds "$lunette" run --kernel guest.elf --memory 64M --cpus 2 \
+		--device virtio-scsi,transport=mmio,vhost=off,queues=1 \
 		--disk disk.img --disk fixed.img,readonly=on >out 2>err </dev/null
 	echo $? >status
 }

@@ -68,7 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (!tb.started) {
 		log_set_level(LOG_ERR);
 		testbed_init(&tb);
-		BUG_ON(device_create(&tb.p, &tb.devices, "virtio-rng") < 0);
+		BUG_ON(device_create(&tb.p, &tb.devices, "virtio-rng,transport=mmio") < 0);
 		testbed_start(&tb);
 		BUG_ON(!vdriver_probe(&v, &tb, 0));
 	}

@@ -113,7 +113,8 @@ static const struct virtio_class echo_class = {
 	.reset = echo_reset,
 };
 
-void echo_init(struct echo *e, struct testbed *tb, const char *name)
+void echo_init(struct echo *e, struct testbed *tb, const char *name,
+	       enum virtio_transport transport)
 {
 	static const uint8_t config[8] = { 1, 2, 3, 4, 5, 6, 7, 8 };
 
@@ -128,11 +129,11 @@ void echo_init(struct echo *e, struct testbed *tb, const char *name)
 	e->vdev.config_len = sizeof(e->config);
 	BUG_ON(virtio_device_init(&e->vdev, &tb->mem, virtio_local_create(e->loop, 2, 1),
 				  ECHO_QUEUES, ECHO_SIZE) < 0);
-	BUG_ON(virtio_mmio_attach(&e->vdev, &tb->p) < 0);
+	BUG_ON(virtio_attach(&e->vdev, &tb->p, transport) < 0);
 }
 
 void echo_fini(struct echo *e)
 {
-	virtio_mmio_detach(&e->vdev, &e->tb->p);
+	virtio_detach(&e->vdev, &e->tb->p);
 	virtio_device_fini(&e->vdev);
 }

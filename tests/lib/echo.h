@@ -38,7 +38,8 @@ struct echo {
 };
 
 /* Attached to the testbed, served by two loops; queue 0 is not a request queue. */
-void echo_init(struct echo *e, struct testbed *tb, const char *name);
+void echo_init(struct echo *e, struct testbed *tb, const char *name,
+	       enum virtio_transport transport);
 void echo_fini(struct echo *e);
 
 #endif

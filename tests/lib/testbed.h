@@ -1,13 +1,15 @@
 /*
  * testbed.h - a machine without KVM: everything a device can ask of a platform.
  *
- * Real guest memory, real buses, real loops and threads. Only the irqchip is
- * different: it leaves each interrupt's eventfd as it is, so that the count of
- * the eventfd is the number of interrupts, and a driver waits by poll().
+ * Real guest memory, real buses (PCI's too), real loops and threads. Only the
+ * irqchip is different: it leaves the eventfd of a bound interrupt as it is, so
+ * that the count of the eventfd is the number of interrupts, and a driver waits
+ * by poll().
  */
 #ifndef TESTS_TESTBED_H
 #define TESTS_TESTBED_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "devices/devices.h"
@@ -25,6 +27,18 @@
 #define TESTBED_HIGH_SIZE 0x4000000ull
 #define TESTBED_MMIO 0xd0000000ull
 #define TESTBED_MMIO_END 0xd0100000ull
+#define TESTBED_BARS 0xd8000000ull
+#define TESTBED_BARS_END 0xd8800000ull
+#define TESTBED_ECAM 0xe0000000ull
+#define TESTBED_GSIS (PLATFORM_FIRST_MSI_GSI + PLATFORM_MSI_GSIS)
+
+/* What the irqchip knows of an interrupt. */
+struct testbed_irq {
+	int fd;            /* -1: not bound */
+	uint64_t injected; /* what the eventfd counted when it was unbound */
+	uint64_t addr;     /* the message */
+	uint32_t data;
+};
 
 struct testbed {
 	struct platform p;
@@ -34,9 +48,13 @@ struct testbed {
 	struct loop *iothread[TESTBED_IOTHREADS];
 	unsigned niothreads;
 	bool started;
-	int irq_fd[PLATFORM_LAST_GSI + 1]; /* -1: not bound */
+	pthread_mutex_t chip_lock;
+	struct testbed_irq irq[TESTBED_GSIS];
+	unsigned routes; /* how often a message was routed */
+	int chip_error;  /* what the irqchip answers; 0: as it should */
 	uint64_t next_free;
-	struct device_list devices;
+	struct device_list devices; /* those of the test */
+	struct device_list fixed;   /* the PCI host bridge */
 	atomic_int last_event; /* enum guest_event, -1: none */
 };
 
@@ -44,7 +62,7 @@ void testbed_init(struct testbed *tb);
 /* Destroys the devices that are left in tb->devices, ends the threads, frees all. */
 void testbed_fini(struct testbed *tb);
 
-/* Starts the threads of all loops; one that is made later starts at once. */
+/* Makes the devices ready, and starts all loops' threads; those of later loops start at once. */
 void testbed_start(struct testbed *tb);
 
 /* Zeroed guest memory above 4 GiB. There is enough, or the test is wrong. */
@@ -54,6 +72,10 @@ void testbed_release(struct testbed *tb);
 
 /* How many interrupts @gsi has had since the last call. */
 uint64_t testbed_irqs(struct testbed *tb, uint32_t gsi);
+/* The eventfd that is bound to @gsi, to be polled; -1: none. */
+int testbed_irq_fd(struct testbed *tb, uint32_t gsi);
+/* The GSI by which the message @data to @addr comes; -1: by none that is bound. */
+int testbed_msi(struct testbed *tb, uint64_t addr, uint32_t data);
 
 /* Returns when all that was ready for the I/O threads at the time of the call has been seen. */
 void testbed_settle(struct testbed *tb);

@@ -9,23 +9,32 @@
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
 
-#define MAGIC 0x74726976
 #define BIT(n) (1ull << (n))
+
+uint64_t vdriver_peek(struct vdriver *v, uint64_t addr, unsigned len)
+{
+	uint8_t raw[8] = { 0 };
+
+	bus_read(&v->tb->mmio, addr, raw, len);
+	return le64_get(raw);
+}
+
+void vdriver_poke(struct vdriver *v, uint64_t addr, uint64_t value, unsigned len)
+{
+	uint8_t raw[8];
+
+	le64_put(raw, value);
+	bus_write(&v->tb->mmio, addr, raw, len);
+}
 
 uint32_t vdriver_read32(struct vdriver *v, uint64_t off)
 {
-	uint8_t raw[4];
-
-	bus_read(&v->tb->mmio, v->base + off, raw, sizeof(raw));
-	return le32_get(raw);
+	return vdriver_peek(v, v->base + off, 4);
 }
 
 void vdriver_write32(struct vdriver *v, uint64_t off, uint32_t value)
 {
-	uint8_t raw[4];
-
-	le32_put(raw, value);
-	bus_write(&v->tb->mmio, v->base + off, raw, sizeof(raw));
+	vdriver_poke(v, v->base + off, value, 4);
 }
 
 void vdriver_config_read(struct vdriver *v, uint64_t off, void *data, unsigned len)
@@ -33,45 +42,48 @@ void vdriver_config_read(struct vdriver *v, uint64_t off, void *data, unsigned l
 	uint8_t *to = data;
 
 	while (len--)
-		bus_read(&v->tb->mmio, v->base + VIRTIO_MMIO_CONFIG + off++, to++, 1);
+		*to++ = vdriver_peek(v, v->config + off++, 1);
+}
+
+void vdriver_config_write(struct vdriver *v, uint64_t off, uint64_t value, unsigned len)
+{
+	vdriver_poke(v, v->config + off, value, len);
 }
 
 uint8_t vdriver_status(struct vdriver *v)
 {
-	return vdriver_read32(v, VIRTIO_MMIO_STATUS);
+	return v->ops->status(v);
+}
+
+void vdriver_set_status(struct vdriver *v, uint8_t status)
+{
+	v->ops->set_status(v, status);
+}
+
+uint32_t vdriver_queue_max(struct vdriver *v, unsigned q)
+{
+	return v->ops->queue_max(v, q);
 }
 
 static bool add_status(struct vdriver *v, uint8_t bit)
 {
-	vdriver_write32(v, VIRTIO_MMIO_STATUS, vdriver_status(v) | bit);
+	vdriver_set_status(v, vdriver_status(v) | bit);
 	return vdriver_status(v) & bit;
 }
 
-static void write_pair(struct vdriver *v, uint64_t off, uint64_t value)
+bool vdriver_probe(struct vdriver *v, struct testbed *tb, unsigned n)
 {
-	vdriver_write32(v, off, value);
-	vdriver_write32(v, off + 4, value >> 32);
-}
-
-bool vdriver_probe(struct vdriver *v, struct testbed *tb, unsigned slot)
-{
+	bool mmio = n < tb->p.nslots;
 	unsigned half;
 
 	memset(v, 0, sizeof(*v));
-	if (slot >= tb->p.nslots)
-		return false;
 	v->tb = tb;
-	v->base = tb->p.slot[slot].base;
-	v->gsi = tb->p.slot[slot].gsi;
-	if (vdriver_read32(v, VIRTIO_MMIO_MAGIC_VALUE) != MAGIC ||
-	    vdriver_read32(v, VIRTIO_MMIO_VERSION) != 2)
+	v->ops = mmio ? &vdriver_mmio : &vdriver_pci;
+	if (!v->ops->probe(v, mmio ? n : n - tb->p.nslots))
 		return false;
 	vdriver_reset(v);
-	v->device_id = vdriver_read32(v, VIRTIO_MMIO_DEVICE_ID);
-	for (half = 0; half < 2; half++) {
-		vdriver_write32(v, VIRTIO_MMIO_DEVICE_FEATURES_SEL, half);
-		v->offered |= (uint64_t)vdriver_read32(v, VIRTIO_MMIO_DEVICE_FEATURES) << 32 * half;
-	}
+	for (half = 0; half < 2; half++)
+		v->offered |= (uint64_t)v->ops->features(v, half) << 32 * half;
 	return add_status(v, VIRTIO_CONFIG_S_ACKNOWLEDGE) && add_status(v, VIRTIO_CONFIG_S_DRIVER);
 }
 
@@ -80,21 +92,17 @@ static bool set_features(struct vdriver *v, uint64_t wanted)
 	unsigned half;
 
 	v->accepted = v->offered & wanted;
-	for (half = 0; half < 2; half++) {
-		vdriver_write32(v, VIRTIO_MMIO_DRIVER_FEATURES_SEL, half);
-		vdriver_write32(v, VIRTIO_MMIO_DRIVER_FEATURES, v->accepted >> 32 * half);
-	}
+	for (half = 0; half < 2; half++)
+		v->ops->set_features(v, half, v->accepted >> 32 * half);
 	return add_status(v, VIRTIO_CONFIG_S_FEATURES_OK);
 }
 
 static bool set_up_queue(struct vdriver *v, unsigned q, uint16_t size)
 {
 	struct vdriver_queue *vq = &v->queue[q];
-	uint32_t max;
+	uint32_t max = vdriver_queue_max(v, q);
 
-	vdriver_write32(v, VIRTIO_MMIO_QUEUE_SEL, q);
-	max = vdriver_read32(v, VIRTIO_MMIO_QUEUE_NUM_MAX);
-	if (!max || vdriver_read32(v, VIRTIO_MMIO_QUEUE_READY))
+	if (!max)
 		return false;
 	size = min_u64(size, max);
 	vq->arena = testbed_alloc(v->tb, VDRIVER_ARENA, 4096);
@@ -102,12 +110,7 @@ static bool set_up_queue(struct vdriver *v, unsigned q, uint16_t size)
 	driver_init(&vq->ring, &v->tb->mem, testbed_alloc(v->tb, driver_bytes(size), 16), size,
 		    v->accepted & BIT(VIRTIO_RING_F_EVENT_IDX), 0);
 	v->nqueues = q + 1;
-	vdriver_write32(v, VIRTIO_MMIO_QUEUE_NUM, size);
-	write_pair(v, VIRTIO_MMIO_QUEUE_DESC_LOW, vq->ring.desc);
-	write_pair(v, VIRTIO_MMIO_QUEUE_AVAIL_LOW, vq->ring.driver);
-	write_pair(v, VIRTIO_MMIO_QUEUE_USED_LOW, vq->ring.device);
-	vdriver_write32(v, VIRTIO_MMIO_QUEUE_READY, 1);
-	return vdriver_read32(v, VIRTIO_MMIO_QUEUE_READY) == 1;
+	return v->ops->set_up_queue(v, q, &vq->ring);
 }
 
 bool vdriver_start(struct vdriver *v, uint64_t wanted, unsigned nqueues, uint16_t size)
@@ -116,6 +119,8 @@ bool vdriver_start(struct vdriver *v, uint64_t wanted, unsigned nqueues, uint16_
 
 	BUG_ON(nqueues > VDRIVER_QUEUES);
 	if (!set_features(v, wanted | BIT(VIRTIO_F_VERSION_1)))
+		return false;
+	if (v->ops->set_up_config && !v->ops->set_up_config(v))
 		return false;
 	for (q = 0; q < nqueues; q++) {
 		if (!set_up_queue(v, q, size))
@@ -127,8 +132,8 @@ bool vdriver_start(struct vdriver *v, uint64_t wanted, unsigned nqueues, uint16_
 
 void vdriver_reset(struct vdriver *v)
 {
-	vdriver_write32(v, VIRTIO_MMIO_STATUS, 0);
-	testbed_irqs(v->tb, v->gsi);
+	vdriver_set_status(v, 0);
+	vdriver_irqs(v);
 }
 
 void vdriver_fini(struct vdriver *v)
@@ -139,7 +144,7 @@ void vdriver_fini(struct vdriver *v)
 
 void vdriver_notify(struct vdriver *v, unsigned q)
 {
-	vdriver_write32(v, VIRTIO_MMIO_QUEUE_NOTIFY, q);
+	v->ops->notify(v, q);
 }
 
 void vdriver_kick(struct vdriver *v, unsigned q)
@@ -148,17 +153,30 @@ void vdriver_kick(struct vdriver *v, unsigned q)
 		vdriver_notify(v, q);
 }
 
+uint64_t vdriver_irqs(struct vdriver *v)
+{
+	uint64_t count = 0;
+	unsigned i;
+
+	for (i = 0; i < v->ngsis; i++)
+		count += testbed_irqs(v->tb, v->gsi[i]);
+	return count;
+}
+
 uint32_t vdriver_wait(struct vdriver *v, int timeout_ms)
 {
-	struct pollfd p = { .fd = v->tb->irq_fd[v->gsi], .events = POLLIN };
-	uint32_t bits;
+	struct pollfd p[ARRAY_SIZE(v->gsi)];
+	uint32_t fired = 0;
+	unsigned i;
 
-	if (poll(&p, 1, timeout_ms) <= 0)
-		return 0;
-	testbed_irqs(v->tb, v->gsi);
-	bits = vdriver_read32(v, VIRTIO_MMIO_INTERRUPT_STATUS);
-	vdriver_write32(v, VIRTIO_MMIO_INTERRUPT_ACK, bits);
-	return bits;
+	for (i = 0; i < v->ngsis; i++)
+		p[i] = (struct pollfd){ .fd = testbed_irq_fd(v->tb, v->gsi[i]), .events = POLLIN };
+	poll(p, v->ngsis, timeout_ms);
+	for (i = 0; i < v->ngsis; i++) {
+		if (testbed_irqs(v->tb, v->gsi[i]))
+			fired |= 1u << i;
+	}
+	return v->ops->interrupts(v, fired);
 }
 
 static int64_t now_ms(void)

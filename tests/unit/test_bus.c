@@ -1,6 +1,8 @@
 #include "tests/unit/unit.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -44,7 +46,7 @@ static struct probe a, b;
 
 static void set_up(void)
 {
-	memset(&bus, 0, sizeof(bus));
+	bus = (struct bus)BUS_EMPTY;
 	a = b = (struct probe){ 0 };
 	ck_assert_int_eq(bus_map(&bus, 0x2000, 0x100, &probe_ops, &b), 0);
 	ck_assert_int_eq(bus_map(&bus, 0x1000, 0x1000, &probe_ops, &a), 0);
@@ -83,6 +85,27 @@ START_TEST(nobody_there)
 	ck_assert(!bus_read(&bus, 0x1ffe, data, 4));
 	ck_assert(!bus_write(&bus, 0x20fd, data, 4));
 	ck_assert_uint_eq(a.reads + a.writes + b.reads + b.writes, 0);
+}
+END_TEST
+
+START_TEST(unmap)
+{
+	uint8_t data[4];
+
+	bus_unmap(&bus, 0x1000);
+	ck_assert(!bus_read(&bus, 0x1000, data, 4));
+	ck_assert(!bus_write(&bus, 0x1ffc, data, 4));
+	ck_assert(bus_read(&bus, 0x2000, data, 4));
+	/* The place is free for others, and it can come back elsewhere. */
+	ck_assert_int_eq(bus_map(&bus, 0x1800, 0x100, &probe_ops, &b), 0);
+	ck_assert_int_eq(bus_map(&bus, 0x1000, 0x1000, &probe_ops, &a), -EEXIST);
+	ck_assert_int_eq(bus_map(&bus, 0x8000, 0x1000, &probe_ops, &a), 0);
+	ck_assert(bus_read(&bus, 0x8010, data, 4));
+	ck_assert_uint_eq(a.off, 0x10);
+	bus_unmap(&bus, 0x2000);
+	bus_unmap(&bus, 0x8000);
+	bus_unmap(&bus, 0x1800);
+	ck_assert_uint_eq(bus.nranges, 0);
 }
 END_TEST
 
@@ -161,6 +184,53 @@ START_TEST(doorbell_for_any_value)
 }
 END_TEST
 
+START_TEST(doorbell_of_any_length)
+{
+	struct ioeventfd any = { .addr = 0x1010, .fd = eventfd(0, EFD_NONBLOCK) };
+	struct ioeventfd other = { .addr = 0x1010, .len = 2, .datamatch = true, .data = 7 };
+	unsigned len;
+
+	ck_assert_int_eq(bus_ioeventfd_add(&bus, &any), 0);
+	ck_assert_int_eq(bus_ioeventfd_add(&bus, &other), -EEXIST);
+	for (len = 1; len <= 8; len++)
+		ck_assert(bus_write(&bus, 0x1010, "01234567", len));
+	ck_assert_uint_eq(rings(any.fd), 8);
+	ck_assert_uint_eq(a.writes, 0);
+	ck_assert(bus_write(&bus, 0x1011, "0", 1));
+	ck_assert_uint_eq(a.writes, 1);
+	close(any.fd);
+}
+END_TEST
+
+START_TEST(doorbell_is_taken_back)
+{
+	struct ioeventfd bell[3];
+	uint8_t v[4] = { 1 };
+	unsigned i;
+
+	for (i = 0; i < 3; i++) {
+		bell[i] = (struct ioeventfd){ .addr = 0x1050, .data = i, .len = 4,
+					      .datamatch = true,
+					      .fd = eventfd(0, EFD_NONBLOCK) };
+		ck_assert_int_eq(bus_ioeventfd_add(&bus, &bell[i]), 0);
+	}
+	bus_ioeventfd_del(&bus, &bell[1]);
+	bus_ioeventfd_del(&bus, &bell[1]); /* it is not there */
+	ck_assert_uint_eq(bus.nbells, 2);
+	ck_assert(bus_write(&bus, 0x1050, v, 4));
+	ck_assert_uint_eq(rings(bell[1].fd), 0);
+	ck_assert_uint_eq(a.writes, 1);
+	for (i = 0; i < 3; i += 2) {
+		le32_put(v, i);
+		ck_assert(bus_write(&bus, 0x1050, v, 4));
+		ck_assert_uint_eq(rings(bell[i].fd), 1);
+	}
+	ck_assert_int_eq(bus_ioeventfd_add(&bus, &bell[1]), 0);
+	for (i = 0; i < 3; i++)
+		close(bell[i].fd);
+}
+END_TEST
+
 START_TEST(doorbells_sorted)
 {
 	struct ioeventfd bell = { .len = 4, .datamatch = true };
@@ -189,10 +259,16 @@ START_TEST(doorbells_sorted)
 }
 END_TEST
 
-static int host_says(void *host, const struct ioeventfd *bell)
+static unsigned host_has;
+
+static int host_says(void *host, const struct ioeventfd *bell, bool add)
 {
+	int r = *(int *)host;
+
 	(void)bell;
-	return *(int *)host;
+	if (r == 0)
+		host_has += add ? 1 : -1;
+	return r;
 }
 
 START_TEST(host_may_refuse)
@@ -207,6 +283,52 @@ START_TEST(host_may_refuse)
 	answer = 0;
 	ck_assert_int_eq(bus_ioeventfd_add(&bus, &bell), 0);
 	ck_assert_uint_eq(bus.nbells, 1);
+	ck_assert_uint_eq(host_has, 1);
+	bus_ioeventfd_del(&bus, &bell);
+	ck_assert_uint_eq(bus.nbells, 0);
+	ck_assert_uint_eq(host_has, 0);
+}
+END_TEST
+
+/* A range and a doorbell that come and go, between two that stay. */
+static atomic_bool end;
+
+static void *come_and_go(void *arg)
+{
+	struct ioeventfd bell = { .addr = 0x1800, .fd = *(int *)arg };
+
+	while (!atomic_load(&end)) {
+		bus_unmap(&bus, 0x2000);
+		ck_assert_int_eq(bus_ioeventfd_add(&bus, &bell), 0);
+		ck_assert_int_eq(bus_map(&bus, 0x2000, 0x100, &probe_ops, &b), 0);
+		bus_ioeventfd_del(&bus, &bell);
+	}
+	return NULL;
+}
+
+START_TEST(others_are_not_disturbed)
+{
+	static struct probe c;
+	int fd = eventfd(0, EFD_NONBLOCK);
+	unsigned i, there = 0;
+	pthread_t thread;
+	uint8_t v[4];
+
+	ck_assert_int_eq(bus_map(&bus, 0x3000, 0x100, &probe_ops, &c), 0);
+	pthread_create(&thread, NULL, come_and_go, &fd);
+	for (i = 0; i < 20000; i++) {
+		ck_assert(bus_read(&bus, 0x1ff0, v, 4));
+		ck_assert(bus_write(&bus, 0x3010, v, 4));
+		ck_assert(bus_write(&bus, 0x1800, v, 4)); /* the bell, or the device behind it */
+		there += bus_write(&bus, 0x2000, v, 4);
+	}
+	atomic_store(&end, true);
+	pthread_join(thread, NULL);
+	ck_assert_uint_eq(a.reads, 20000);
+	ck_assert_uint_eq(c.writes, 20000);
+	ck_assert_uint_eq(a.writes + rings(fd), 20000);
+	ck_assert_uint_eq(b.writes, there);
+	close(fd);
 }
 END_TEST
 
@@ -218,11 +340,15 @@ Suite *bus_suite(void)
 	tcase_add_checked_fixture(tc, set_up, NULL);
 	tcase_add_test(tc, finds_the_device);
 	tcase_add_test(tc, nobody_there);
+	tcase_add_test(tc, unmap);
 	tcase_add_test(tc, map_refuses);
 	tcase_add_test(tc, doorbells);
 	tcase_add_test(tc, doorbell_for_any_value);
+	tcase_add_test(tc, doorbell_of_any_length);
+	tcase_add_test(tc, doorbell_is_taken_back);
 	tcase_add_test(tc, doorbells_sorted);
 	tcase_add_test(tc, host_may_refuse);
+	tcase_add_test(tc, others_are_not_disturbed);
 	return s;
 }
 

@@ -187,6 +187,25 @@ START_TEST(backend_limits_the_offer)
 }
 END_TEST
 
+/* Another one in its place, and with it another offer. */
+START_TEST(backend_is_replaced)
+{
+	struct virtio_device v = { .class = &class };
+	struct virtio_backend other = { &backend_ops };
+
+	ck_assert_int_eq(virtio_device_init(&v, &mem, &backend, 1, 8), 0);
+	backend_features = VIRTIO_BIT(VIRTIO_RING_F_EVENT_IDX);
+	ck_assert_int_eq(virtio_device_serve(&v, &other), 0);
+	ck_assert_uint_eq(destroyed, 1);
+	ck_assert_ptr_eq(v.backend, &other);
+	ck_assert_uint_eq(v.offered, VIRTIO_BIT(VIRTIO_RING_F_EVENT_IDX) | V1);
+	ck_assert_int_eq(virtio_device_serve(&v, NULL), -ENOMEM);
+	ck_assert_ptr_eq(v.backend, &other);
+	virtio_device_fini(&v);
+	destroyed = 0;
+}
+END_TEST
+
 /* What the driver writes, one after the other, and what it reads back. */
 static const struct walk {
 	uint64_t features;
@@ -463,6 +482,7 @@ Suite *device_suite(void)
 	tc = unit_case(s, "offer");
 	tcase_add_checked_fixture(tc, set_up, NULL);
 	tcase_add_test(tc, backend_limits_the_offer);
+	tcase_add_test(tc, backend_is_replaced);
 	return s;
 }
 

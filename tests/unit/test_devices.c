@@ -156,6 +156,46 @@ START_TEST(destroyed_in_reverse)
 }
 END_TEST
 
+static char noted[8];
+static const char *refuses = "";
+
+static int note_ready(struct device *dev)
+{
+	strcat(noted, dev->id);
+	return strcmp(dev->id, refuses) ? 0 : -EBUSY;
+}
+
+static void note_explain(const struct device *dev, FILE *out)
+{
+	fprintf(out, "  as I am %s\n", dev->id);
+}
+
+/* A class whose devices note when they are asked, and one of which is not ready. */
+START_TEST(ready_in_order)
+{
+	struct device_class class[3] = { { .ready = note_ready, .explain = note_explain },
+					 { .help = "without hooks" },
+					 { .ready = note_ready, .help = "with one" } };
+	struct device dev[3] = { { &class[0], "a", NULL, NULL }, { &class[1], "b", NULL, &dev[0] },
+				 { &class[2], "c", NULL, &dev[1] } };
+	struct device_list list = { &dev[2] }, none = { NULL };
+	char text[200] = "";
+	FILE *f = fmemopen(text, sizeof(text), "w");
+
+	class[0].help = "with both";
+	ck_assert_int_eq(device_ready_all(&none), 0);
+	ck_assert_int_eq(device_ready_all(&list), 0);
+	ck_assert_str_eq(noted, "ac");
+	refuses = "a";
+	ck_assert_int_eq(device_ready_all(&list), -EBUSY);
+	ck_assert_str_eq(noted, "aca");
+	device_explain_all(&none, f);
+	device_explain_all(&list, f);
+	fclose(f);
+	ck_assert_str_eq(text, "a: with both\n  as I am a\nb: without hooks\nc: with one\n");
+}
+END_TEST
+
 static void check_help(const char *class_name, bool known, const char *const *parts)
 {
 	char *text = NULL;
@@ -201,6 +241,7 @@ Suite *devices_suite(void)
 	tcase_add_loop_test(tc, refused_with_a_line, 0, ARRAY_SIZE(refused));
 	tcase_add_test(tc, comma_in_a_value);
 	tcase_add_test(tc, destroyed_in_reverse);
+	tcase_add_test(tc, ready_in_order);
 	tcase_add_test(tc, help);
 	return s;
 }

@@ -23,7 +23,7 @@ START_TEST(raise_counts)
 	ck_assert_uint_eq(testbed_irqs(&tb, 9), 2);
 	ck_assert_uint_eq(testbed_irqs(&tb, 9), 0);
 	irq_fini(&irq, tb.p.irqchip, tb.p.chip);
-	ck_assert_int_eq(tb.irq_fd[9], -1);
+	ck_assert_int_eq(testbed_irq_fd(&tb, 9), -1);
 	testbed_fini(&tb);
 }
 END_TEST
@@ -39,6 +39,27 @@ START_TEST(raise_never_waits)
 	irq_raise(&irq); /* the count is full */
 	ck_assert_uint_eq(testbed_irqs(&tb, 9), UINT64_MAX - 1);
 	irq_fini(&irq, tb.p.irqchip, tb.p.chip);
+	testbed_fini(&tb);
+}
+END_TEST
+
+START_TEST(pending_until_bound)
+{
+	static struct testbed tb;
+	struct irq irq;
+
+	testbed_init(&tb);
+	ck_assert_int_eq(irq_open(&irq, 9), 0);
+	ck_assert(!irq_pending(&irq));
+	irq_raise(&irq);
+	ck_assert(irq_pending(&irq));
+	ck_assert(irq_pending(&irq)); /* looking changes nothing */
+	ck_assert_uint_eq(testbed_irqs(&tb, 9), 0);
+	ck_assert_int_eq(tb.p.irqchip->bind(tb.p.chip, &irq), 0);
+	ck_assert_uint_eq(testbed_irqs(&tb, 9), 1);
+	tb.p.irqchip->unbind(tb.p.chip, &irq);
+	ck_assert(!irq_pending(&irq));
+	irq_close(&irq);
 	testbed_fini(&tb);
 }
 END_TEST
@@ -68,6 +89,7 @@ Suite *irq_suite(void)
 
 	tcase_add_test(tc, raise_counts);
 	tcase_add_test(tc, raise_never_waits);
+	tcase_add_test(tc, pending_until_bound);
 	tcase_add_test(tc, nothing_is_left_when_refused);
 	return s;
 }

@@ -16,12 +16,22 @@ static struct testbed tb;
 static struct echo echo;
 static struct vdriver v;
 
-static void set_up(void)
+static void set_up(enum virtio_transport transport)
 {
 	log_set_level(LOG_ERR);
 	testbed_init(&tb);
-	echo_init(&echo, &tb, "e0");
+	echo_init(&echo, &tb, "e0", transport);
 	ck_assert(vdriver_probe(&v, &tb, 0));
+}
+
+static void set_up_pci(void)
+{
+	set_up(VIRTIO_ON_PCI);
+}
+
+static void set_up_mmio(void)
+{
+	set_up(VIRTIO_ON_MMIO);
 }
 
 static void tear_down(void)
@@ -243,7 +253,7 @@ END_TEST
 static void *reset_soon(void *arg)
 {
 	nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
-	vdriver_write32(arg, VIRTIO_MMIO_STATUS, 0);
+	vdriver_set_status(arg, 0);
 	return NULL;
 }
 
@@ -296,12 +306,9 @@ START_TEST(no_leak)
 }
 END_TEST
 
-Suite *local_suite(void)
+static void add_tests(TCase *tc, SFun set_up_on)
 {
-	Suite *s = suite_create("local");
-	TCase *tc = unit_case(s, "local");
-
-	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_checked_fixture(tc, set_up_on, tear_down);
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, queues_are_spread);
 	tcase_add_test(tc, only_queues_that_are_ready);
@@ -312,6 +319,14 @@ Suite *local_suite(void)
 	tcase_add_loop_test(tc, hand_over_under_load, 0, 3);
 	tcase_add_test(tc, reset_under_load);
 	tcase_add_test(tc, no_leak);
+}
+
+Suite *local_suite(void)
+{
+	Suite *s = suite_create("local");
+
+	add_tests(unit_case(s, "pci"), set_up_pci);
+	add_tests(unit_case(s, "mmio"), set_up_mmio);
 	return s;
 }
 

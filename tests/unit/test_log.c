@@ -28,15 +28,18 @@ START_TEST(levels)
 	static const char *const expected[] = {
 		[LOG_ERR] = "lunette: error: a 1\n",
 		[LOG_WARN] = "lunette: error: a 1\nlunette: warning: b\n",
-		[LOG_INFO] = "lunette: error: a 1\nlunette: warning: b\nlunette: info: c\n",
-		[LOG_DEBUG] = "lunette: error: a 1\nlunette: warning: b\nlunette: info: c\n"
-			      "lunette: debug: d\n",
+		[LOG_NOTE] = "lunette: error: a 1\nlunette: warning: b\nlunette: n\n",
+		[LOG_INFO] = "lunette: error: a 1\nlunette: warning: b\nlunette: n\n"
+			     "lunette: info: c\n",
+		[LOG_DEBUG] = "lunette: error: a 1\nlunette: warning: b\nlunette: n\n"
+			      "lunette: info: c\nlunette: debug: d\n",
 	};
 
 	log_set_level(_i);
 	stderr_begin(&err);
 	log_err("a %d", 1);
 	log_warn("b");
+	log_note("n");
 	log_info("c");
 	log_debug("d");
 	ck_assert_str_eq(stderr_end(&err), expected[_i]);

@@ -49,6 +49,37 @@ START_TEST(interrupts_end)
 }
 END_TEST
 
+START_TEST(bars)
+{
+	struct platform p = { .pci_next = 0xd0001000, .pci_end = 0xd0010000 };
+	uint32_t a, b, c;
+
+	ck_assert_int_eq(platform_bar_alloc(&p, 0x4000, &a), 0);
+	ck_assert_uint_eq(a, 0xd0004000);
+	ck_assert_int_eq(platform_bar_alloc(&p, 0x1000, &b), 0);
+	ck_assert_uint_eq(b, 0xd0008000);
+	ck_assert_int_eq(platform_bar_alloc(&p, 0x8000, &c), -ENOSPC);
+	ck_assert_int_eq(platform_bar_alloc(&p, 0x4000, &c), 0);
+	ck_assert_int_eq(platform_bar_alloc(&p, 0x1000, &c), -ENOSPC);
+}
+END_TEST
+
+START_TEST(messages)
+{
+	struct platform p = { 0 };
+	uint32_t first;
+
+	ck_assert_int_eq(platform_msi_alloc(&p, 3, &first), 0);
+	ck_assert_uint_eq(first, PLATFORM_FIRST_MSI_GSI);
+	ck_assert_int_eq(platform_msi_alloc(&p, 1, &first), 0);
+	ck_assert_uint_eq(first, PLATFORM_FIRST_MSI_GSI + 3);
+	ck_assert_int_eq(platform_msi_alloc(&p, PLATFORM_MSI_GSIS - 3, &first), -ENOSPC);
+	ck_assert_int_eq(platform_msi_alloc(&p, PLATFORM_MSI_GSIS - 4, &first), 0);
+	ck_assert_int_eq(platform_msi_alloc(&p, 1, &first), -ENOSPC);
+	ck_assert_uint_eq(p.nslots, 0);
+}
+END_TEST
+
 Suite *platform_suite(void)
 {
 	Suite *s = suite_create("platform");
@@ -57,6 +88,8 @@ Suite *platform_suite(void)
 	tcase_add_test(tc, slots_are_aligned_and_apart);
 	tcase_add_test(tc, window_ends);
 	tcase_add_test(tc, interrupts_end);
+	tcase_add_test(tc, bars);
+	tcase_add_test(tc, messages);
 	return s;
 }
 

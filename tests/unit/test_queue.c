@@ -121,6 +121,23 @@ START_TEST(start_refuses)
 }
 END_TEST
 
+/* The same checks, for queues that are served elsewhere. */
+START_TEST(view)
+{
+	vq = (struct virtqueue){ .s = good };
+	vq.s.size = 0;
+	ck_assert_int_eq(vq_view(&vq, &mem), -EINVAL);
+	vq.s.size = vq.s.max_size;
+	ck_assert_int_eq(vq_view(&vq, &mem), 0);
+	ck_assert(!vq_started(&vq));
+	ck_assert_ptr_eq(vq.desc, mem_ptr(&mem, vq.s.desc, 1, 1));
+	ck_assert_ptr_eq(vq.driver, mem_ptr(&mem, vq.s.driver, 1, 1));
+	ck_assert_ptr_eq(vq.device, mem_ptr(&mem, vq.s.device, 1, 1));
+	vq.s.device |= 2;
+	ck_assert_int_eq(vq_view(&vq, &mem), -EINVAL);
+}
+END_TEST
+
 START_TEST(start_at_the_very_end)
 {
 	vq = (struct virtqueue){ .s = good };
@@ -732,6 +749,7 @@ Suite *queue_suite(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_set_timeout(tc, 30);
 	tcase_add_loop_test(tc, start_refuses, 0, ARRAY_SIZE(bad_states));
+	tcase_add_test(tc, view);
 	tcase_add_test(tc, start_at_the_very_end);
 	tcase_add_test(tc, start_asks_for_kicks);
 	tcase_add_loop_test(tc, pop_gives_the_chain, 0, 2);

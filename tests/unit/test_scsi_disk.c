@@ -105,7 +105,7 @@ START_TEST(settings_reach_the_lun)
 	lun = target()->lun[0];
 	ck_assert_uint_eq(lun->lun, 5);
 	ck_assert_str_eq(lun->serial, "S 1");
-	ck_assert_uint_eq(lun->naa, 0x5000c50012345678);
+	ck_assert_str_eq(lun->naa, "5000c50012345678");
 	ck_assert_uint_eq(lun->block_size, 4096);
 	ck_assert(!lun->discard && !lun->readonly);
 	lun = target()->lun[1];
@@ -116,17 +116,17 @@ END_TEST
 
 START_TEST(names_by_default)
 {
-	uint64_t naa;
+	char naa[SCSI_NAA_MAX + 1];
 
 	make_file("sub.img", 4096);
 	ck_assert_int_eq(make("scsi-disk,%/a.img,readonly=on"), 0);
 	ck_assert_str_eq(target()->lun[0]->serial, "a.img");
-	naa = target()->lun[0]->naa;
-	ck_assert_uint_eq(naa >> 60, 3);
+	strcpy(naa, target()->lun[0]->naa);
+	ck_assert_str_eq(naa + 7, "a000000000000000000000000");
 	/* The same name again: the bus and the number make it another one. */
 	ck_assert_int_eq(make("scsi-disk,%/a.img,readonly=on"), 0);
 	ck_assert_str_eq(target()->lun[1]->serial, "a.img-s0-1");
-	ck_assert_uint_ne(target()->lun[1]->naa, naa);
+	ck_assert_str_ne(target()->lun[1]->naa, naa);
 	/* On another bus, too. */
 	ck_assert_int_eq(make("virtio-scsi,id=s1"), 0);
 	ck_assert_int_eq(make("scsi-disk,%/a.img,readonly=on"), 0);
@@ -139,15 +139,15 @@ END_TEST
 
 START_TEST(names_are_stable)
 {
-	uint64_t naa;
+	char naa[SCSI_NAA_MAX + 1];
 
 	ck_assert_int_eq(make("scsi-disk,%/a.img"), 0);
-	naa = target()->lun[0]->naa;
+	strcpy(naa, target()->lun[0]->naa);
 	device_destroy_all(&tb.devices);
 	ck_assert_int_eq(make("virtio-scsi,id=s0"), 0);
 	ck_assert_int_eq(make("scsi-disk,store=null,size=4096"), 0);
 	ck_assert_int_eq(make("scsi-disk,%/a.img"), 0);
-	ck_assert_uint_eq(target()->lun[1]->naa, naa);
+	ck_assert_str_eq(target()->lun[1]->naa, naa);
 }
 END_TEST
 
@@ -180,6 +180,8 @@ static const struct {
 	{ "scsi-disk,%/a.img,wwn=1000000000000000", -EINVAL, "16 hex digits are wanted" },
 	{ "scsi-disk,%/a.img,wwn=5000", -EINVAL, "wwn=5000: 16 hex digits are wanted" },
 	{ "scsi-disk,%/a.img,wwn=500000000000000g", -EINVAL, "16 hex digits are wanted" },
+	{ "scsi-disk,%/a.img,wwn=6001405000000001", -EINVAL, "or 32, with a 6\n" },
+	{ "scsi-disk,%/a.img,wwn=30014050000000000000000000000001", -EINVAL, "or 32, with a 6\n" },
 	{ "scsi-disk,%/a.img,wwn=5000c50012345678", -EEXIST,
 	  "wwn=5000c50012345678: is in use by scsi-disk0" },
 	{ "scsi-disk,%/odd.img", -EDOM,

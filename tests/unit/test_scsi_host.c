@@ -27,15 +27,24 @@ static struct scsi_lun lun;
 static struct stderr_text said;
 
 /* Four request queues on two threads; LUN 3 is in memory. */
-static void set_up(void)
+static void set_up(const char *text)
 {
 	testbed_init(&tb);
-	ck_assert_int_eq(device_create(&tb.p, &tb.devices,
-				       "virtio-scsi,queues=4,iothreads=2,queue-size=64"), 0);
+	ck_assert_int_eq(device_create(&tb.p, &tb.devices, text), 0);
 	ram = ramstore_open(BLOCKS * 512);
 	scsi_lun_init(&lun, &ram->block, 3, "ram");
 	ck_assert_int_eq(scsi_target_add(virtio_scsi_target(tb.devices.last), &lun), 0);
 	testbed_start(&tb);
+}
+
+static void set_up_pci(void)
+{
+	set_up("virtio-scsi,queues=4,iothreads=2,queue-size=64");
+}
+
+static void set_up_mmio(void)
+{
+	set_up("virtio-scsi,queues=4,iothreads=2,queue-size=64,transport=mmio");
 }
 
 static void tear_down(void)
@@ -307,9 +316,8 @@ START_TEST(other_format)
 	uint8_t data[36];
 
 	ck_assert(vdriver_probe(&v, &tb, 0));
-	vdriver_write32(&v, VIRTIO_MMIO_CONFIG + offsetof(struct virtio_scsi_config, cdb_size), 16);
-	vdriver_write32(&v, VIRTIO_MMIO_CONFIG + offsetof(struct virtio_scsi_config, sense_size),
-			8);
+	vdriver_config_write(&v, offsetof(struct virtio_scsi_config, cdb_size), 16, 4);
+	vdriver_config_write(&v, offsetof(struct virtio_scsi_config, sense_size), 8, 4);
 	ck_assert(vdriver_start(&v, ~0ull, 3, 64));
 	scsi_driver_header(&req, 3, 1, SCSI_DRIVER_CDB(0x00));
 	a = scsi_driver_raw(&v, 2, &req, REQ_LEN - 16, RESP_LEN - 88, NULL, 0, NULL, 0);
@@ -498,9 +506,9 @@ START_TEST(device_reset_in_flight)
 	for (i = 0; i < 16; i++)
 		launch(SCSI_HOST_REQUEST + i % 4, i, i & 1, i);
 	testbed_settle(&tb);
-	vdriver_write32(&v, VIRTIO_MMIO_STATUS, 0);
+	vdriver_set_status(&v, 0);
 	ck_assert_uint_eq(vdriver_status(&v), 0);
-	testbed_irqs(&tb, v.gsi);
+	vdriver_irqs(&v);
 	for (q = 0; q < QUEUES; q++)
 		mem_read(&tb.mem, v.queue[q].ring.device, before[q], driver_bytes(64) - 64 * 18);
 	ram->hold = false;
@@ -513,7 +521,7 @@ START_TEST(device_reset_in_flight)
 		mem_read(&tb.mem, v.queue[q].ring.device, after, len);
 		ck_assert_mem_eq(after, before[q], len);
 	}
-	ck_assert_uint_eq(testbed_irqs(&tb, v.gsi), 0);
+	ck_assert_uint_eq(vdriver_irqs(&v), 0);
 	start();
 	use_disk(4);
 }
@@ -637,12 +645,9 @@ START_TEST(hostile_requests)
 }
 END_TEST
 
-Suite *scsi_host_suite(void)
+static void add_tests(TCase *tc, SFun set_up_on)
 {
-	Suite *s = suite_create("scsi_host");
-	TCase *tc = unit_case(s, "scsi_host");
-
-	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_checked_fixture(tc, set_up_on, tear_down);
 	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, end_to_end, 0, ARRAY_SIZE(modes));
 	tcase_add_test(tc, answers_are_exact);
@@ -662,6 +667,14 @@ Suite *scsi_host_suite(void)
 	tcase_add_test(tc, all_queues_full);
 	tcase_add_test(tc, event_queue);
 	tcase_add_loop_test(tc, hostile_requests, 0, 4);
+}
+
+Suite *scsi_host_suite(void)
+{
+	Suite *s = suite_create("scsi_host");
+
+	add_tests(unit_case(s, "pci"), set_up_pci);
+	add_tests(unit_case(s, "mmio"), set_up_mmio);
 	return s;
 }
 

@@ -85,11 +85,55 @@ START_TEST(names_are_stable)
 
 	scsi_lun_init(&a, &rig.ram->block, 1, "serial-0");
 	scsi_lun_init(&b, &rig.ram->block, 0, "serial-1");
-	ck_assert_uint_eq(a.naa, rig.lun.naa);
-	ck_assert_uint_ne(b.naa, rig.lun.naa);
-	ck_assert_uint_eq(a.naa >> 60, 3);
+	ck_assert_str_eq(a.naa, rig.lun.naa);
+	ck_assert_str_ne(b.naa, rig.lun.naa);
 	scsi_lun_fini(&a);
 	scsi_lun_fini(&b);
+}
+END_TEST
+
+/* What the kernel's target has been seen to make, with company 123456h and by the same rule. */
+START_TEST(names_are_those_of_the_kernel)
+{
+	static const struct {
+		uint32_t company;
+		const char *serial, *naa;
+	} names[] = {
+		{ 0x123456, "the first a.img", "6123456efa0000000000000000000000" },
+		{ 0x001405, "", "60014050000000000000000000000000" },
+		{ 0x001405, "xyz", "60014050000000000000000000000000" },
+		{ 0xffffff, "ABCDEFabcdef", "6ffffffabcdefabcdef0000000000000" },
+		{ 0x000001, "0123456789012345678901234567890123456789",
+		  "60000010123456789012345678901234" },
+	};
+	char naa[SCSI_NAA_MAX + 1];
+	unsigned i;
+
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		scsi_naa_from_serial(naa, names[i].company, names[i].serial);
+		ck_assert_str_eq(naa, names[i].naa);
+		ck_assert_uint_eq(scsi_naa_company(naa), names[i].company);
+	}
+}
+END_TEST
+
+/* Also of serial numbers with the same hex digits, or none; and no vendor has such names. */
+START_TEST(names_differ)
+{
+	static const char *const serials[] = { "root", "pool", "swap", "x", "y", "", "a.img",
+					       "xa.img", "disk-1", "disk-2" };
+	struct scsi_lun lun[ARRAY_SIZE(serials)];
+	unsigned i, k;
+
+	for (i = 0; i < ARRAY_SIZE(serials); i++) {
+		scsi_lun_init(&lun[i], &rig.ram->block, 0, serials[i]);
+		ck_assert_uint_eq(strlen(lun[i].naa), 32);
+		ck_assert_uint_eq(scsi_naa_company(lun[i].naa) >> 16 & 3, 2);
+		for (k = 0; k < i; k++)
+			ck_assert_str_ne(lun[i].naa, lun[k].naa);
+	}
+	for (i = 0; i < ARRAY_SIZE(serials); i++)
+		scsi_lun_fini(&lun[i]);
 }
 END_TEST
 
@@ -332,6 +376,8 @@ Suite *target_suite(void)
 	tcase_add_test(tc, addresses);
 	tcase_add_test(tc, address_of_a_number);
 	tcase_add_test(tc, names_are_stable);
+	tcase_add_test(tc, names_are_those_of_the_kernel);
+	tcase_add_test(tc, names_differ);
 	tcase_add_test(tc, absent_lun);
 	tcase_add_test(tc, well_known_lun);
 	tcase_add_test(tc, no_channel_no_ctx);

@@ -10,12 +10,22 @@ Suite *virtio_rng_suite(void);
 static struct testbed tb;
 static struct vdriver v;
 
-static void set_up(void)
+static void set_up(const char *text)
 {
 	testbed_init(&tb);
-	ck_assert_int_eq(device_create(&tb.p, &tb.devices, "virtio-rng,id=r0"), 0);
+	ck_assert_int_eq(device_create(&tb.p, &tb.devices, text), 0);
 	testbed_start(&tb);
 	ck_assert(vdriver_probe(&v, &tb, 0));
+}
+
+static void set_up_pci(void)
+{
+	set_up("virtio-rng,id=r0");
+}
+
+static void set_up_mmio(void)
+{
+	set_up("virtio-rng,id=r0,transport=mmio");
 }
 
 static void tear_down(void)
@@ -81,17 +91,22 @@ START_TEST(buffer_without_room)
 }
 END_TEST
 
-Suite *virtio_rng_suite(void)
+static void add_tests(TCase *tc, SFun set_up_on)
 {
-	Suite *s = suite_create("virtio_rng");
-	TCase *tc = unit_case(s, "rng");
-
-	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_checked_fixture(tc, set_up_on, tear_down);
 	tcase_set_timeout(tc, 30);
 	tcase_add_test(tc, fills_buffers);
 	tcase_add_test(tc, large_buffer_is_filled_in_part);
 	tcase_add_test(tc, any_cut_is_filled);
 	tcase_add_test(tc, buffer_without_room);
+}
+
+Suite *virtio_rng_suite(void)
+{
+	Suite *s = suite_create("virtio_rng");
+
+	add_tests(unit_case(s, "pci"), set_up_pci);
+	add_tests(unit_case(s, "mmio"), set_up_mmio);
 	return s;
 }
 

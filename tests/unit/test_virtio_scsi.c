@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <linux/virtio_ids.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "devices/virtio_scsi.h"
@@ -16,8 +18,17 @@ static struct stderr_text said;
 static struct testbed tb;
 static struct vdriver v;
 
-static void set_up(void)
+static enum virtio_transport transport;
+
+static void set_up_pci(void)
 {
+	transport = VIRTIO_ON_PCI;
+	testbed_init(&tb);
+}
+
+static void set_up_mmio(void)
+{
+	transport = VIRTIO_ON_MMIO;
 	testbed_init(&tb);
 }
 
@@ -30,7 +41,10 @@ static void tear_down(void)
 
 static void make(const char *text)
 {
-	ck_assert_int_eq(device_create(&tb.p, &tb.devices, text), 0);
+	char full[128];
+
+	snprintf(full, sizeof(full), "%s,transport=%s", text, virtio_transport_words[transport]);
+	ck_assert_int_eq(device_create(&tb.p, &tb.devices, full), 0);
 	testbed_start(&tb);
 	ck_assert(vdriver_probe(&v, &tb, 0));
 }
@@ -47,7 +61,7 @@ static uint32_t config32(size_t off)
 
 static void config_write32(size_t off, uint32_t value)
 {
-	vdriver_write32(&v, VIRTIO_MMIO_CONFIG + off, value);
+	vdriver_config_write(&v, off, value, 4);
 }
 
 START_TEST(what_a_driver_finds)
@@ -56,8 +70,8 @@ START_TEST(what_a_driver_finds)
 
 	make("virtio-scsi,queues=5,queue-size=64");
 	ck_assert_uint_eq(v.device_id, VIRTIO_ID_SCSI);
-	/* No feature of the device type: nothing here is to be promised. */
-	ck_assert_uint_eq(v.offered & 0xff, 0);
+	/* Of the device type nothing else is to be promised. */
+	ck_assert_uint_eq(v.offered & 0xff, 1 << VIRTIO_SCSI_F_HOTPLUG);
 	ck_assert_uint_eq(config32(AT(num_queues)), 5);
 	ck_assert_uint_eq(config32(AT(seg_max)), 62);
 	ck_assert_uint_eq(config32(AT(max_sectors)), 65535);
@@ -79,10 +93,8 @@ START_TEST(queues)
 	unsigned q;
 
 	make("virtio-scsi,queues=5,queue-size=64");
-	for (q = 0; q < 8; q++) {
-		vdriver_write32(&v, VIRTIO_MMIO_QUEUE_SEL, q);
-		ck_assert_uint_eq(vdriver_read32(&v, VIRTIO_MMIO_QUEUE_NUM_MAX), q < 7 ? 64 : 0);
-	}
+	for (q = 0; q < 8; q++)
+		ck_assert_uint_eq(vdriver_queue_max(&v, q), q < 7 ? 64 : 0);
 }
 END_TEST
 
@@ -127,13 +139,12 @@ END_TEST
 START_TEST(byte_by_byte)
 {
 	make("virtio-scsi");
-	bus_write(&tb.mmio, v.base + VIRTIO_MMIO_CONFIG + AT(cdb_size), &(uint8_t){ 16 }, 1);
+	vdriver_config_write(&v, AT(cdb_size), 16, 1);
 	ck_assert_uint_eq(config32(AT(cdb_size)), 16);
-	bus_write(&tb.mmio, v.base + VIRTIO_MMIO_CONFIG + AT(sense_size), (uint8_t[]){ 20, 0 }, 2);
+	vdriver_config_write(&v, AT(sense_size), 20, 2);
 	ck_assert_uint_eq(config32(AT(sense_size)), 20);
 	/* Across the border of two fields, one of them read-only. */
-	bus_write(&tb.mmio, v.base + VIRTIO_MMIO_CONFIG + AT(cdb_size) + 2,
-		  (uint8_t[]){ 0, 0, 9, 9 }, 4);
+	vdriver_config_write(&v, AT(cdb_size) + 2, 0x09090000, 4);
 	ck_assert_uint_eq(config32(AT(cdb_size)), 16);
 }
 END_TEST
@@ -159,6 +170,8 @@ static const struct {
 	{ "virtio-scsi,iothreads=17,queues=20", "iothreads=17: out of range, 1 to 16" },
 	{ "virtio-scsi,iothreads=4,queues=2",
 	  "iothreads=4: queues=2 gives work to so many only; raise queues" },
+	{ "virtio-scsi,vhost=maybe", "vhost=maybe: is none of: auto, on, off, or the name of a" },
+	{ "virtio-scsi,vhost=", "vhost=: is none of: auto, on, off, or the name of a target" },
 };
 
 START_TEST(bad_options)
@@ -177,8 +190,20 @@ START_TEST(no_slot_left)
 	while (platform_slot_alloc(&tb.p, 4096, &slot) == 0)
 		;
 	stderr_begin(&said);
-	ck_assert_int_eq(device_create(&tb.p, &tb.devices, "virtio-scsi"), -ENOSPC);
+	ck_assert_int_eq(device_create(&tb.p, &tb.devices, "virtio-scsi,transport=mmio"), -ENOSPC);
 	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "no room for another device"));
+	ck_assert_ptr_null(tb.devices.last);
+}
+END_TEST
+
+/* It is the default, so the line has to name the cure. */
+START_TEST(no_pci)
+{
+	tb.p.pci = NULL;
+	stderr_begin(&said);
+	ck_assert_int_eq(device_create(&tb.p, &tb.devices, "virtio-scsi,id=s0"), -ENODEV);
+	ck_assert_str_eq(stderr_end(&said), "lunette: error: s0: transport=pci: this machine has "
+					    "no PCI; transport=mmio will do\n");
 	ck_assert_ptr_null(tb.devices.last);
 }
 END_TEST
@@ -204,12 +229,99 @@ START_TEST(empty_bus)
 }
 END_TEST
 
-Suite *virtio_scsi_suite(void)
-{
-	Suite *s = suite_create("virtio_scsi");
-	TCase *tc = unit_case(s, "virtio_scsi");
+static const struct {
+	const char *options;
+	int err; /* of device_ready_all() */
+	const char *line; /* begins so; NULL: nothing is said */
+} paths[] = {
+	{ "vhost=off", 0, NULL },
+	{ "vhost=auto", 0, "lunette: virtio-scsi0: disks are served in process: " },
+	{ "vhost=on", -ENODEV, "lunette: error: virtio-scsi0: vhost=on: " },
+	{ "vhost=naa.1", -EINVAL, "lunette: error: virtio-scsi0: vhost=naa.1: null cannot be added "
+				  "to a target that is there; give it another bus=" },
+};
 
-	tcase_add_checked_fixture(tc, set_up, tear_down);
+/* The null store is nothing for the kernel, so these choices are the same everywhere. */
+START_TEST(data_path)
+{
+	char full[128];
+	const char *line;
+
+	snprintf(full, sizeof(full), "virtio-scsi,%s", paths[_i].options);
+	ck_assert_int_eq(device_create(&tb.p, &tb.devices, full), 0);
+	ck_assert_int_eq(device_create(&tb.p, &tb.devices, "scsi-disk,store=null,size=1M"), 0);
+	stderr_begin(&said);
+	ck_assert_int_eq(device_ready_all(&tb.devices), paths[_i].err);
+	line = stderr_end(&said);
+	if (!paths[_i].line) {
+		ck_assert_str_eq(line, "");
+		return;
+	}
+	ck_assert_msg(strstr(line, paths[_i].line) == line, "%s", line);
+	ck_assert_ptr_eq(strchr(line, '\n'), line + strlen(line) - 1);
+}
+END_TEST
+
+/* The machine's wish is for controllers that have none. */
+START_TEST(data_path_by_default)
+{
+	tb.p.vhost = PLATFORM_VHOST_ON;
+	ck_assert_int_eq(device_create(&tb.p, &tb.devices, "virtio-scsi,vhost=off"), 0);
+	ck_assert_int_eq(device_create(&tb.p, &tb.devices, "virtio-scsi"), 0);
+	ck_assert_int_eq(device_create(&tb.p, &tb.devices, "scsi-disk,store=null,size=1M"), 0);
+	stderr_begin(&said);
+	ck_assert_int_eq(device_ready_all(&tb.devices), -ENODEV);
+	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "virtio-scsi1: vhost=on: "));
+}
+END_TEST
+
+/* Nothing to choose, nothing to say. */
+START_TEST(no_disks)
+{
+	ck_assert_int_eq(device_create(&tb.p, &tb.devices, "virtio-scsi,vhost=auto"), 0);
+	stderr_begin(&said);
+	testbed_start(&tb);
+	ck_assert_str_eq(stderr_end(&said), "");
+	ck_assert_uint_eq(tb.niothreads, 1);
+}
+END_TEST
+
+START_TEST(a_queue_for_each_cpu)
+{
+	tb.p.cpus = 3;
+	make("virtio-scsi");
+	ck_assert_uint_eq(config32(AT(num_queues)), 3);
+}
+END_TEST
+
+START_TEST(explained)
+{
+	static const char *const parts[] = {
+		"virtio-scsi0: SCSI controller", "2 for requests, one for each CPU; 256 entries",
+		"interrupts: by pci: ", "disks: served in process: vhost=off\n",
+		"image: null, 1048576 bytes in blocks of 512, writable", "LUN 0 of virtio-scsi0",
+		"names: serial the-disk, NAA 6",
+	};
+	char *text = NULL;
+	size_t len, i;
+	FILE *f = open_memstream(&text, &len);
+
+	tb.p.cpus = 2;
+	ck_assert_int_eq(device_create(&tb.p, &tb.devices, "virtio-scsi"), 0);
+	ck_assert_int_eq(device_create(&tb.p, &tb.devices,
+				       "scsi-disk,store=null,size=1M,serial=the-disk"), 0);
+	testbed_start(&tb);
+	device_explain_all(&tb.devices, f);
+	fclose(f);
+	for (i = 0; i < ARRAY_SIZE(parts); i++)
+		ck_assert_msg(strstr(text, parts[i]), "no '%s' in:\n%s", parts[i], text);
+	free(text);
+}
+END_TEST
+
+static void add_tests(TCase *tc, SFun set_up_on)
+{
+	tcase_add_checked_fixture(tc, set_up_on, tear_down);
 	tcase_set_timeout(tc, 30);
 	tcase_add_test(tc, what_a_driver_finds);
 	tcase_add_test(tc, queues);
@@ -217,10 +329,26 @@ Suite *virtio_scsi_suite(void)
 	tcase_add_loop_test(tc, writable_fields, 0, ARRAY_SIZE(writes));
 	tcase_add_test(tc, byte_by_byte);
 	tcase_add_test(tc, sizes_hold_while_in_service);
-	tcase_add_loop_test(tc, bad_options, 0, ARRAY_SIZE(refused));
-	tcase_add_test(tc, no_slot_left);
 	tcase_add_test(tc, threads_are_made);
 	tcase_add_test(tc, empty_bus);
+}
+
+Suite *virtio_scsi_suite(void)
+{
+	Suite *s = suite_create("virtio_scsi");
+	TCase *tc = unit_case(s, "options");
+
+	tcase_add_checked_fixture(tc, set_up_pci, tear_down);
+	tcase_add_loop_test(tc, bad_options, 0, ARRAY_SIZE(refused));
+	tcase_add_test(tc, no_slot_left);
+	tcase_add_test(tc, no_pci);
+	tcase_add_loop_test(tc, data_path, 0, ARRAY_SIZE(paths));
+	tcase_add_test(tc, data_path_by_default);
+	tcase_add_test(tc, no_disks);
+	tcase_add_test(tc, a_queue_for_each_cpu);
+	tcase_add_test(tc, explained);
+	add_tests(unit_case(s, "pci"), set_up_pci);
+	add_tests(unit_case(s, "mmio"), set_up_mmio);
 	return s;
 }
 

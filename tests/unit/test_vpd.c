@@ -70,20 +70,30 @@ START_TEST(identification)
 {
 	static const uint8_t expected[] = {
 		0x01, 0x03, 0, 8, 0x31, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef,
-		0x02, 0x01, 0, 32, 'L', 'U', 'N', 'E', 'T', 'T', 'E', ' ',
-		'D', 'I', 'S', 'K', ' ', ' ', ' ', ' ', ' ', ' ', ' ', ' ', ' ', ' ', ' ', ' ',
-		's', 'e', 'r', 'i', 'a', 'l', '-', '0',
-		0x03, 0x08, 0, 24, 'n', 'a', 'a', '.', '3', '1', '2', '3', '4', '5', '6', '7',
-		'8', '9', 'A', 'B', 'C', 'D', 'E', 'F', 0, 0, 0, 0,
+		0x02, 0x01, 0, 21, 'L', 'U', 'N', 'E', 'T', 'T', 'E', ' ',
+		'D', 'I', 'S', 'K', ':', 's', 'e', 'r', 'i', 'a', 'l', '-', '0',
 		0x01, 0x14, 0, 4, 0, 0, 0, 1,
 	};
 
-	rig.lun.naa = 0x3123456789abcdef;
+	strcpy(rig.lun.naa, "3123456789abcdef");
 	ck_assert_uint_eq(get(0x83), 4 + sizeof(expected));
 	ck_assert_mem_eq(page + 4, expected, sizeof(expected));
 
 	memset(rig.lun.serial, 'x', SCSI_ID_MAX);
 	ck_assert_uint_eq(get(0x83), 4 + sizeof(expected) - 8 + SCSI_ID_MAX);
+}
+END_TEST
+
+START_TEST(identification_extended)
+{
+	static const uint8_t expected[] = {
+		0x01, 0x03, 0, 16, 0x60, 0x01, 0x40, 0x5a, 0xbc, 0xde, 0xf0, 0x12,
+		0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde, 0xf0, 0x12,
+	};
+
+	strcpy(rig.lun.naa, "6001405abcdef0123456789abcdef012");
+	get(0x83);
+	ck_assert_mem_eq(page + 4, expected, sizeof(expected));
 }
 END_TEST
 
@@ -160,6 +170,7 @@ Suite *vpd_suite(void)
 	tcase_add_test(tc, supported);
 	tcase_add_test(tc, serial);
 	tcase_add_test(tc, identification);
+	tcase_add_test(tc, identification_extended);
 	tcase_add_test(tc, extended);
 	tcase_add_test(tc, block_limits);
 	tcase_add_test(tc, block_limits_of_4k);

@@ -11,6 +11,7 @@ kernel=/lab/vmlinuz
 initrd=/lab/initramfs.cpio
 tools=            # /lab/tools.cpio: guests get mkfs.ext4, udev and sg3-utils too
 seconds=60        # that a guest may run
+vhost=off         # other tests, at the same time, decide whether the kernel could serve disks
 
 fail() {
 	echo "$*"
@@ -58,7 +59,7 @@ until_true() {
 
 # vmm [OPTION...]: boots a guest; its console is in ./out, lunette's own lines in ./err.
 vmm() {
-	timeout -k 5 "$seconds" lunette run --kernel "$kernel" "$@" >out 2>err </dev/null
+	timeout -k 5 "$seconds" lunette run --kernel "$kernel" --vhost "$vhost" "$@" >out 2>err </dev/null
 }
 
 # job SCRIPT: makes ./initrd, for a guest that runs SCRIPT. ./files, if there is one, is its /files.
@@ -73,10 +74,20 @@ guest() {
 	job "$1"
 	shift
 	timeout -k 5 "$seconds" sh /lab/boot port lunette run --kernel "$kernel" --initrd initrd \
-		--append "quiet loglevel=1 $words" --device serial,port=1,file=port \
+		--append "quiet loglevel=1 $words" --device serial,port=1,file=port --vhost "$vhost" \
 		"$@" >out 2>err </dev/null
 }
 words= # more for guest's kernel command line
+
+# rootfs: makes disk.img, a root file system whose init is the script on stdin
+rootfs() {
+	mkdir -p root/sbin root/bin root/dev root/proc root/sys root/tmp
+	cp /bin/busybox root/bin
+	for applet in sh echo grep sync poweroff cat; do ln -s busybox root/bin/$applet; done
+	cat >root/sbin/init
+	chmod +x root/sbin/init
+	mkfs.ext4 -q -L rootfs -d root disk.img 16M
+}
 
 # COMMAND... run by somebody who is not root: in the group that may use /dev/kvm, or not
 user() {

@@ -4,7 +4,7 @@
 
 start() { # OPTION...: a guest that stays; its lunette is $vmm
 	job 'echo up; sleep 100'
-	lunette run --kernel "$kernel" --initrd initrd "$@" >out 2>err </dev/null &
+	lunette run --kernel "$kernel" --initrd initrd --vhost off "$@" >out 2>err </dev/null &
 	vmm=$!
 	until_true 30 grep -q ^up out
 }

@@ -75,8 +75,8 @@ test_vpd_pages() {
 	says rotation 'Non-rotating medium'
 }
 test_names() {
-	says names 'NAA' '0x3123456789abcdef' 'vendor id: LUNETTE' 'DISK +the-first' '^status 0'
-	says names-by-default '0x3[0-9a-f]{15}' 'b.img'
+	says names 'NAA' '0x3123456789abcdef' 'vendor id: LUNETTE' 'DISK:the-first' '^status 0'
+	says names-by-default '0x6[0-9a-f]{31}' 'b.img'
 }
 test_block_limits() {
 	says limits 'WSNZ.: 1' 'Maximum compare and write length: [1-9]' 'Maximum transfer length: [1-9]' \

@@ -34,6 +34,14 @@ extern const char arch_cmdline[];
 /* The kernels that arch_load() takes, in words, for error messages. */
 extern const char arch_kernel_formats[];
 
+/*
+ * KVM's routes of the controllers' own inputs, exactly ARCH_IRQ_ROUTES of them; what MSIs use comes
+ * behind. (vm.c)
+ */
+#define ARCH_IRQ_ROUTES 24
+struct kvm_irq_routing_entry;
+unsigned arch_irq_routes(struct kvm_irq_routing_entry *entry);
+
 /* Interrupt controllers and what else belongs to the whole VM. -errno after one line. (vm.c) */
 int arch_vm_init(struct vm *vm);
 /* @size bytes of RAM where the architecture has it, and the window for devices. -errno. (vm.c) */

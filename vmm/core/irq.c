@@ -1,30 +1,49 @@
 #include "vmm/core/irq.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+int irq_open(struct irq *irq, uint32_t gsi)
+{
+	irq->gsi = gsi;
+	irq->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return irq->fd < 0 ? -errno : 0;
+}
+
+void irq_close(struct irq *irq)
+{
+	close(irq->fd);
+}
 
 int irq_init(struct irq *irq, uint32_t gsi, const struct irqchip_ops *ops, void *chip)
 {
 	int r;
 
-	irq->gsi = gsi;
-	irq->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (irq->fd < 0)
-		return -errno;
+	r = irq_open(irq, gsi);
+	if (r < 0)
+		return r;
 	r = ops->bind(chip, irq);
 	if (r < 0)
-		close(irq->fd);
+		irq_close(irq);
 	return r;
 }
 
 void irq_fini(struct irq *irq, const struct irqchip_ops *ops, void *chip)
 {
 	ops->unbind(chip, irq);
-	close(irq->fd);
+	irq_close(irq);
 }
 
 void irq_raise(const struct irq *irq)
 {
 	eventfd_write(irq->fd, 1); /* fails only when the count is full: it is raised already */
+}
+
+bool irq_pending(const struct irq *irq)
+{
+	struct pollfd p = { .fd = irq->fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1 && p.revents & POLLIN;
 }

@@ -5,13 +5,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static enum log_level threshold = LOG_WARN;
+static enum log_level threshold = LOG_NOTE;
 
 static const char *const names[] = {
-	[LOG_ERR] = "error",
-	[LOG_WARN] = "warning",
-	[LOG_INFO] = "info",
-	[LOG_DEBUG] = "debug",
+	[LOG_ERR] = "error: ",
+	[LOG_WARN] = "warning: ",
+	[LOG_NOTE] = "",
+	[LOG_INFO] = "info: ",
+	[LOG_DEBUG] = "debug: ",
 };
 
 void log_set_level(enum log_level level)
@@ -34,7 +35,7 @@ static void put(enum log_level level, const char *fmt, va_list ap, const char *t
 	int head, body;
 	size_t len;
 
-	head = snprintf(line, sizeof(line), "lunette: %s: ", names[level]);
+	head = snprintf(line, sizeof(line), "lunette: %s", names[level]);
 	body = vsnprintf(line + head, sizeof(line) - head, fmt, ap);
 	len = head + (body > 0 ? body : 0);
 	if (len > sizeof(line) - 1)

@@ -8,6 +8,9 @@
  * what failed, on what, why, and the cure. What a guest can cause goes through
  * a struct log_limit, so that it cannot flood the host.
  *
+ * A note is about a choice that lunette has made for the user; it has no word
+ * before it.
+ *
  * All functions may be called from any thread.
  */
 #ifndef CORE_LOG_H
@@ -15,15 +18,16 @@
 
 #include <stdatomic.h>
 
-enum log_level { LOG_ERR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+enum log_level { LOG_ERR, LOG_WARN, LOG_NOTE, LOG_INFO, LOG_DEBUG };
 
-/* Lines above @level are not printed. The default is LOG_WARN. [setup] */
+/* Lines above @level are not printed. The default is LOG_NOTE. [setup] */
 void log_set_level(enum log_level level);
 
 void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #define log_err(...) log_line(LOG_ERR, __VA_ARGS__)
 #define log_warn(...) log_line(LOG_WARN, __VA_ARGS__)
+#define log_note(...) log_line(LOG_NOTE, __VA_ARGS__)
 #define log_info(...) log_line(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
 

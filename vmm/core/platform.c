@@ -16,3 +16,23 @@ int platform_slot_alloc(struct platform *p, uint32_t size, struct mmio_slot *slo
 	p->slot[p->nslots++] = *slot;
 	return 0;
 }
+
+int platform_bar_alloc(struct platform *p, uint32_t size, uint32_t *base)
+{
+	uint64_t at = align_up(p->pci_next, size);
+
+	if (at + size > p->pci_end)
+		return -ENOSPC;
+	*base = at;
+	p->pci_next = at + size;
+	return 0;
+}
+
+int platform_msi_alloc(struct platform *p, unsigned count, uint32_t *first)
+{
+	if (count > PLATFORM_MSI_GSIS - p->nmsis)
+		return -ENOSPC;
+	*first = PLATFORM_FIRST_MSI_GSI + p->nmsis;
+	p->nmsis += count;
+	return 0;
+}

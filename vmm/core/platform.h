@@ -17,6 +17,7 @@ struct bus;
 struct irqchip_ops;
 struct loop;
 struct mem;
+struct pci_bus;
 
 /*
  * The power-off and reset registers, I/O ports of one byte: devices/acpi_pm.c has them, the
@@ -29,6 +30,13 @@ struct mem;
 #define ACPI_PM_RESET 2
 #define ACPI_PM_RESET_VALUE 1
 #define ACPI_PM_S5 5 /* the sleep type that means off */
+
+/* May the kernel serve the disks of the guest? */
+enum platform_vhost {
+	PLATFORM_VHOST_AUTO, /* where it can */
+	PLATFORM_VHOST_ON,   /* or the machine is not to start */
+	PLATFORM_VHOST_OFF,
+};
 
 /* How the guest can end its own run. */
 enum guest_event { GUEST_POWEROFF, GUEST_RESET, GUEST_PANIC };
@@ -45,6 +53,10 @@ struct mmio_slot {
 #define PLATFORM_LAST_GSI 23
 #define PLATFORM_SLOTS (PLATFORM_LAST_GSI - PLATFORM_FIRST_GSI + 1)
 
+/* From here on numbers stand for messages, which end at no input but at a CPU. */
+#define PLATFORM_FIRST_MSI_GSI (PLATFORM_LAST_GSI + 1)
+#define PLATFORM_MSI_GSIS 1000
+
 /* The user's end of a serial line. */
 struct console_ops {
 	/* From the guest; in order, nothing is dropped while the reader lives. May wait. [vcpu] */
@@ -57,6 +69,8 @@ struct console_ops {
 typedef size_t console_input_fn(void *dev, const void *data, size_t len);
 
 struct platform {
+	unsigned cpus; /* of the guest; 0: not known */
+	enum platform_vhost vhost; /* for devices whose options say nothing of it */
 	struct mem *mem;
 	struct bus *mmio, *pio;
 	const struct irqchip_ops *irqchip;
@@ -67,6 +81,13 @@ struct platform {
 	uint64_t mmio_next, mmio_end;
 	struct mmio_slot slot[PLATFORM_SLOTS];
 	unsigned nslots;
+
+	/* PCI: the window for BARs, as above and below 4 GiB; where config space is; and the bus,
+	 * which the pci-host device sets. NULL: this machine has none. */
+	uint64_t pci_next, pci_end;
+	uint64_t ecam_base;
+	struct pci_bus *pci;
+	unsigned nmsis; /* GSIs given out for messages */
 
 	/* The terminal. NULL: none, output vanishes. One device may have it. */
 	const struct console_ops *console_ops;
@@ -81,5 +102,11 @@ struct platform {
 
 /* A window of @size bytes (a power of two, its alignment too) and an interrupt. -ENOSPC. */
 int platform_slot_alloc(struct platform *p, uint32_t size, struct mmio_slot *slot);
+
+/* An address for a BAR of @size bytes, as above. -ENOSPC. */
+int platform_bar_alloc(struct platform *p, uint32_t size, uint32_t *base);
+
+/* @count GSIs for messages, from *@first on. -ENOSPC. */
+int platform_msi_alloc(struct platform *p, unsigned count, uint32_t *first);
 
 #endif

@@ -49,6 +49,13 @@ static inline bool mul_u64(uint64_t a, uint64_t b, uint64_t *product)
 	return !__builtin_mul_overflow(a, b, product);
 }
 
+/* Replaces the low (@half 0) or the high (1) half of *@v. */
+static inline void set_half_u64(uint64_t *v, unsigned half, uint32_t bits)
+{
+	*v &= ~((uint64_t)UINT32_MAX << 32 * half);
+	*v |= (uint64_t)bits << 32 * half;
+}
+
 /* Is [off, off + len) inside [0, size)? An empty range at the end is. */
 static inline bool range_ok(uint64_t off, uint64_t len, uint64_t size)
 {

@@ -85,6 +85,7 @@ static void e820_fill(struct e820 *map, const struct mem *mem)
 	e820_add(map, EBDA_AT, ACPI_AT, E820_RESERVED);
 	e820_add(map, ACPI_AT, ONE_MIB, E820_ACPI);
 	e820_add(map, ONE_MIB, mem->region[0].size, E820_RAM);
+	e820_add(map, ECAM_AT, ECAM_AT + MIB(1), E820_RESERVED); /* else Linux does not trust it */
 	for (i = 1; i < mem->nregions; i++)
 		e820_add(map, mem->region[i].gpa, mem->region[i].gpa + mem->region[i].size,
 			 E820_RAM);

@@ -51,7 +51,7 @@
 struct tables {
 	uint8_t byte[ACPI_ROOM];
 	size_t at;
-	uint32_t list[2 + PLATFORM_SLOTS]; /* addresses for the XSDT */
+	uint32_t list[3 + PLATFORM_SLOTS]; /* addresses for the XSDT */
 	unsigned count;
 };
 
@@ -204,6 +204,15 @@ static void add_madt(struct tables *t, unsigned ncpus)
 	end_listed(t, p);
 }
 
+/* PCI Firmware Specification 3.3, 4.1.2: segment 0, bus 0. */
+static void add_mcfg(struct tables *t)
+{
+	uint8_t *p = begin(t, "MCFG", 1, 60);
+
+	le64_put(p + 44, ECAM_AT);
+	end_listed(t, p);
+}
+
 static uint32_t add_xsdt(struct tables *t)
 {
 	uint8_t *p = begin(t, "XSDT", 1, HEADER + t->count * 8);
@@ -255,6 +264,7 @@ int arch_describe(struct machine *m)
 	dsdt = copy_aml(t, dsdt_aml_code, sizeof(dsdt_aml_code));
 	add_fadt(t, address(t, dsdt));
 	add_madt(t, m->cpus);
+	add_mcfg(t);
 	for (i = 0; i < m->platform.nslots; i++)
 		add_virtio(t, &m->platform.slot[i], i);
 	put_rsdp(rsdp, add_xsdt(t));
@@ -266,7 +276,9 @@ int arch_describe(struct machine *m)
 
 int arch_platform_devices(struct platform *p, struct device_list *list)
 {
-	static const char *const always[] = { "acpi-pm", "pvpanic", "rtc", "serial,port=0,file=-" };
+	static const char *const always[] = {
+		"pci-host", "acpi-pm", "pvpanic", "rtc", "serial,port=0,file=-",
+	};
 	unsigned i;
 	int r = 0;
 

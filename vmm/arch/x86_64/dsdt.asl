@@ -16,6 +16,33 @@ DefinitionBlock ("", "DSDT", 2, "LUNETT", "LUNETTE ", 1)
             Name (_CRS, ResourceTemplate () { IO (Decode16, 0x600, 0x600, 1, 4) })
         }
 
+        /* One bus, no bridges; the configuration space is at 0xCF8 and, by the MCFG, in memory. */
+        Device (PCI0)
+        {
+            Name (_HID, EisaId ("PNP0A08"))
+            Name (_CID, EisaId ("PNP0A03"))
+            Name (_UID, 0)
+            Name (_CRS, ResourceTemplate ()
+            {
+                WordBusNumber (ResourceProducer, MinFixed, MaxFixed, PosDecode,
+                    0, 0, 0, 0, 1)
+                IO (Decode16, 0xCF8, 0xCF8, 1, 8)
+                DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable,
+                    ReadWrite, 0, 0xD8000000, 0xDFFFFFFF, 0, 0x08000000)
+            })
+        }
+
+        /* The configuration space in memory is nobody else's. */
+        Device (ECAM)
+        {
+            Name (_HID, EisaId ("PNP0C02"))
+            Name (_UID, 1)
+            Name (_CRS, ResourceTemplate ()
+            {
+                Memory32Fixed (ReadWrite, 0xE0000000, 0x00100000)
+            })
+        }
+
         Device (COM1)
         {
             Name (_HID, EisaId ("PNP0501"))

@@ -27,6 +27,10 @@
 #define VIRTIO_MMIO_AT 0xd0000000ull
 #define VIRTIO_MMIO_END 0xd1000000ull
 
+#define PCI_BARS_AT 0xd8000000ull
+#define PCI_BARS_END 0xe0000000ull
+#define ECAM_AT 0xe0000000ull /* 1 MiB: one bus */
+
 #define IOAPIC_AT 0xfec00000
 #define LAPIC_AT 0xfee00000
 /* Pages that KVM needs on Intel, where no guest looks. */

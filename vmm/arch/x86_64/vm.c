@@ -47,6 +47,20 @@ int arch_vm_init(struct vm *vm)
 	return r;
 }
 
+/* The I/O APIC's inputs. The PICs are there, but hardware-reduced ACPI promises none. */
+unsigned arch_irq_routes(struct kvm_irq_routing_entry *entry)
+{
+	unsigned i;
+
+	for (i = 0; i < ARCH_IRQ_ROUTES; i++)
+		entry[i] = (struct kvm_irq_routing_entry){
+			.gsi = i,
+			.type = KVM_IRQ_ROUTING_IRQCHIP,
+			.u.irqchip = { .irqchip = KVM_IRQCHIP_IOAPIC, .pin = i },
+		};
+	return ARCH_IRQ_ROUTES;
+}
+
 int arch_layout(uint64_t size, struct mem *mem, struct platform *p)
 {
 	uint64_t low = min_u64(size, LOW_RAM_END);
@@ -54,6 +68,9 @@ int arch_layout(uint64_t size, struct mem *mem, struct platform *p)
 
 	p->mmio_next = VIRTIO_MMIO_AT;
 	p->mmio_end = VIRTIO_MMIO_END;
+	p->pci_next = PCI_BARS_AT;
+	p->pci_end = PCI_BARS_END;
+	p->ecam_base = ECAM_AT;
 	r = mem_add(mem, 0, low);
 	if (r == 0 && size > low)
 		r = mem_add(mem, HIGH_RAM, size - low);
