@@ -25,11 +25,12 @@ archive() { # the tree, padded so that another one can follow it
 }
 
 base() { # KERNEL BUSYBOX [MODULE...]
-	local kernel=$1 busybox=$2 version out applet
+	local kernel=$1 busybox=$2 version sum out applet
 	shift 2
 	[ $# -gt 0 ] || set -- sd_mod sg virtio_scsi pvpanic-mmio virtio_pci virtio_mmio virtio_rng
 	version=$(ls "$kernel/lib/modules")
-	out=$cache/initramfs-$(cat "$0" "$guest/init" "$busybox" <(echo "$version $*") | cksum | cut -d' ' -f1).cpio
+	sum=$(cat "$0" "$guest/init" "$busybox" <(echo "$version $*") | cksum)
+	out=$cache/initramfs-${sum%% *}.cpio
 	if [ ! -e "$out" ]; then
 		mkdir -p "$tree"/usr/{bin,sbin,lib,lib64} "$tree"/{dev,proc,sys,tmp,root,run,etc,mnt}
 		ln -s usr/bin usr/sbin usr/lib usr/lib64 "$tree" # as Debian has them
