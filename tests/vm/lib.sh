@@ -10,7 +10,7 @@ tests=$(dirname "$(readlink -f "$0")")
 kernel=/lab/vmlinuz
 initrd=/lab/initramfs.cpio
 tools=            # /lab/tools.cpio: guests get mkfs.ext4, udev and sg3-utils too
-seconds=60        # that a guest may run
+seconds=180       # that a guest may run: what hangs ends, and what is slow does not
 vhost=off         # other tests, at the same time, decide whether the kernel could serve disks
 
 fail() {
@@ -100,6 +100,24 @@ outsider() {
 # section NAME: of ./out, what follows the line "== NAME"
 section() {
 	sed -n "/^== $1\$/,/^== /{/^== /!p}" out
+}
+
+# The kernel's target, in the lab host.
+target=/sys/kernel/config/target
+kernel_target() {
+	modprobe -a vhost_scsi target_core_file target_core_iblock
+	grep -q ' /sys/kernel/config ' /proc/mounts || mount -t configfs none /sys/kernel/config
+}
+
+# What lunette has made there.
+ours() {
+	[ ! -d $target ] || find $target/core $target/vhost -maxdepth 2 2>/dev/null |
+		grep -E 'lunette|/(fileio|iblock)_10' || true
+}
+
+nothing_left() {
+	equal "$(ours)" ''
+	equal "$(losetup -a)" ''
 }
 
 run_test() { # NAME

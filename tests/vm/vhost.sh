@@ -4,7 +4,6 @@
 # are in an order: what this host lacks at first is added on the way.
 . "$(dirname "$0")/lib.sh"
 
-target=/sys/kernel/config/target
 node=/dev/vhost-scsi
 
 # What lunette would do: the line is in ./line, it ends with status $1.
@@ -24,16 +23,6 @@ falls_back() {
 	choice 201 --vhost on --disk disk.img
 	contains err "^lunette: error: virtio-scsi0: vhost=on: $1\$"
 	nothing_left
-}
-
-ours() {
-	[ ! -d $target ] || find $target/core $target/vhost -maxdepth 2 2>/dev/null |
-		grep -E 'lunette|/(fileio|iblock)_10' || true
-}
-
-nothing_left() {
-	equal "$(ours)" ''
-	equal "$(losetup -a)" ''
 }
 
 # A target made by hand: WWN, TPG, image
