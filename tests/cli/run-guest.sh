@@ -5,6 +5,16 @@
 top=$tests/../..
 run=$top/run-guest.sh
 
+# A cache like the user's, but for the scratch disk, which another run may have.
+own_scratch() {
+	local entry cache=${XDG_CACHE_HOME:-$HOME/.cache}/lunette
+	mkdir -p cache/lunette
+	for entry in "$cache"/*; do
+		[[ $entry == */scratch.* ]] || ln -s "$entry" cache/lunette
+	done
+	export XDG_CACHE_HOME=$PWD/cache
+}
+
 run_guest() {
 	timeout -k 5 120 "$run" "$@" >out 2>err </dev/null
 }
@@ -34,6 +44,7 @@ test_script_on_stdin() {
 }
 
 test_scratch_disk_is_kept() {
+	own_scratch
 	status 0 run_guest -- sh -c 'mount LABEL=scratch /mnt && cat /proc/sys/kernel/random/uuid |
 		tee /mnt/lunette-test'
 	mv out first
@@ -57,6 +68,7 @@ test_own_disks() { # by relative paths, with a blank and a comma
 }
 
 test_two_at_once() {
+	own_scratch
 	timeout 120 "$run" -- sh -c 'echo up; sleep 5; cat /sys/block/sda/size' >first 2>&1 </dev/null &
 	first=$!
 	until_true 60 grep -q ^up first
