@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <linux/vhost.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -37,6 +38,7 @@ struct vhost {
 	struct virtio_device *vdev;
 	struct loop *main_loop;
 	struct loop_source err; /* an eventfd, of all queues */
+	pthread_mutex_t err_lock; /* keeps an error that is being told and the reset apart */
 	int idle;               /* an eventfd that nobody writes */
 };
 
@@ -320,7 +322,9 @@ static void vhost_stop(struct virtio_backend *be, struct virtio_device *vdev)
 	}
 	close_all(v);
 	/* What is wrong with these rings is no news for those who set up the next ones. */
+	pthread_mutex_lock(&v->err_lock);
 	eventfd_read(v->err.fd, &count);
+	pthread_mutex_unlock(&v->err_lock);
 }
 
 /* The kernel does not say which queue it is, nor what is wrong with it. [main] */
@@ -329,10 +333,13 @@ static void ring_error(void *arg)
 	struct vhost *v = arg;
 	eventfd_t count;
 
-	if (eventfd_read(v->err.fd, &count) < 0)
-		return;
-	log_guest(&v->vdev->limit, "%s: the kernel found a bad ring or request", v->vdev->name);
-	virtio_needs_reset(v->vdev);
+	pthread_mutex_lock(&v->err_lock);
+	if (eventfd_read(v->err.fd, &count) == 0) {
+		log_guest(&v->vdev->limit, "%s: the kernel found a bad ring or request",
+			  v->vdev->name);
+		virtio_needs_reset(v->vdev);
+	}
+	pthread_mutex_unlock(&v->err_lock);
 }
 
 static int forget_errors(void *arg)
@@ -354,6 +361,7 @@ static void vhost_destroy(struct virtio_backend *be)
 	if (v->idle >= 0)
 		close(v->idle);
 	v->ops->destroy(v->arg);
+	pthread_mutex_destroy(&v->err_lock);
 	close(v->fd);
 	free(v);
 }
@@ -387,6 +395,7 @@ struct virtio_backend *virtio_vhost_create(struct virtio_device *vdev, int fd,
 	v->ops = ops;
 	v->arg = arg;
 	v->main_loop = main_loop;
+	pthread_mutex_init(&v->err_lock, NULL);
 	v->err = (struct loop_source){ .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 				       .fn = ring_error, .arg = v };
 	v->idle = eventfd(0, EFD_CLOEXEC);
