@@ -224,7 +224,7 @@ static void vpci_store_queue(struct vpci *p, unsigned off, uint32_t v)
 static void vpci_store_status(struct vpci *p, uint8_t v)
 {
 	virtio_set_status(p->vdev, v);
-	if (virtio_get_status(p->vdev))
+	if (v)
 		return;
 	forget_vectors(p);
 	atomic_store(&p->isr, 0);
