@@ -2,6 +2,8 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,11 +21,14 @@ struct owner {
 	unsigned long long start, space;
 };
 
+/* Of a process that has ended, whose parent has not asked how: it has nothing any more. */
+#define ZOMBIE ULLONG_MAX
+
 /* In ticks since boot, which tells a process from a later one with its number. 0: there is none. */
 static unsigned long long start_of(long pid)
 {
 	unsigned long long start = 0;
-	char path[32], line[1024], *behind_name;
+	char path[32], line[1024], *behind_name, state = 0;
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
@@ -32,10 +37,10 @@ static unsigned long long start_of(long pid)
 		return 0;
 	behind_name = fgets(line, sizeof(line), f) ? strrchr(line, ')') : NULL;
 	if (behind_name)
-		sscanf(behind_name + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d"
-		       " %*d %*d %*d %*d %*d %llu", &start);
+		sscanf(behind_name + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d"
+		       " %*d %*d %*d %*d %*d %llu", &state, &start);
 	fclose(f);
-	return start;
+	return state == 'Z' ? ZOMBIE : start;
 }
 
 /* The number of our PID namespace; 0: not known. */
@@ -59,12 +64,20 @@ static bool owner_parse(const char *name, struct owner *o)
 	       name[len] == ':';
 }
 
+/* Is there certainly no such process? /proc may be mounted so that others' are not in it. */
+static bool is_gone(long pid)
+{
+	return !start_of(pid) && kill((pid_t)pid, 0) < 0 && errno == ESRCH;
+}
+
 /* Only if that is certain. */
 static bool owner_is_dead(const struct owner *o)
 {
-	unsigned long long space = our_space();
+	unsigned long long space = our_space(), start = start_of(o->pid);
 
-	return space && o->space == space && start_of(getpid()) && start_of(o->pid) != o->start;
+	if (!space || o->space != space)
+		return false;
+	return start ? start != o->start : is_gone(o->pid);
 }
 
 int lio_owner_name(char *name, size_t size, const char *id)
@@ -192,7 +205,7 @@ static void sweep_hba(struct sweep *s, const char *path, const char *name)
 	bool ours = s->name && pid == getpid();
 
 	each(s, path, PREFIX, sweep_store);
-	if (number > LIO_HBA_BASE && (ours || !start_of(pid)))
+	if (number > LIO_HBA_BASE && (ours || is_gone(pid)))
 		s->tree->remove(path);
 }
 

@@ -33,21 +33,31 @@ static void tear_down(void)
 	fakelio_close(lio);
 }
 
-START_TEST(owner_is_this_process)
+/* Field 22, counted by hand. */
+static unsigned long long start_of(long who)
 {
-	char name[100], stat[1024], *at;
+	char path[64], stat[1024], *at;
+	FILE *f;
 	int i;
-	FILE *f = fopen("/proc/self/stat", "re");
 
-	ck_assert_int_eq(pid, getpid());
-	ck_assert_uint_ne(space, 0);
-	/* Field 22, counted by hand. */
+	snprintf(path, sizeof(path), "/proc/%ld/stat", who);
+	f = fopen(path, "re");
+	ck_assert_ptr_nonnull(f);
 	ck_assert_ptr_nonnull(fgets(stat, sizeof(stat), f));
 	fclose(f);
 	at = strrchr(stat, ')') + 2;
 	for (i = 3; i < 22; i++)
 		at = strchr(at, ' ') + 1;
-	ck_assert_uint_eq(strtoull(at, NULL, 10), start);
+	return strtoull(at, NULL, 10);
+}
+
+START_TEST(owner_is_this_process)
+{
+	char name[100];
+
+	ck_assert_int_eq(pid, getpid());
+	ck_assert_uint_ne(space, 0);
+	ck_assert_uint_eq(start_of(pid), start);
 	ck_assert_int_eq(lio_owner_name(name, 12, "s0"), 0);
 	ck_assert_uint_eq(strlen(name), 11);
 }
@@ -93,6 +103,25 @@ START_TEST(dead_owners)
 	ck_assert_ptr_nonnull(strstr(text, ":s0\n"));
 	ck_assert_ptr_nonnull(strstr(text, ":s1:0\n"));
 	free(text);
+}
+END_TEST
+
+/* It has ended, but its parent has not asked for its status, and perhaps never will. */
+START_TEST(zombie_owner)
+{
+	siginfo_t info;
+	pid_t child = fork();
+
+	if (!child)
+		_exit(0);
+	ck_assert_int_eq(waitid(P_PID, child, &info, WEXITED | WNOWAIT), 0);
+	add(child, start_of(child), space, "s0");
+	ck_assert_int_eq(lio_sweep(&lio->tree, NULL, LOG_ERR, NULL), 0);
+	/* Its number is still taken, and so may the folder be. */
+	ck_assert_uint_eq(fakelio_count(lio), 1);
+	ck_assert_int_eq(waitpid(child, NULL, 0), child);
+	ck_assert_int_eq(lio_sweep(&lio->tree, NULL, LOG_ERR, NULL), 0);
+	ck_assert_uint_eq(fakelio_count(lio), 0);
 }
 END_TEST
 
@@ -209,6 +238,7 @@ Suite *lio_sweep_suite(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, owner_is_this_process);
 	tcase_add_test(tc, dead_owners);
+	tcase_add_test(tc, zombie_owner);
 	tcase_add_loop_test(tc, not_ours_to_touch, 0, ARRAY_SIZE(untouchable));
 	tcase_add_test(tc, by_name);
 	tcase_add_test(tc, parts_and_more);
