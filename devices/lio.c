@@ -19,6 +19,7 @@
 #define CONFIGFS_MAGIC 0x62656570 /* in no header for programs */
 #define INITIATOR "naa.3000000000000001" /* any will do: there is one for each target */
 
+#define LOOP_TRIES 100 /* for a loop device that nobody else is about to take */
 #define LUN_MAX 255 /* with peripheral device addressing, SAM-5 4.7.7.2 */
 
 struct lio {
@@ -95,7 +96,7 @@ static const char *cure(int err)
 	case ENOENT:
 		return "it takes a newer kernel";
 	case EBUSY:
-		return "it is in use";
+		return "it is in use: unmount it, or end the program that has it open";
 	default:
 		return "the kernel's log may tell more";
 	}
@@ -168,6 +169,7 @@ static int open_readonly_loop(const struct scsi_lun *lun)
 {
 	struct loop_config config = { .fd = lun->block->fd, .block_size = lun->block_size };
 	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC), n, fd, err;
+	unsigned tries = LOOP_TRIES;
 	char path[32];
 
 	if (control < 0)
@@ -181,7 +183,7 @@ static int open_readonly_loop(const struct scsi_lun *lun)
 		err = fd < 0 || ioctl(fd, LOOP_CONFIGURE, &config) < 0 ? errno : 0;
 		if (err && fd >= 0)
 			close(fd);
-	} while (err == EBUSY); /* somebody else was quicker */
+	} while (err == EBUSY && --tries); /* somebody else was quicker */
 	close(control);
 	return err ? -err : fd;
 }
