@@ -22,7 +22,7 @@ rebind() { # TIMES OPTION...
 			echo \$dev >/sys/bus/virtio/drivers/virtio_scsi/unbind
 			echo \$dev >/sys/bus/virtio/drivers/virtio_scsi/bind
 			wait
-			until [ -b \"/dev/\$(disk)\" ]; do usleep 10000; done
+			until head -c 1 \"/dev/\$(disk)\" >/dev/null 2>&1; do usleep 10000; done
 		done
 		echo \$i times, \$(grep -c cannot /tmp/log) processes stopped
 		grep -v cannot /tmp/log

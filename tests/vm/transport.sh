@@ -130,7 +130,7 @@ test_driver_again_and_again() {
 			echo 0000:00:01.0 >/sys/bus/pci/drivers/virtio-pci/unbind
 			wait
 			echo 0000:00:01.0 >/sys/bus/pci/drivers/virtio-pci/bind
-			until [ -b /dev/sda ]; do sleep 0.1; done
+			until head -c 1 /dev/sda >/dev/null 2>&1; do sleep 0.1; done
 		done
 		md5sum </dev/sda" --disk disk.img
 	sums_agree
