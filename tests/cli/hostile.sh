@@ -19,28 +19,41 @@ build() {
 		-Wl,-Ttext-segment=0x200000 -o "$work/guest.elf" "$top"/tests/hostile/*.[cS]
 }
 
-attack() {
-	cd "$work" || return
+attack() { # TRANSPORT
+	mkdir "$work/$1" && cd "$work/$1" || return
 	truncate -s 16M disk.img
 	head -c 1M /dev/urandom >fixed.img
 	cp fixed.img before.img
-	timeout -k 5 $seconds "$lunette" run --kernel guest.elf --memory 64M --cpus 2 \
-		--device virtio-scsi,transport=mmio,vhost=off,queues=1 \
+	timeout -k 5 $seconds "$lunette" run --kernel ../guest.elf --memory 64M --cpus 2 \
+		--device virtio-scsi,transport="$1",vhost=off,queues=1 \
 		--disk disk.img --disk fixed.img,readonly=on >out 2>err </dev/null
 	echo $? >status
 }
 
+transports='mmio pci'
+
 # It has come to its end, and outside the guest nothing has happened.
-test_guest_powers_off() { equal "$(cat "$work/status")" 0; }
-test_read_only_disk_is_untouched() { cmp "$work/fixed.img" "$work/before.img"; }
-test_size_of_disk_is_untouched() { equal "$(stat -c %s "$work/disk.img")" $((16 << 20)); }
+test_guest_powers_off() {
+	for t in $transports; do equal "$t $(cat "$work/$t/status")" "$t 0"; done
+}
+test_read_only_disk_is_untouched() {
+	for t in $transports; do cmp "$work/$t/fixed.img" "$work/$t/before.img"; done
+}
+test_size_of_disk_is_untouched() {
+	for t in $transports; do equal "$t $(stat -c %s "$work/$t/disk.img")" "$t $((16 << 20))"; done
+}
 test_log_is_short() { # LOG_TOTAL in vmm/core/log.h, and no other line
-	[ "$(wc -l <"$work/err")" -le 100 ] || fail "$(wc -l <"$work/err") lines"
-	grep -v '^lunette: warning: virtio-scsi0: ' "$work/err" && fail 'not a warning about the guest'
+	for t in $transports; do
+		[ "$(wc -l <"$work/$t/err")" -le 100 ] || fail "$t: $(wc -l <"$work/$t/err") lines"
+		grep -v '^lunette: warning: virtio-scsi0: ' "$work/$t/err" &&
+			fail "$t: not a warning about the guest"
+	done
 	return 0
 }
 
 build || { echo 'not ok hostile: the guest cannot be built'; exit; }
-(attack)
-grep -aE '^(not )?ok ' "$work/out" | sed -E 's|^(not )?ok |&hostile/|'
+for t in $transports; do
+	(attack $t)
+	grep -aE '^(not )?ok ' "$work/$t/out" | sed -E "s|^(not )?ok |&hostile/$t: |"
+done
 run_tests

@@ -1,20 +1,25 @@
 #include "tests/hostile/driver.h"
 
+#include "tests/hostile/pci.h"
+
 #define PATIENCE 20000000000ull /* cycles: some seconds */
 
-volatile uint8_t *device;
+volatile uint8_t *device, *config;
 struct queue queue[QUEUES];
 struct request request[QUEUE_MAX];
 _Alignas(4096) uint8_t data[DATA_SIZE];
 
 uint32_t reg(unsigned off)
 {
-	return *(volatile uint32_t *)(device + off);
+	return pci.home ? pci_reg(off) : *(volatile uint32_t *)(device + off);
 }
 
 void set_reg(unsigned off, uint32_t value)
 {
-	*(volatile uint32_t *)(device + off) = value;
+	if (pci.home)
+		pci_set_reg(off, value);
+	else
+		*(volatile uint32_t *)(device + off) = value;
 }
 
 void out8(uint16_t port, uint8_t value)

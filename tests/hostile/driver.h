@@ -54,12 +54,12 @@ struct request {
 	struct virtio_scsi_cmd_resp tail;
 };
 
-extern volatile uint8_t *device;
+extern volatile uint8_t *device, *config; /* registers, and what differs from type to type */
 extern struct queue queue[QUEUES];
 extern struct request request[QUEUE_MAX];
 extern uint8_t data[DATA_SIZE];
 
-/* Registers. */
+/* Registers, by the names that they have on MMIO. */
 uint32_t reg(unsigned off);
 void set_reg(unsigned off, uint32_t value);
 

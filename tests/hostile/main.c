@@ -3,6 +3,7 @@
  * good as new. A line on the serial port for each, "ok NAME" or "not ok NAME: why"; then off.
  */
 #include "tests/hostile/misdeeds.h"
+#include "tests/hostile/pci.h"
 
 #define SLOTS 19
 
@@ -22,13 +23,16 @@ static void mask_interrupts(void)
 	out8(0xa1, 0xff);
 }
 
-/* The SCSI controller is one of the virtio devices in the window. */
+/* The SCSI controller is one of the virtio devices in the window, or else on PCI. */
 static bool find_device(void)
 {
 	unsigned slot;
 
+	if (pci_find())
+		return true;
 	for (slot = 0; slot < SLOTS; slot++) {
 		device = (volatile uint8_t *)(WINDOW + slot * 0x1000);
+		config = device + VIRTIO_MMIO_CONFIG;
 		if (reg(VIRTIO_MMIO_MAGIC_VALUE) == 0x74726976 && reg(VIRTIO_MMIO_DEVICE_ID) == 8)
 			return true;
 	}
@@ -67,6 +71,8 @@ static void play(const struct misdeed *m)
 	for (; m->name; m++) {
 		start(m->features ? m->features : BASIC);
 		why = m->play();
+		if (pci.home)
+			pci_restore();
 		if (!why)
 			why = check_disk();
 		print(why ? "\nnot ok " : "\nok ");
@@ -87,6 +93,8 @@ void hostile_main(void)
 		play(register_misdeeds);
 		play(request_misdeeds);
 		play(race_misdeeds);
+		if (pci.home)
+			play(function_misdeeds);
 	}
 	off();
 }

@@ -18,5 +18,18 @@ struct misdeed {
 /* Each ends with a row without a name. */
 extern const struct misdeed ring_misdeeds[], register_misdeeds[], request_misdeeds[],
 	race_misdeeds[];
+/* For a device on PCI. */
+extern const struct misdeed function_misdeeds[];
+
+/* What the second CPU does, as long as it is told to. */
+enum { NOTHING, REGISTERS, RINGS, FUNCTION };
+extern volatile uint32_t second_cpu_does;
+
+/* False: it does not come. */
+bool start_second_cpu(void);
+/* It is to do nothing more, and has finished what it did. */
+void rest_second_cpu(void);
+/* One access to the function, chosen by @x. */
+void poke_function(uint32_t x);
 
 #endif

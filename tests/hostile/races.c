@@ -128,33 +128,35 @@ static const char *broken_in_flight(void)
 	return NULL;
 }
 
-enum { NOTHING, REGISTERS, RINGS };
-
-/* The other CPU, if there is one: it is told what to do by second_cpu_does. */
+/* The other CPU, if there is one. */
 void second_main(void);
-volatile uint32_t second_cpu_does, second_cpu_is_there;
+volatile uint32_t second_cpu_does, second_cpu_is_there, second_cpu_rests;
 
 void second_main(void)
 {
-	uint32_t x = 12345;
+	uint32_t x = 12345, does;
 
 	second_cpu_is_there = 1;
 	for (;;) {
 		x = x * 1664525 + 1013904223;
-		if (second_cpu_does == REGISTERS) {
+		does = second_cpu_does;
+		second_cpu_rests = does == NOTHING;
+		if (does == REGISTERS) {
 			if (x >> 30 == 0)
 				set_reg(VIRTIO_MMIO_STATUS, x >> 20 & 15);
 			else if (x >> 30 == 1)
 				set_reg(x >> 16 & 0xfc, x >> 8 & 0xff);
 			else
 				set_reg(VIRTIO_MMIO_QUEUE_NOTIFY, x >> 20 & 3);
-		} else if (second_cpu_does == RINGS) {
+		} else if (does == RINGS) {
 			volatile struct desc *d = &queue[REQUEST].desc[x >> 24];
 
 			if (x & 0x10000)
 				d->addr = (uint64_t)x << (x >> 20 & 31);
 			else
 				d->flags = x >> 17 & 7;
+		} else if (does == FUNCTION) {
+			poke_function(x);
 		}
 		__asm__ volatile("pause");
 	}
@@ -166,7 +168,7 @@ extern const uint8_t trampoline[], trampoline_end[];
 #define LAPIC_COMMAND 0xfee00300ull
 
 /* INIT and start-up to all but self, as firmware does. */
-static bool start_second_cpu(void)
+bool start_second_cpu(void)
 {
 	volatile uint32_t *command = (void *)LAPIC_COMMAND;
 	uint64_t begin = cycles();
@@ -182,6 +184,14 @@ static bool start_second_cpu(void)
 	return true;
 }
 
+void rest_second_cpu(void)
+{
+	second_cpu_does = NOTHING;
+	second_cpu_rests = 0;
+	while (!second_cpu_rests)
+		__asm__ volatile("pause");
+}
+
 static const char *two_cpus(uint32_t what)
 {
 	unsigned round, i;
@@ -194,9 +204,7 @@ static const char *two_cpus(uint32_t what)
 		load(32, read_1_mib);
 		for (i = 0; i < 50; i++)
 			set_reg(VIRTIO_MMIO_QUEUE_NOTIFY, REQUEST);
-		second_cpu_does = NOTHING;
-		for (i = 0; i < 1000; i++)
-			__asm__ volatile("pause");
+		rest_second_cpu();
 	}
 	return NULL;
 }

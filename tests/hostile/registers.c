@@ -1,5 +1,12 @@
 /* Registers, config space and ports (virtio 1.3 §2.1, §3.1, §4.2, §5.6.4). */
 #include "tests/hostile/misdeeds.h"
+#include "tests/hostile/pci.h"
+
+/* PCI's registers of queues have 16 bits. */
+static bool fits(uint32_t value)
+{
+	return !pci.home || value <= UINT16_MAX;
+}
 
 static const char *bad_ring_addresses(void)
 {
@@ -33,6 +40,8 @@ static const char *bad_queue_sizes(void)
 	unsigned i;
 
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		if (!fits(bad[i]))
+			continue;
 		reset();
 		negotiate(BASIC);
 		set_queue(REQUEST, bad[i], (uintptr_t)queue[REQUEST].desc,
@@ -68,10 +77,12 @@ static const char *change_while_in_service(void)
 
 static const char *queues_that_are_not_there(void)
 {
-	static const uint32_t select[] = { QUEUES, 64, 0x7fffffff, 0x80000000, 0xffffffff };
+	static const uint32_t select[] = { QUEUES, 64, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff };
 	unsigned i;
 
 	for (i = 0; i < sizeof(select) / sizeof(select[0]); i++) {
+		if (!fits(select[i]))
+			continue;
 		set_queue(select[i], 256, 0x100000, 0x200000, 0x300000);
 		set_reg(VIRTIO_MMIO_QUEUE_READY, 0);
 		set_reg(VIRTIO_MMIO_QUEUE_NOTIFY, select[i]);
@@ -129,7 +140,7 @@ static const char *kick_before_driver_ok(void)
 
 static const char *config_space(void)
 {
-	volatile uint32_t *sense_size = (void *)(device + 0x100 + 20), *cdb_size = sense_size + 1;
+	volatile uint32_t *sense_size = (void *)(config + 20), *cdb_size = sense_size + 1;
 	static const uint32_t bad[] = { 97, 255, 256, 65536, 0x7fffffff, 0x80000000, 0xffffffff };
 	unsigned i;
 
@@ -140,11 +151,11 @@ static const char *config_space(void)
 		if (*sense_size != 96 || *cdb_size != 32)
 			return "a size that cannot be is taken";
 	}
-	for (i = 0x100; i < 0x1000; i += i < 0x140 ? 1 : 37) {
-		device[i] = i;
-		*(volatile uint16_t *)(device + (i & 0xffe)) = 0xffff;
-		*(volatile uint32_t *)(device + (i & 0xffc)) = 0xffffffff;
-		*(volatile uint64_t *)(device + (i & 0xff8)) = UINT64_MAX;
+	for (i = 0; i < 0xf00; i += i < 0x40 ? 1 : 37) {
+		config[i] = i;
+		*(volatile uint16_t *)(config + (i & 0xffe)) = 0xffff;
+		*(volatile uint32_t *)(config + (i & 0xffc)) = 0xffffffff;
+		*(volatile uint64_t *)(config + (i & 0xff8)) = UINT64_MAX;
 	}
 	if (*sense_size > 96 || *cdb_size > 32)
 		return "a size that cannot be is taken in pieces";

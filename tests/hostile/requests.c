@@ -300,7 +300,7 @@ static const char *event_buffers(void)
 
 static const char *sizes_of_headers(void)
 {
-	volatile uint32_t *sense_size = (void *)(device + 0x100 + 20), *cdb_size = sense_size + 1;
+	volatile uint32_t *sense_size = (void *)(config + 20), *cdb_size = sense_size + 1;
 
 	static const uint8_t bad[6] = { 0xff };
 
