@@ -268,6 +268,14 @@ START_TEST(vector_registers)
 	vdriver_reset(&v);
 	ck_assert_uint_eq(load(VIRTIO_PCI_COMMON_MSIX, 2), NO_VECTOR);
 	ck_assert_uint_eq(load(VIRTIO_PCI_COMMON_Q_MSIX, 2), NO_VECTOR);
+	/* A status that is refused is no reset, though it leaves 0. */
+	store(VIRTIO_PCI_COMMON_MSIX, 1, 2);
+	vdriver_set_status(&v, VIRTIO_CONFIG_S_DRIVER);
+	ck_assert_uint_eq(vdriver_status(&v), 0);
+	ck_assert_uint_eq(load(VIRTIO_PCI_COMMON_MSIX, 2), 1);
+	vdriver_reset(&v);
+	ck_assert_uint_eq(load(VIRTIO_PCI_COMMON_MSIX, 2), NO_VECTOR);
+	ck_assert_uint_eq(load(VIRTIO_PCI_COMMON_Q_MSIX, 2), NO_VECTOR);
 }
 END_TEST
 
