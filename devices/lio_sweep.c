@@ -202,10 +202,10 @@ static void sweep_hba(struct sweep *s, const char *path, const char *name)
 {
 	unsigned long number = strtoul(strchr(name, '_') + 1, NULL, 10);
 	long pid = (long)(number - LIO_HBA_BASE);
-	bool ours = s->name && pid == getpid();
+	bool done_with = s->name ? pid == getpid() : is_gone(pid);
 
 	each(s, path, PREFIX, sweep_store);
-	if (number > LIO_HBA_BASE && (ours || is_gone(pid)))
+	if (number > LIO_HBA_BASE && done_with)
 		s->tree->remove(path);
 }
 
