@@ -3,7 +3,7 @@
 # make check      the unit tests; SAN=address,undefined or SAN=thread for a sanitizer's build
 # make check-vm   the tests with real guests, in the lab
 # make lint       layer order and other promises of ARCHITECTURE.md
-# make bench      figures
+# make bench      figures; BENCH='boot io' for some of them (see tests/bench/run.sh)
 # make clean dist install uninstall
 #
 # Choices are in config.mk. Sources are found by wildcard: a new file needs no edit here.

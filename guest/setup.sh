@@ -1,7 +1,7 @@
 #!/bin/bash
 # setup.sh - install the Debian packages that are missing.
 #
-#   usage: setup.sh LIST...        LISTs: run, lab, test, fuzz
+#   usage: setup.sh LIST...        LISTs: run, lab, test, bench, fuzz
 #
 # Prints nothing when nothing is missing. Otherwise one line says what is installed, by apt-get as
 # root or by sudo; where neither is possible a line gives the command and the exit status is 201.
@@ -12,16 +12,18 @@ run='gcc make libc6-dev linux-libc-dev libcap-ng-dev acpica-tools cpio kmod e2fs
 	debian-archive-keyring'
 # The lab host, on machines whose KVM cannot run a guest: QEMU's libraries and firmware files.
 lab='qemu-system-x86'
-# To test: unit tests, measurements, and what is copied into guests.
-test='check pkg-config strace valgrind bsdutils sg3-utils lz4'
+# To test: unit tests, and what is copied into guests.
+test='check pkg-config strace bsdutils sg3-utils lz4'
+# To measure: counters of system calls and of instructions.
+bench='strace valgrind'
 # To fuzz: a compiler with libFuzzer.
 fuzz='clang libclang-rt-14-dev'
 
 wanted=()
 for list; do
 	case $list in
-	run | lab | test | fuzz) read -ra words -d '' <<<"${!list}" || true ;;
-	*) echo "setup.sh: no list \"$list\": run, lab, test, fuzz" >&2; exit 200 ;;
+	run | lab | test | bench | fuzz) read -ra words -d '' <<<"${!list}" || true ;;
+	*) echo "setup.sh: no list \"$list\": run, lab, test, bench, fuzz" >&2; exit 200 ;;
 	esac
 	wanted+=("${words[@]}")
 done

@@ -1,7 +1,12 @@
 #!/bin/bash
 # run.sh - figures about lunette, for whoever changes it to compare before and after.
 #
-#   usage: run.sh OBJECTS        the folder with the built programs; "make bench" calls it
+#   usage: run.sh OBJECTS [start] [reads] [boot] [io]
+#
+# OBJECTS is the folder with the built programs. "make bench" calls it, for all; with BENCH='boot io'
+# for some.
+#
+# On this machine (start, reads):
 #
 # Start         milliseconds from exec() to the first KVM_RUN, and page faults until then: what a
 #               user waits for before the guest's own boot begins. No guest instruction is in it, so
@@ -13,18 +18,24 @@
 #               store: all that lunette puts between a driver and a disk. Counted by callgrind, as
 #               the difference of a long and a short run. See read4k.c.
 #
-# Other VMMs, where they are installed, start the same kernel; a ratio is theirs to lunette's.
-# What cannot be measured is named, with the reason, and makes the exit status 1. A kernel that is
-# not in the cache, or a VMM that is not installed, only leaves its rows out.
+# In the lab host, where the clock counts instructions (boot, io), see lab.sh:
+#
+# Boot          exec() to the guest's /init, and exits
+# Reads         in a guest: in process and by the kernel's vhost, on PCI and on MMIO
+#
+# Other VMMs, where they are installed, start the same kernel; a ratio is theirs to lunette's. Debian
+# has no kvmtool: LKVM=FILE names its binary, "lkvm".
+# What cannot be measured is named, with the reason, and makes the exit status 1. A VMM that is not
+# installed only leaves its rows out.
 set -uo pipefail
 export LC_ALL=C
 top=$(dirname "$(readlink -f "$0")")/../..
 cd "$top" || exit
-guest/setup.sh run lab test || exit
+guest/setup.sh run lab bench || exit
 objects=$1
+shift
 make -s -j "$(nproc)" bench-programs || exit
 bench=$objects/tests/bench
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/lunette
 runs=31 mib=128 failed=0
 few=1024 many=5120 # reads
 work=$(mktemp -d)
@@ -81,7 +92,7 @@ qemu() { # NAME REFERENCE OPTION...
 }
 
 lkvm() { # NAME REFERENCE OPTION...
-	measure "$1" "$2" lkvm run -k "$kernel" -i "$initrd" -m $mib -c 1 --console serial -n mode=none \
+	measure "$1" "$2" "$LKVM" run -k "$kernel" -i "$initrd" -m $mib -c 1 --console serial -n mode=none \
 		-p console=ttyS0 "${@:3}"
 }
 
@@ -91,13 +102,12 @@ start_rows() {
 	lunette 'payload' --kernel "$bench/payload.elf"
 	lunette 'payload, 16 vCPUs' --kernel "$bench/payload.elf" --cpus 16
 	lunette 'payload, disk' --kernel "$bench/payload.elf" --disk "$disk"
-	kernel=$cache/kernel/vmlinuz
-	initrd=$(find "$cache" -maxdepth 1 -name 'initramfs-*.cpio' -printf '%T@ %p\n' 2>/dev/null |
-		sort -n | tail -n 1 | cut -d ' ' -f 2-)
-	if [ ! -r "$kernel" ] || [ ! -r "$initrd" ]; then
-		echo 'left out: a stock kernel; there is none in the cache (make test brings one)'
+	kernel=$(tests/lab/kernel 2>"$work/err") && initrd=$(guest/mkinitramfs.sh base "$kernel" \
+		"$(tests/lab/deb busybox-static)/bin/busybox" 2>"$work/err") || {
+		failure 'a stock kernel'
 		return
-	fi
+	}
+	kernel+=/vmlinuz
 	lunette 'kernel' --kernel "$kernel" --initrd "$initrd"
 	lunette 'kernel, disk' --kernel "$kernel" --initrd "$initrd" --disk "$disk"
 	if type -P qemu-system-x86_64 >/dev/null; then
@@ -106,7 +116,7 @@ start_rows() {
 			-drive "if=none,id=d,format=raw,file=$disk" \
 			-device virtio-scsi-device,iothread=io -device scsi-hd,drive=d
 	fi
-	if type -P lkvm >/dev/null; then
+	if [ -n "${LKVM-}" ]; then
 		lkvm 'kvmtool, kernel' 'kernel'
 		lkvm 'kvmtool, kernel, disk' 'kernel, disk' -d "$disk" # virtio-blk: it has no other
 	fi
@@ -218,9 +228,21 @@ reads() { # DEPTH DEPTH
 	print_reads "$@"
 }
 
-echo "lunette on $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), $(nproc) CPUs," \
-	"Linux $(uname -r), load $(cut -d ' ' -f 1 /proc/loadavg)${rt:+, real-time priority}"
-echo "guest: $mib MiB, 1 vCPU unless said otherwise; kernel: Debian's stock one, with an initramfs"
-start
-reads 1 32
+local_head() {
+	echo "lunette on $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), $(nproc) CPUs," \
+		"Linux $(uname -r), load $(cut -d ' ' -f 1 /proc/loadavg)${rt:+, real-time priority}"
+	echo "guest: $mib MiB, 1 vCPU unless said otherwise; kernel: Debian's stock one, with an initramfs"
+}
+
+[ $# -gt 0 ] || set -- start reads boot io
+[ -n "${LKVM-}" ] || echo 'left out: kvmtool; LKVM=FILE names its binary'
+[[ " $* " != *' start '* && " $* " != *' reads '* ]] || local_head
+for part; do
+	case $part in
+	start) start ;;
+	reads) reads 1 32 ;;
+	boot | io) tests/bench/lab.sh "$objects" "$part" || failed=1 ;;
+	*) echo "run.sh: not a part: $part (start, reads, boot, io)" >&2; exit 200 ;;
+	esac
+done
 exit $failed

@@ -1,0 +1,120 @@
+#!/bin/bash
+# lab.sh - figures about guests, from the lab host with its clock that counts instructions (see
+# ../lab/l1): the same run gives the same figures, whatever else this machine does. run.sh calls it.
+#
+#   usage: lab.sh OBJECTS boot|io
+#
+# boot  from exec() of a VMM to the guest's /init: million instructions, and exits from the guest;
+#       with Debian's stock kernel, and with the micro kernel if it is in the cache.
+# io    what a read takes from the guest's system call and back, guest, VMM and kernel together:
+#       thousand instructions. The disk is a RAM disk of the lab host (brd).
+#
+# QEMU, the lab's own, is beside them, and kvmtool where LKVM=FILE names its binary. Exit status 1:
+# something could not be measured, and a line says what.
+set -uo pipefail
+top=$(dirname "$(readlink -f "$0")")/../..
+cd "$top" || exit
+objects=$1 what=$2
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/lunette
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+add=() kernels=(stock)
+add_qemu() {
+	local words file
+	words=$(tests/lab/qemu) || return
+	echo "$words" >"$work/qemu"
+	for file in $words; do
+		case $file in
+		*/qemu-system-x86_64) add+=(--add "$file") ;;
+		/*) # the firmware of q35 and microvm
+			for file in "$file"/{bios-256k,bios-microvm,linuxboot_dma,pvh,kvmvapic}.bin "$file/qboot.rom"; do
+				[ ! -e "$file" ] || add+=(--add "$file")
+			done ;;
+		esac
+	done
+	add+=(--add "$work/qemu:/lab/qemu")
+}
+
+add_kernels() {
+	local micro=$cache/kernel-micro
+	add+=(--add "$kernel/vmlinuz:/lab/stock")
+	[ "$what" = boot ] && [ -e "$micro/vmlinux" ] || return 0
+	kernels+=(micro)
+	add+=(--add "$micro/vmlinux:/lab/micro")
+	[ ! -e "$micro/bzImage" ] || add+=(--add "$micro/bzImage:/lab/micro.bzImage")
+}
+
+# The guests' file systems: one whose /init says that it is there, one that reads.
+add_initramfs() {
+	local base
+	base=$(guest/mkinitramfs.sh base "$kernel" "$(tests/lab/deb busybox-static)/bin/busybox") || return
+	printf '#!/bin/busybox sh\necho guest-is-up\nexec busybox sleep 100\n' >"$work/up"
+	chmod +x "$work/up"
+	cat >"$work/job" <<-'END'
+		diskread /dev/sda random 4096 1 2000
+		diskread /dev/sda random 4096 32 6400
+		diskread /dev/sda sequential 1048576 4 128
+	END
+	guest/mkinitramfs.sh extra "$work/extra" "$work/up:/up" || return
+	cat "$base" "$work/extra" >"$work/up.cpio"
+	guest/mkinitramfs.sh extra "$work/extra" "$work/job:/job" \
+		"$objects/tests/bench/diskread:/bin/diskread" || return
+	cat "$base" "$work/extra" >"$work/reads.cpio"
+	add+=(--add "$work/up.cpio:/lab/up.cpio" --add "$work/reads.cpio:/lab/reads.cpio")
+}
+
+add_all() {
+	local program
+	kernel=$(tests/lab/kernel) && add_qemu && add_kernels && add_initramfs || return
+	add+=(--add "$PWD/lunette:/bin/lunette" --add "$PWD/tests/bench/peers.sh:/lab/peers.sh")
+	for program in firstrun timeto; do
+		add+=(--add "$objects/tests/bench/$program:/bin/$program")
+	done
+	[ -z "${LKVM-}" ] || add+=(--add "$LKVM:/bin/lkvm")
+}
+
+# Lines row|NAME|FIGURE... become tables; ratios are to a row's name without what is compared.
+print_boot() {
+	echo "Boot: exec to the guest's /init, 128 MiB, 1 vCPU, 1 run; millions of instructions"
+	awk -F '|' '
+		BEGIN {
+			form = "  %-28s %8s %8s %8s %8s %8s %8s\n"
+			printf form, "", "to KVM_RUN", "guest", "in all", "ratio", "exits", "to user"
+		}
+		$1 == "row" {
+			lunette = $2
+			sub(/:.*/, $2 ~ /disk/ ? ": lunette, disk on PCI" : ": lunette", lunette)
+			if ($2 == lunette) base[lunette] = $4
+			printf form, $2, sprintf("%.1f", $3), sprintf("%.1f", $4 - $3), sprintf("%.1f", $4),
+				base[lunette] ? sprintf("%.2f", $4 / base[lunette]) : "", $5, $6
+		}' "$work/rows"
+}
+
+print_io() {
+	echo 'Reads in a guest: 256 MiB, 1 vCPU, 1 run; thousands of instructions each, and ratios'
+	awk -F '|' '
+		BEGIN {
+			form = "  %-28s %8s %6s %8s %6s %8s %6s\n"
+			printf form, "", "4K QD1", "", "4K QD32", "", "1M QD4", ""
+		}
+		$1 == "row" {
+			for (i = 3; i <= 5; i++) {
+				if (!base[i]) base[i] = $i
+				text[i] = sprintf("%.1f", $i / 1000)
+				ratio[i] = sprintf("%.2f", $i / base[i])
+			}
+			printf form, $2, text[3], ratio[3], text[4], ratio[4], text[5], ratio[5]
+		}' "$work/rows"
+}
+
+case $what in boot | io) ;; *) echo "lab.sh: not a table: $what" >&2; exit 200 ;; esac
+add_all || exit
+tests/lab/l1 --icount --timeout 900 --mem 3072 "${add[@]}" "tests/bench/$what.sh" "${kernels[@]}" \
+	>"$work/rows" 2>"$work/err" </dev/null
+rc=$?
+echo
+"print_$what"
+sed -n 's/^failed|\([^|]*\)|/not measured: \1: /p' "$work/rows" >&2
+[ $rc = 0 ] || { tail -n 5 "$work/rows" "$work/err" >&2; exit 1; }
+! grep -q '^failed' "$work/rows"

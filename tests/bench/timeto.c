@@ -1,0 +1,112 @@
+/*
+ * timeto.c - how long a VMM takes until its guest says that it has come so far.
+ *
+ *	usage: timeto [-k HOOK] MARKER COMMAND [ARGUMENT...]
+ *
+ * Prints the milliseconds from exec() to the read() that completes MARKER in what COMMAND writes to
+ * its standard output. HOOK is then run by the shell, with COMMAND's process id in $VMM_PID, and
+ * COMMAND is killed. Without a marker, its output is printed to standard error.
+ */
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TIMEOUT_MS 60000
+
+struct run {
+	pid_t pid;
+	int fd; /* its output */
+	double start;
+	size_t len;
+	char output[1 << 20];
+};
+
+static double now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
+}
+
+static bool run_start(struct run *run, char **command)
+{
+	int fd[2];
+
+	if (pipe(fd) < 0)
+		return false;
+	run->start = now_ms();
+	run->pid = fork();
+	if (run->pid == 0) {
+		dup2(fd[1], STDOUT_FILENO);
+		close(fd[0]);
+		close(fd[1]);
+		execvp(command[0], command);
+		perror(command[0]);
+		_exit(127);
+	}
+	close(fd[1]);
+	run->fd = fd[0];
+	return run->pid > 0;
+}
+
+/* False: it ended, was silent for too long, or said too much, without the marker. */
+static bool run_to_marker(struct run *run, const char *marker)
+{
+	struct pollfd f = { .fd = run->fd, .events = POLLIN };
+
+	while (run->len < sizeof(run->output)) {
+		ssize_t n;
+
+		if (poll(&f, 1, TIMEOUT_MS) != 1)
+			return false;
+		n = read(run->fd, run->output + run->len, sizeof(run->output) - run->len);
+		if (n <= 0)
+			return false;
+		run->len += n;
+		if (memmem(run->output, run->len, marker, strlen(marker)))
+			return true;
+	}
+	return false;
+}
+
+static bool call_hook(const char *hook, pid_t pid)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", (int)pid);
+	setenv("VMM_PID", text, 1);
+	return system(hook) == 0;
+}
+
+int main(int argc, char **argv)
+{
+	static struct run run;
+	const char *hook = NULL;
+	int option;
+	bool ok;
+
+	while ((option = getopt(argc, argv, "+k:")) == 'k')
+		hook = optarg;
+	if (option != -1 || argc - optind < 2) {
+		fprintf(stderr, "usage: timeto [-k HOOK] MARKER COMMAND [ARGUMENT...]\n");
+		return 2;
+	}
+	ok = run_start(&run, argv + optind + 1) && run_to_marker(&run, argv[optind]);
+	if (ok)
+		printf("%.3f\n", now_ms() - run.start);
+	else
+		fprintf(stderr, "%.*stimeto: no %s\n", (int)run.len, run.output, argv[optind]);
+	fflush(stdout);
+	if (ok && hook)
+		ok = call_hook(hook, run.pid);
+	kill(run.pid, SIGKILL);
+	waitpid(run.pid, NULL, 0);
+	return !ok;
+}
