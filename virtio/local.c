@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 #include "virtio/virtio.h"
 #include "vmm/core/loop.h"
@@ -31,7 +32,9 @@ static uint64_t local_features(struct virtio_backend *be)
 static void queue_kicked(void *arg)
 {
 	struct local_queue *lq = arg;
+	eventfd_t count;
 
+	eventfd_read(lq->kick.fd, &count);
 	if (!virtio_is_broken(lq->vdev))
 		lq->vdev->class->kick(lq->vdev, lq->q);
 }
@@ -115,7 +118,7 @@ static int local_start(struct virtio_backend *be, struct virtio_device *vdev)
 			continue;
 		*lq = (struct local_queue){ .vdev = vdev, .q = q, .loop = queue_loop(l, q) };
 		lq->kick = (struct loop_source){ .fd = vdev->transport->kick_fd(vdev, q),
-						 .fn = queue_kicked, .arg = lq, .edge = true };
+						 .fn = queue_kicked, .arg = lq };
 		r = loop_call(lq->loop, queue_open, lq);
 		if (r < 0) {
 			local_stop(be, vdev);

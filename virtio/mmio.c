@@ -67,8 +67,10 @@ static int mmio_kick_fd(struct virtio_device *vdev, unsigned q)
 static void mmio_relay(void *arg)
 {
 	struct mmio *m = arg;
+	eventfd_t count;
 
 	pthread_mutex_lock(&m->relay_lock);
+	eventfd_read(m->relay.fd, &count);
 	if (virtio_get_status(m->vdev) & VIRTIO_CONFIG_S_DRIVER_OK)
 		mmio_raise(m->vdev, VIRTIO_MMIO_INT_VRING);
 	pthread_mutex_unlock(&m->relay_lock);
@@ -78,7 +80,7 @@ static void mmio_relay(void *arg)
 static int mmio_call_fd(struct virtio_device *vdev, unsigned q)
 {
 	struct mmio *m = vdev->transport_data;
-	struct loop_source relay = { .fn = mmio_relay, .arg = m, .edge = true };
+	struct loop_source relay = { .fn = mmio_relay, .arg = m };
 	int r;
 
 	(void)q;

@@ -41,8 +41,7 @@ static void count(void *arg)
 	struct counter *c = arg;
 	eventfd_t n;
 
-	if (!c->src.edge)
-		eventfd_read(c->src.fd, &n);
+	eventfd_read(c->src.fd, &n);
 	c->foreign |= !loop_is_current(loop);
 	if (c->victim)
 		c->remove(loop, c->victim);
@@ -85,27 +84,6 @@ START_TEST(source_is_called_while_ready)
 	ck_assert_uint_eq(c.calls, 2);
 	loop_join(loop);
 	ck_assert(!c.foreign);
-	close(c.src.fd);
-}
-END_TEST
-
-/* Nobody reads, so that it is readable all the time. */
-START_TEST(edge_is_called_after_each_write)
-{
-	struct counter c = { .src = { .fd = eventfd(0, EFD_NONBLOCK), .fn = count, .arg = &c,
-				      .edge = true } };
-
-	eventfd_write(c.src.fd, 1); /* before it is added, and before there is a thread */
-	ck_assert_int_eq(loop_add(loop, &c.src), 0);
-	ck_assert_int_eq(loop_start(loop), 0);
-	settle();
-	ck_assert_uint_eq(c.calls, 1);
-	eventfd_write(c.src.fd, 1);
-	settle();
-	ck_assert_uint_eq(c.calls, 2);
-	settle();
-	ck_assert_uint_eq(c.calls, 2);
-	loop_join(loop);
 	close(c.src.fd);
 }
 END_TEST
@@ -316,7 +294,6 @@ Suite *loop_suite(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_set_timeout(tc, 30);
 	tcase_add_test(tc, source_is_called_while_ready);
-	tcase_add_test(tc, edge_is_called_after_each_write);
 	tcase_add_test(tc, regular_file_is_refused);
 	tcase_add_loop_test(tc, removal_is_final, 0, ARRAY_SIZE(removers));
 	tcase_add_test(tc, pause_and_resume);

@@ -21,8 +21,6 @@ struct loop_source {
 	int fd; /* borrowed; readable or hung up: fn is called until that is no longer so */
 	void (*fn)(void *arg);
 	void *arg;
-	/* An eventfd that nobody reads: fn is called after each write, or once after several. */
-	bool edge;
 };
 
 /* @name is for the thread and for messages, at most 15 characters. NULL: errno tells. [setup] */
