@@ -286,6 +286,85 @@ START_TEST(more_sources_than_one_round_takes)
 }
 END_TEST
 
+/* What a round of events has gathered is done after it, in order and once. */
+static struct chore {
+	struct loop_task task;
+	unsigned runs, again, events_before;
+	struct loop_task *also; /* queued by our run */
+} chore[2];
+static struct counter gathered[3];
+
+static void on_chore(void *arg)
+{
+	struct chore *c = arg;
+
+	if (!c->runs++)
+		c->events_before = gathered[0].calls + gathered[1].calls + gathered[2].calls;
+	if (c->also)
+		loop_defer(loop, c->also);
+	if (c->again) {
+		c->again--;
+		loop_defer(loop, &c->task);
+	} else if (!c->also) {
+		loop_stop(loop);
+	}
+}
+
+static void count_and_defer(void *arg)
+{
+	count(arg);
+	loop_defer(loop, &chore[0].task);
+}
+
+START_TEST(task_runs_once_after_the_round)
+{
+	unsigned i;
+
+	for (i = 0; i < ARRAY_SIZE(chore); i++)
+		chore[i] = (struct chore){ .task = { .fn = on_chore, .arg = &chore[i] } };
+	chore[0].also = &chore[1].task;
+	chore[1].again = 2;
+	for (i = 0; i < ARRAY_SIZE(gathered); i++) {
+		counter_init(&gathered[i]);
+		gathered[i].src.fn = count_and_defer;
+		eventfd_write(gathered[i].src.fd, 1);
+	}
+	loop_run(loop);
+	ck_assert_uint_eq(chore[0].runs, 1);
+	ck_assert_uint_eq(chore[0].events_before, 3);
+	ck_assert_uint_eq(chore[1].runs, 3);
+	ck_assert(!chore[0].task.queued && !chore[1].task.queued);
+	for (i = 0; i < ARRAY_SIZE(gathered); i++)
+		close(gathered[i].src.fd);
+}
+END_TEST
+
+START_TEST(task_taken_back_does_not_run)
+{
+	struct chore gone = { .task = { .fn = on_chore, .arg = &gone } };
+
+	chore[0] = (struct chore){ .task = { .fn = on_chore, .arg = &chore[0] } };
+	loop_defer(loop, &gone.task);
+	loop_defer(loop, &chore[0].task);
+	loop_cancel(loop, &gone.task);
+	loop_cancel(loop, &gone.task);
+	loop_run(loop);
+	ck_assert_uint_eq(gone.runs, 0);
+	ck_assert_uint_eq(chore[0].runs, 1);
+}
+END_TEST
+
+START_TEST(shared_place_and_name)
+{
+	void **shared = loop_shared(loop);
+
+	ck_assert_ptr_null(*shared);
+	*shared = &chore;
+	ck_assert_ptr_eq(*loop_shared(loop), &chore);
+	ck_assert_str_eq(loop_name(loop), "unit");
+}
+END_TEST
+
 Suite *loop_suite(void)
 {
 	Suite *s = suite_create("loop");
@@ -304,6 +383,9 @@ Suite *loop_suite(void)
 	tcase_add_test(tc, run_in_this_thread);
 	tcase_add_test(tc, stop_before_run);
 	tcase_add_test(tc, more_sources_than_one_round_takes);
+	tcase_add_test(tc, task_runs_once_after_the_round);
+	tcase_add_test(tc, task_taken_back_does_not_run);
+	tcase_add_test(tc, shared_place_and_name);
 	return s;
 }
 

@@ -38,6 +38,10 @@ struct loop {
 	/* The events of the round under way: loop_pause() takes its source out of them. */
 	struct epoll_event event[EVENTS];
 	int nevents;
+
+	TAILQ_HEAD(, loop_task) tasks;
+	uint64_t round;
+	void *shared;
 };
 
 /* With the lock held; it is free while a call runs. */
@@ -76,6 +80,7 @@ struct loop *loop_create(const char *name)
 	pthread_mutex_init(&loop->lock, NULL);
 	pthread_cond_init(&loop->done, NULL);
 	STAILQ_INIT(&loop->calls);
+	TAILQ_INIT(&loop->tasks);
 	loop->epfd = epoll_create1(EPOLL_CLOEXEC);
 	if (loop->epfd < 0)
 		goto free;
@@ -108,6 +113,18 @@ void loop_destroy(struct loop *loop)
 	free(loop);
 }
 
+static void run_tasks(struct loop *loop)
+{
+	struct loop_task *task;
+
+	loop->round++;
+	while ((task = TAILQ_FIRST(&loop->tasks)) && task->round != loop->round) {
+		loop_cancel(loop, task);
+		task->round = loop->round;
+		task->fn(task->arg);
+	}
+}
+
 void loop_run(struct loop *loop)
 {
 	int i;
@@ -120,7 +137,8 @@ void loop_run(struct loop *loop)
 	pthread_mutex_unlock(&loop->lock);
 
 	while (!atomic_load(&loop->stop)) {
-		loop->nevents = epoll_wait(loop->epfd, loop->event, EVENTS, -1);
+		loop->nevents = epoll_wait(loop->epfd, loop->event, EVENTS,
+					   TAILQ_EMPTY(&loop->tasks) ? -1 : 0);
 		for (i = 0; i < loop->nevents; i++) {
 			struct loop_source *src = loop->event[i].data.ptr;
 
@@ -128,6 +146,7 @@ void loop_run(struct loop *loop)
 				src->fn(src->arg);
 		}
 		loop->nevents = 0;
+		run_tasks(loop);
 	}
 
 	/* Those who ask from now on serve themselves; those who have asked still count on us. */
@@ -209,6 +228,32 @@ bool loop_is_current(const struct loop *loop)
 {
 	/* Without the lock, as every request asks. */
 	return !atomic_load(&loop->running) || pthread_equal(loop->thread, pthread_self());
+}
+
+void loop_defer(struct loop *loop, struct loop_task *task)
+{
+	if (task->queued)
+		return;
+	task->queued = true;
+	TAILQ_INSERT_TAIL(&loop->tasks, task, link);
+}
+
+void loop_cancel(struct loop *loop, struct loop_task *task)
+{
+	if (!task->queued)
+		return;
+	task->queued = false;
+	TAILQ_REMOVE(&loop->tasks, task, link);
+}
+
+void **loop_shared(struct loop *loop)
+{
+	return &loop->shared;
+}
+
+const char *loop_name(const struct loop *loop)
+{
+	return loop->name;
 }
 
 int loop_call(struct loop *loop, int (*fn)(void *arg), void *arg)

@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 struct loop;
 
@@ -21,6 +22,16 @@ struct loop_source {
 	int fd; /* borrowed; readable or hung up: fn is called until that is no longer so */
 	void (*fn)(void *arg);
 	void *arg;
+};
+
+/* Something to do once a round of events has been served. All zero but for fn and arg. */
+struct loop_task {
+	void (*fn)(void *arg);
+	void *arg;
+	/* The loop's. */
+	bool queued;
+	uint64_t round;
+	TAILQ_ENTRY(loop_task) link;
 };
 
 /* @name is for the thread and for messages, at most 15 characters. NULL: errno tells. [setup] */
@@ -50,6 +61,19 @@ void loop_del(struct loop *loop, struct loop_source *src);
  */
 void loop_pause(struct loop *loop, struct loop_source *src);
 void loop_resume(struct loop *loop, struct loop_source *src);
+
+/*
+ * Runs the task after the events of this round, before the loop waits for others: what the events
+ * have gathered can then be dealt with in one go. A task that is queued is not queued again; one
+ * that queues itself while it runs has its turn in the next round, which then does not wait.
+ * loop_cancel() takes it back. [the loop's thread]
+ */
+void loop_defer(struct loop *loop, struct loop_task *task);
+void loop_cancel(struct loop *loop, struct loop_task *task);
+
+/* A place for what the users of one loop share; NULL at first. [the loop's thread] */
+void **loop_shared(struct loop *loop);
+const char *loop_name(const struct loop *loop);
 
 /* Runs fn(arg) on the loop's thread and returns its result. Callable from that thread too. */
 int loop_call(struct loop *loop, int (*fn)(void *arg), void *arg);
