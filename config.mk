@@ -13,7 +13,7 @@ IASL = iasl
 
 CFLAGS = -O2 -g
 LDFLAGS =
-LIBS = -lcap-ng
+LIBS = -lcap-ng -luring
 
 # Sanitizers for a build of its own, e.g. make check SAN=address,undefined
 SAN =

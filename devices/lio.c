@@ -280,8 +280,9 @@ static int make_store(struct making *m)
 	int r;
 
 	if (!block->fd)
-		return why_not(m->why, -ENOTSUP, "%s: its store is ours alone; the kernel's target "
-			       "takes files and block devices", block->path);
+		return why_not(m->why, -ENOTSUP, "%s: %s; the kernel's target takes files and "
+			       "block devices", block->path,
+			       block->ours ? block->ours : "its store is ours alone");
 	r = check_names(m->lun, m->why);
 	if (r < 0)
 		return r;

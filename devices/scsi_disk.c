@@ -17,20 +17,27 @@
 #include "devices/scsi/scsi.h"
 #include "devices/virtio_scsi.h"
 #include "vmm/core/log.h"
+#include "vmm/core/platform.h"
 #include "vmm/core/util.h"
 
 struct scsi_disk_cfg {
 	const char *file, *bus, *serial, *wwn, *store;
 	uint32_t lun;
 	uint64_t size;
-	unsigned block_size;
-	bool readonly, discard;
+	unsigned block_size, engine;
+	bool readonly, discard, direct;
 };
 
 #define LUN_NEXT SCSI_LUNS_MAX /* stands for: the first after those on the bus */
 
 static const char *const lun_words[] = { "next", NULL };
 static const char *const block_size_words[] = { "512", "4096", NULL };
+static const char *const engine_words[] = {
+	[BLOCK_ENGINE_AUTO] = "auto",
+	[BLOCK_ENGINE_URING] = "uring",
+	[BLOCK_ENGINE_THREADS] = "threads",
+	NULL
+};
 static const uint32_t block_sizes[] = { 512, 4096 };
 
 #define OPTION(name) offsetof(struct scsi_disk_cfg, name)
@@ -57,6 +64,11 @@ static const struct opt scsi_disk_opts[] = {
 	  .help = "file, or null, which drops writes and reads zeroes" },
 	{ .key = "size", .type = OPT_SIZE, .offset = OPTION(size), .min = 4096, .max = 1ull << 62,
 	  .arg = "BYTES", .help = "of a null store" },
+	{ .key = "io", .type = OPT_ENUM, .offset = OPTION(engine), .def = "auto",
+	  .words = engine_words, .arg = "HOW",
+	  .help = "how a file is read and written; auto is io_uring, or threads where it is not" },
+	{ .key = "direct", .type = OPT_BOOL, .offset = OPTION(direct), .def = "off",
+	  .help = "past the host's page cache (O_DIRECT)" },
 	{ 0 }
 };
 
@@ -248,12 +260,13 @@ static int scsi_disk_create(struct platform *p, struct device_list *list, const 
 {
 	const struct scsi_disk_cfg *cfg = config;
 	struct block_open how = { .path = cfg->file, .store = cfg->store, .size = cfg->size,
-				  .readonly = cfg->readonly };
+				  .readonly = cfg->readonly,
+				  .block_size = block_sizes[cfg->block_size],
+				  .engine = cfg->engine, .direct = cfg->direct, .mem = p->mem };
 	struct wish w = { .id = id, .list = list, .cfg = cfg };
 	struct scsi_disk *d = calloc(1, sizeof(*d));
 	int r;
 
-	(void)p;
 	if (!d)
 		return -ENOMEM;
 	r = find_bus(&w, &d->bus);

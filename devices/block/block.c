@@ -54,7 +54,11 @@ void block_close(struct block *block)
 
 struct block_chan *block_chan_open(struct block *block, struct loop *loop)
 {
-	return block->ops->chan_open(block, loop);
+	struct block_chan *chan = block->ops->chan_open(block, loop);
+
+	if (chan && !chan->ops)
+		chan->ops = block->ops;
+	return chan;
 }
 
 void block_chan_close(struct block_chan *chan)
@@ -62,7 +66,7 @@ void block_chan_close(struct block_chan *chan)
 	if (!chan)
 		return;
 	block_drain(chan);
-	chan->block->ops->chan_close(chan);
+	chan->ops->chan_close(chan);
 }
 
 static bool block_req_ok(const struct block *block, const struct block_req *req)
@@ -79,7 +83,8 @@ void block_submit(struct block_chan *chan, struct block_req *req)
 	BUG_ON(!loop_is_current(chan->loop));
 	BUG_ON(!block_req_ok(chan->block, req));
 	chan->inflight++;
-	chan->block->ops->submit(chan, req);
+	req->chan = chan;
+	chan->ops->submit(chan, req);
 }
 
 void block_done(struct block_chan *chan, struct block_req *req, int err)
@@ -92,5 +97,5 @@ void block_done(struct block_chan *chan, struct block_req *req, int err)
 void block_drain(struct block_chan *chan)
 {
 	if (chan->inflight)
-		chan->block->ops->drain(chan);
+		chan->ops->drain(chan);
 }

@@ -24,6 +24,7 @@
 #include <sys/uio.h>
 
 struct loop;
+struct mem;
 
 enum block_io { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH, BLOCK_DISCARD, BLOCK_ZERO };
 
@@ -40,6 +41,7 @@ struct block_req {
 	/* Exactly once; @err is 0 or -errno (-EIO, -ENOSPC, ...). [channel's thread] */
 	void (*done)(struct block_req *req, int err);
 	/* The store's, between submit and done. */
+	struct block_chan *chan;
 	int err;
 	STAILQ_ENTRY(block_req) link;
 };
@@ -49,7 +51,8 @@ STAILQ_HEAD(block_queue, block_req);
 struct block {
 	const struct block_ops *ops;
 	char *path;          /* for messages */
-	int fd;              /* the file or block device, for who serves it without us; 0: none */
+	int fd;              /* the file or block device, for who serves it without us; 0: none, */
+	const char *ours;    /* ... for this reason; NULL: it is no file */
 	uint64_t size;       /* bytes */
 	bool readonly;       /* opened so; writes are never submitted */
 	bool rotational;
@@ -63,7 +66,15 @@ struct block {
 struct block_chan {
 	struct block *block;
 	struct loop *loop;
+	const struct block_ops *ops; /* who serves it; by default, as for its block */
 	unsigned inflight;
+};
+
+/* By what calls a file is read and written. */
+enum block_engine {
+	BLOCK_ENGINE_AUTO,  /* io_uring where it can be had */
+	BLOCK_ENGINE_URING, /* or the file is not opened */
+	BLOCK_ENGINE_THREADS,
 };
 
 struct block_open {
@@ -71,6 +82,11 @@ struct block_open {
 	const char *store; /* name of a row; NULL: the first one */
 	bool readonly;
 	uint64_t size; /* null: bytes; others: 0 */
+	uint32_t block_size; /* offsets and lengths of requests are multiples of it; 0: of 1 */
+	/* The rest is for files. */
+	enum block_engine engine;
+	bool direct; /* past the page cache of the host */
+	const struct mem *mem; /* where the memory of most requests is; NULL: not known */
 };
 
 struct block_ops {
@@ -81,6 +97,7 @@ struct block_ops {
 	void (*close)(struct block *block);
 	/* NULL: errno tells. [the channel's thread, or before it runs] */
 	struct block_chan *(*chan_open)(struct block *block, struct loop *loop);
+	/* Of a channel, unless chan_open has given it other ops. */
 	void (*chan_close)(struct block_chan *chan); /* nothing is in flight any more */
 	void (*submit)(struct block_chan *chan, struct block_req *req);
 	void (*drain)(struct block_chan *chan);

@@ -1,10 +1,13 @@
 /*
- * file.c - a store in a regular file or on a block device, by plain system
- * calls made on the threads of pool.c.
+ * file.c - a store in a regular file or on a block device.
  *
- * Both kinds are punched, zeroed and written with the same calls; a hole in a
- * file and a punched range of a device always read as zeroes.
+ * Both kinds are punched, zeroed and written with the same calls (step.c); a
+ * hole in a file and a punched range of a device always read as zeroes. The
+ * calls are made by io_uring (uring.c), or on the threads of pool.c where there
+ * is none.
  */
+#include "devices/block/file.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -16,143 +19,62 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "devices/block/block.h"
 #include "devices/block/lock.h"
 #include "devices/block/pool.h"
-#include "vmm/core/iov.h"
+#include "devices/block/uring.h"
 #include "vmm/core/log.h"
+#include "vmm/core/loop.h"
 #include "vmm/core/util.h"
 
 #define PAGE 4096u
 
-struct file {
-	struct block block;
-	int fd;
-};
-
-/* The verbs. [worker] */
-
-#define IOVS 64
-
-static ssize_t transfer(int fd, const struct block_req *req, const struct iovec *iov, int n,
-			uint64_t off)
+int file_check(const struct file *file)
 {
-	if (req->io == BLOCK_READ)
-		return preadv(fd, iov, n, off);
-	return pwritev2(fd, iov, n, off, req->flags & BLOCK_FUA ? RWF_DSYNC : 0);
+	struct stat st;
+
+	if (!file->regular)
+		return 0;
+	if (fstat(file->fd, &st) < 0)
+		return -errno;
+	return (uint64_t)st.st_size < file->block.size ? -EIO : 0;
 }
 
-/* Until all is moved: calls come back short at signals and at the end of the medium. */
-static int move(int fd, const struct block_req *req)
+/* One thread after the other makes the calls of a request. [worker] */
+
+static int make_call(int fd, const struct step *s)
 {
-	struct iovcur cur = iov_cursor(req->iov, req->niov);
-	struct iovec iov[IOVS];
-	uint64_t done = 0;
-	ssize_t r;
+	ssize_t r = -1;
 
-	while (done < req->len) {
-		unsigned n = iov_export(&cur, iov, IOVS);
-
-		r = transfer(fd, req, iov, n < IOVS ? n : IOVS, req->off + done);
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r <= 0)
-			return r ? -errno : -EIO; /* 0: somebody has cut the file off */
-		iov_split(&cur, r);
-		done += r;
+	switch (s->call) {
+	case STEP_READ:
+		r = preadv(fd, s->iov, s->niov, s->off);
+		break;
+	case STEP_WRITE:
+		r = pwritev2(fd, s->iov, s->niov, s->off, s->flags);
+		break;
+	case STEP_FALLOCATE:
+		r = fallocate(fd, s->flags, s->off, s->len);
+		break;
+	case STEP_FDATASYNC:
+		r = fdatasync(fd);
+		break;
 	}
-	return 0;
-}
-
-static int flush(int fd)
-{
-	return fdatasync(fd) < 0 ? -errno : 0;
-}
-
-static int allocate(int fd, int mode, const struct block_req *req)
-{
-	int r;
-
-	if (!req->len)
-		return 0; /* which the call would refuse */
-	do
-		r = fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, req->off, req->len);
-	while (r < 0 && errno == EINTR);
-	return r < 0 ? -errno : 0;
-}
-
-/* Where the file system has no call for it. */
-static int write_zeroes(int fd, const struct block_req *req)
-{
-	static const uint8_t zeroes[16 * PAGE];
-	struct iovec iov[IOVS];
-	uint64_t left = req->len;
-	int r = 0;
-
-	while (left && !r) {
-		struct block_req part = { .io = BLOCK_WRITE, .off = req->off + req->len - left,
-					  .iov = iov };
-
-		while (part.niov < IOVS && part.len < left) {
-			struct iovec *v = &iov[part.niov++];
-
-			v->iov_base = (void *)zeroes;
-			v->iov_len = min_u64(sizeof(zeroes), left - part.len);
-			part.len += v->iov_len;
-		}
-		r = move(fd, &part);
-		left -= part.len;
-	}
-	return r;
-}
-
-/* A call may be unknown to the file system, or want other bounds than ours on a device. */
-static bool cannot(int r)
-{
-	return r == -EOPNOTSUPP || r == -EINVAL;
-}
-
-static int zero(int fd, const struct block_req *req, bool unmap)
-{
-	int r = unmap ? allocate(fd, FALLOC_FL_PUNCH_HOLE, req) : -EOPNOTSUPP;
-
-	if (cannot(r))
-		r = allocate(fd, FALLOC_FL_ZERO_RANGE, req);
-	if (cannot(r))
-		r = write_zeroes(fd, req);
-	return !r && req->flags & BLOCK_FUA ? flush(fd) : r;
-}
-
-static int write_data(int fd, const struct block_req *req)
-{
-	struct block_req plain = *req;
-	int r = move(fd, req);
-
-	if (r != -EOPNOTSUPP || !(req->flags & BLOCK_FUA))
-		return r;
-	/* No RWF_DSYNC here: in two steps then. */
-	plain.flags = 0;
-	r = move(fd, &plain);
-	return r ? r : flush(fd);
+	return r < 0 ? -errno : (int)r;
 }
 
 static int file_run(struct block *block, const struct block_req *req)
 {
-	int fd = container_of(block, struct file, block)->fd;
+	const struct file *f = container_of(block, struct file, block);
+	int r = req->io == BLOCK_READ || req->io == BLOCK_FLUSH ? 0 : file_check(f);
+	struct step s;
+	bool more;
 
-	switch (req->io) {
-	case BLOCK_READ:
-		return move(fd, req);
-	case BLOCK_WRITE:
-		return write_data(fd, req);
-	case BLOCK_FLUSH:
-		return flush(fd);
-	case BLOCK_DISCARD:
-		return zero(fd, req, true);
-	case BLOCK_ZERO:
-		return zero(fd, req, req->flags & BLOCK_MAY_UNMAP);
-	}
-	return -EOPNOTSUPP;
+	if (r < 0)
+		return r;
+	for (more = step_begin(&s, req, f->align); more;)
+		more = step_next(&s, make_call(f->fd, &s));
+	step_end(&s);
+	return s.err;
 }
 
 /* Opening, and the facts. [setup] */
@@ -166,6 +88,9 @@ static int open_error(const char *path, bool readonly, int err)
 			path);
 	else if (err == EISDIR)
 		log_err("%s: is a directory; a disk is a file or a block device", path);
+	else if (err == EBUSY)
+		log_err("%s: is mounted, or part of a volume, or swap: two writers would destroy "
+			"what is on it; umount it first, or add readonly=on", path);
 	else if (err == ENOMEDIUM)
 		log_err("%s: there is no medium in it", path);
 	else if (err == EACCES && !readable)
@@ -228,8 +153,6 @@ static int device_facts(struct file *f, const struct stat *st)
 static int regular_facts(struct file *f, const struct stat *st)
 {
 	struct block *b = &f->block;
-	struct block_req probe = { .off = st->st_size, .len = PAGE };
-
 	b->size = st->st_size;
 	if (!b->size) {
 		log_err("%s: is empty; 'truncate -s 1G FILE' makes room", b->path);
@@ -239,7 +162,8 @@ static int regular_facts(struct file *f, const struct stat *st)
 	b->physical_block = PAGE;
 	b->discard_granularity = power_of_2_or(st->st_blksize, PAGE);
 	/* A hole behind the end changes nothing and tells whether there can be holes. */
-	b->can_discard = !b->readonly && !allocate(f->fd, FALLOC_FL_PUNCH_HOLE, &probe);
+	b->can_discard = !b->readonly && !fallocate(f->fd, FALLOC_FL_PUNCH_HOLE |
+						    FALLOC_FL_KEEP_SIZE, st->st_size, PAGE);
 	b->discard_zeroes = true;
 	return 0;
 }
@@ -250,7 +174,93 @@ static int file_facts(struct file *f)
 
 	if (fstat(f->fd, &st) < 0)
 		return open_error(f->block.path, f->block.readonly, errno);
-	return S_ISBLK(st.st_mode) ? device_facts(f, &st) : regular_facts(f, &st);
+	f->regular = S_ISREG(st.st_mode);
+	return f->regular ? regular_facts(f, &st) : device_facts(f, &st);
+}
+
+/*
+ * A block device that the kernel itself uses cannot be claimed. The claim is given up at once, as
+ * the kernel's target may be the one to use it.
+ */
+static int device_claim(const struct file *f)
+{
+	char path[32];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", f->fd);
+	fd = open(path, O_RDONLY | O_EXCL | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 && errno == EBUSY)
+		return open_error(f->block.path, f->block.readonly, EBUSY);
+	if (fd >= 0)
+		close(fd);
+	return 0;
+}
+
+/* O_DIRECT. [setup] */
+
+/* By reading, where the question is newer than the file system. 0: not even 4096 will do. */
+static uint32_t find_alignment(int fd)
+{
+	void *buf = aligned_alloc(PAGE, PAGE);
+	uint32_t len;
+
+	for (len = 512; buf && len <= PAGE && pread(fd, buf, len, len) < 0; len *= 2)
+		;
+	free(buf);
+	return buf && len <= PAGE ? len : 0;
+}
+
+static struct step_align alignment(int fd)
+{
+	struct statx st;
+	uint32_t len;
+
+	if (!statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &st) && st.stx_mask & STATX_DIOALIGN)
+		return (struct step_align){ st.stx_dio_mem_align, st.stx_dio_offset_align };
+	len = find_alignment(fd);
+	return (struct step_align){ len, len };
+}
+
+/* Requests whose memory does not fit are copied (step.c); their offsets and lengths have to. */
+static int go_direct(struct file *f, const struct block_open *how)
+{
+	const char *path = f->block.path;
+	uint32_t block_size = how->block_size ? how->block_size : 1;
+
+	if (fcntl(f->fd, F_SETFL, fcntl(f->fd, F_GETFL) | O_DIRECT) == 0)
+		f->align = alignment(f->fd);
+	else
+		f->align.len = 0;
+	if (!is_power_of_2(f->align.mem) || !is_power_of_2(f->align.len) ||
+	    f->align.mem > PAGE || f->align.len > PAGE) {
+		log_err("%s: direct=on: its file system cannot do without the page cache; leave "
+			"direct=on out", path);
+		return -EOPNOTSUPP;
+	}
+	if (block_size % f->align.len) {
+		log_err("%s: direct=on: needs blocks of %u bytes, not of %u; add block-size=%u, or "
+			"leave direct=on out", path, f->align.len, block_size, f->align.len);
+		return -EOPNOTSUPP;
+	}
+	f->mem = how->mem;
+	if (f->regular) { /* of which the kernel's target would use the page cache */
+		f->block.fd = 0;
+		f->block.ours = "direct=on";
+	}
+	return 0;
+}
+
+static int choose_engine(struct file *f, const struct block_open *how)
+{
+	int r;
+
+	f->engine = how->engine;
+	if (f->engine != BLOCK_ENGINE_URING)
+		return 0;
+	r = uring_probe();
+	if (r < 0)
+		log_err("%s: io=uring: %s; io=auto does without", f->block.path, uring_why(r));
+	return r;
 }
 
 static void file_free(struct file *f)
@@ -263,7 +273,10 @@ static void file_free(struct file *f)
 
 static void file_close(struct block *block)
 {
-	file_free(container_of(block, struct file, block));
+	struct file *f = container_of(block, struct file, block);
+
+	unlock_image(f->fd);
+	file_free(f);
 }
 
 /* At first non-blocking: a FIFO shall not make us wait for its other end. */
@@ -302,6 +315,7 @@ static int file_open(const struct block_open *how, struct block **block)
 	if (!f)
 		return -ENOMEM;
 	f->fd = -1;
+	f->align = (struct step_align){ 1, 1 };
 	f->block.readonly = how->readonly;
 	f->block.path = strdup(how->path);
 	r = f->block.path ? file_open_path(f) : -ENOMEM;
@@ -309,17 +323,35 @@ static int file_open(const struct block_open *how, struct block **block)
 		r = lock_image(f->fd, how->path, !how->readonly);
 	if (!r)
 		r = file_facts(f);
+	if (!r && !f->regular && !how->readonly)
+		r = device_claim(f);
+	f->block.fd = f->fd;
+	if (!r && how->direct)
+		r = go_direct(f, how);
+	if (!r)
+		r = choose_engine(f, how);
 	if (r < 0) {
 		file_free(f);
 		return r;
 	}
-	f->block.fd = f->fd;
 	*block = &f->block;
 	return 0;
 }
 
 static struct block_chan *file_chan_open(struct block *block, struct loop *loop)
 {
+	struct file *f = container_of(block, struct file, block);
+	struct block_chan *chan;
+	bool first;
+
+	if (f->engine != BLOCK_ENGINE_THREADS) {
+		chan = uring_open(f, loop, &first);
+		if (chan)
+			return chan;
+		if (first)
+			log_note("%s: disks are read and written by threads: %s", loop_name(loop),
+				 uring_why(-errno));
+	}
 	return pool_open(block, loop, file_run);
 }
 
@@ -329,7 +361,4 @@ const struct block_ops block_file = {
 	.open = file_open,
 	.close = file_close,
 	.chan_open = file_chan_open,
-	.chan_close = pool_close,
-	.submit = pool_submit,
-	.drain = pool_drain,
 };

@@ -12,6 +12,12 @@
 
 #include "vmm/core/log.h"
 
+/*
+ * A process that was killed leaves its last writes to the kernel, which keeps the file open for
+ * them, and locked; so a lock that nobody is seen to hold is waited for a little.
+ */
+#define NOBODY_MS 500
+
 /* Has the descriptor of this name under /proc/PID/fdinfo a lock, and is it on our file? */
 static bool fd_is_holder(long pid, const char *name, const struct stat *ours)
 {
@@ -74,9 +80,8 @@ static long find_holder(int fd)
 	return pid;
 }
 
-static void report_busy(int fd, const char *path, bool exclusive)
+static void report_busy(long pid, const char *path, bool exclusive)
 {
-	long pid = find_holder(fd);
 	char who[64], name[32] = "";
 	FILE *f;
 
@@ -100,18 +105,39 @@ static void report_busy(int fd, const char *path, bool exclusive)
 		exclusive ? "" : ", which may write to it; both need readonly=on to share it");
 }
 
-int lock_image(int fd, const char *path, bool exclusive)
+static int try_lock(int fd, bool exclusive)
 {
 	struct flock lock = { .l_type = exclusive ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET };
-	int err;
 
-	if (!fcntl(fd, F_OFD_SETLK, &lock))
-		return 0;
-	err = errno;
-	if (err == EAGAIN || err == EACCES) {
-		report_busy(fd, path, exclusive);
+	return fcntl(fd, F_OFD_SETLK, &lock) < 0 ? errno : 0;
+}
+
+static bool is_held(int err)
+{
+	return err == EAGAIN || err == EACCES;
+}
+
+int lock_image(int fd, const char *path, bool exclusive)
+{
+	int err = try_lock(fd, exclusive), left;
+	long pid = is_held(err) ? find_holder(fd) : 0;
+
+	for (left = NOBODY_MS; is_held(err) && !pid && left; left--) {
+		usleep(1000);
+		err = try_lock(fd, exclusive);
+	}
+	if (is_held(err)) {
+		report_busy(pid, path, exclusive);
 		return -EBUSY;
 	}
-	log_err("%s: cannot be locked: %s", path, strerror(err));
+	if (err)
+		log_err("%s: cannot be locked: %s", path, strerror(err));
 	return -err;
+}
+
+void unlock_image(int fd)
+{
+	struct flock lock = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+
+	fcntl(fd, F_OFD_SETLK, &lock);
 }

@@ -3,7 +3,8 @@
  *
  * An open-file-description lock on the whole file: shared for those who only
  * read, exclusive for one who writes. It goes with the last descriptor, so a
- * crash leaves nothing behind. It is advisory: lunette, QEMU and others that
+ * crash leaves nothing behind; the kernel's own one, of writes that are still
+ * under way then, is the last. It is advisory: lunette, QEMU and others that
  * ask respect it.
  */
 #ifndef DEVICES_BLOCK_LOCK_H
@@ -16,5 +17,7 @@
  * after one line with @path. [setup]
  */
 int lock_image(int fd, const char *path, bool exclusive);
+/* At once, even if the kernel has the file open for a while longer. Nothing is in flight. */
+void unlock_image(int fd);
 
 #endif

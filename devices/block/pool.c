@@ -101,7 +101,7 @@ static void finish(void *arg)
 		block_done(&pool->chan, req, req->err);
 }
 
-void pool_submit(struct block_chan *chan, struct block_req *req)
+static void pool_submit(struct block_chan *chan, struct block_req *req)
 {
 	struct pool *pool = container_of(chan, struct pool, chan);
 	bool busy;
@@ -116,7 +116,7 @@ void pool_submit(struct block_chan *chan, struct block_req *req)
 		worker_start(pool);
 }
 
-void pool_drain(struct block_chan *chan)
+static void pool_drain(struct block_chan *chan)
 {
 	struct pool *pool = container_of(chan, struct pool, chan);
 	struct pollfd fd = { .fd = pool->wake.fd, .events = POLLIN };
@@ -136,6 +136,27 @@ static void pool_free(struct pool *pool)
 	free(pool);
 }
 
+static void pool_close(struct block_chan *chan)
+{
+	struct pool *pool = container_of(chan, struct pool, chan);
+
+	pthread_mutex_lock(&pool->lock);
+	pool->quit = true;
+	pthread_cond_broadcast(&pool->work);
+	pthread_mutex_unlock(&pool->lock);
+	while (pool->nworkers)
+		pthread_join(pool->worker[--pool->nworkers], NULL);
+	loop_del(chan->loop, &pool->wake);
+	pool_free(pool);
+}
+
+static const struct block_ops pool_ops = {
+	.name = "threads",
+	.chan_close = pool_close,
+	.submit = pool_submit,
+	.drain = pool_drain,
+};
+
 struct block_chan *pool_open(struct block *block, struct loop *loop, pool_run_fn *run)
 {
 	struct pool *pool = calloc(1, sizeof(*pool));
@@ -143,7 +164,7 @@ struct block_chan *pool_open(struct block *block, struct loop *loop, pool_run_fn
 
 	if (!pool)
 		return NULL;
-	pool->chan = (struct block_chan){ .block = block, .loop = loop };
+	pool->chan = (struct block_chan){ .block = block, .loop = loop, .ops = &pool_ops };
 	pool->run = run;
 	pthread_mutex_init(&pool->lock, NULL);
 	pthread_cond_init(&pool->work, NULL);
@@ -165,18 +186,4 @@ free:
 	pool_free(pool);
 	errno = r;
 	return NULL;
-}
-
-void pool_close(struct block_chan *chan)
-{
-	struct pool *pool = container_of(chan, struct pool, chan);
-
-	pthread_mutex_lock(&pool->lock);
-	pool->quit = true;
-	pthread_cond_broadcast(&pool->work);
-	pthread_mutex_unlock(&pool->lock);
-	while (pool->nworkers)
-		pthread_join(pool->worker[--pool->nworkers], NULL);
-	loop_del(chan->loop, &pool->wake);
-	pool_free(pool);
 }

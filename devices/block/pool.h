@@ -17,9 +17,4 @@ typedef int pool_run_fn(struct block *block, const struct block_req *req);
 /* The first worker starts here, the others when there is work for them. NULL: errno tells. */
 struct block_chan *pool_open(struct block *block, struct loop *loop, pool_run_fn *run);
 
-/* The rest is for a struct block_ops as it is. */
-void pool_close(struct block_chan *chan);
-void pool_submit(struct block_chan *chan, struct block_req *req);
-void pool_drain(struct block_chan *chan);
-
 #endif

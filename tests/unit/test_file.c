@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "devices/block/uring.h"
 #include "tests/lib/block_run.h"
 #include "tests/lib/stderr.h"
 #include "vmm/core/loop.h"
@@ -51,13 +52,30 @@ static void set_up_in(const char *parent)
 	memset(back, 0xee, sizeof(back));
 }
 
+/* How the tests of a case open their file. */
+static struct block_open usual;
+
 static void set_up(void)
 {
+	usual.engine = BLOCK_ENGINE_THREADS;
 	set_up_in("/tmp");
 }
 
 static void set_up_shm(void)
 {
+	usual.engine = BLOCK_ENGINE_THREADS;
+	set_up_in("/dev/shm");
+}
+
+static void set_up_uring(void)
+{
+	usual.engine = BLOCK_ENGINE_URING;
+	set_up_in("/tmp");
+}
+
+static void set_up_uring_shm(void)
+{
+	usual.engine = BLOCK_ENGINE_URING;
 	set_up_in("/dev/shm");
 }
 
@@ -79,12 +97,17 @@ static void tear_down(void)
 
 static int open_path(const char *p, bool readonly)
 {
-	struct block_open how = { .path = p, .readonly = readonly };
-	int r = block_open(&how, &block);
+	struct block_open how = usual;
+	int r;
 
+	how.path = p;
+	how.readonly = readonly;
+	r = block_open(&how, &block);
 	if (!r) {
 		chan = block_chan_open(block, loop);
 		ck_assert_ptr_nonnull(chan);
+		ck_assert_str_eq(chan->ops->name, usual.engine == BLOCK_ENGINE_URING ? "io_uring"
+										     : "threads");
 	}
 	return r;
 }
@@ -359,6 +382,20 @@ static int attach_loop_device(char *dev, size_t len)
 	return fd;
 }
 
+/* As by a mount. */
+static void check_claimed(const char *dev)
+{
+	int claim = open(dev, O_RDONLY | O_EXCL | O_CLOEXEC);
+
+	ck_assert_int_ge(claim, 0);
+	check_refused(dev, false, -EBUSY,
+		      "is mounted, or part of a volume, or swap: two writers would destroy what is "
+		      "on it; umount it first, or add readonly=on");
+	ck_assert_int_eq(open_path(dev, true), 0);
+	close_all();
+	close(claim);
+}
+
 START_TEST(block_device)
 {
 	char dev[64];
@@ -368,6 +405,7 @@ START_TEST(block_device)
 		printf("file: block_device skipped: no loop device to be had\n");
 		return;
 	}
+	check_claimed(dev);
 	ck_assert_int_eq(open_path(dev, false), 0);
 	ck_assert_uint_eq(block->size, SIZE);
 	ck_assert(is_power_of_2(block->physical_block));
@@ -389,29 +427,156 @@ START_TEST(block_device)
 }
 END_TEST
 
+/* In a file that was cut off nothing is written, so that it stays as it is. */
+static const enum block_io changers[] = { BLOCK_WRITE, BLOCK_DISCARD, BLOCK_ZERO };
+
+START_TEST(cut_off_file_stays_short)
+{
+	struct stat st;
+
+	ck_assert_int_eq(open_path(path, false), 0);
+	ck_assert_int_eq(block_run(chan, BLOCK_WRITE, 0, SIZE - 4096, data, 4096), 0);
+	ck_assert_int_eq(truncate(path, SIZE / 2), 0);
+	ck_assert_int_eq(block_run(chan, changers[_i], 0, SIZE - 4096, data, 4096), -EIO);
+	ck_assert_int_eq(block_run(chan, changers[_i], 0, 0, data, 4096), -EIO);
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_int_eq(st.st_size, SIZE / 2);
+	check_file(0, zeroes, 4096);
+	ck_assert_int_eq(truncate(path, SIZE), 0);
+	ck_assert_int_eq(block_run(chan, BLOCK_WRITE, 0, SIZE - 4096, data, 4096), 0);
+}
+END_TEST
+
+/* More than the ring has places for, by two channels of one loop. */
+START_TEST(more_than_the_ring_takes)
+{
+	static struct flight many[2][400];
+	struct block_chan *chans[2];
+	unsigned i, f;
+
+	ck_assert_int_eq(open_path(path, false), 0);
+	chans[0] = chan;
+	chans[1] = block_chan_open(block, loop);
+	for (i = 0; i < ARRAY_SIZE(many[0]); i++) {
+		for (f = 0; f < 2; f++) {
+			struct flight *fl = &many[f][i];
+
+			memset(fl->buf, i + f, sizeof(fl->buf));
+			fl->iov = (struct iovec){ fl->buf, sizeof(fl->buf) };
+			fl->req = (struct block_req){ .io = BLOCK_WRITE, .iov = &fl->iov, .niov = 1,
+						      .off = (2 * i + f) * sizeof(fl->buf),
+						      .len = sizeof(fl->buf), .done = on_landed };
+			block_submit(chans[f], &fl->req);
+		}
+	}
+	block_drain(chans[1]);
+	ck_assert_uint_eq(chans[1]->inflight, 0);
+	block_drain(chans[0]);
+	ck_assert_uint_eq(landed, 2 * ARRAY_SIZE(many[0]));
+	for (i = 0; i < ARRAY_SIZE(many[0]); i++) {
+		for (f = 0; f < 2; f++)
+			check_file((2 * i + f) * 4096, many[f][i].buf, 4096);
+	}
+	block_chan_close(chans[1]);
+}
+END_TEST
+
+/* The same data whatever the memory's place; a block that the kernel does not take is refused. */
+START_TEST(direct)
+{
+	struct block_open how = { .path = path, .direct = true, .block_size = 512,
+				  .engine = usual.engine };
+	static uint8_t out[SIZE / 4 + 8192], in[SIZE / 4 + 8192];
+	static const size_t shift[] = { 0, 1, 512, 4095 };
+	struct iovec iov[3];
+	const unsigned shifts = ARRAY_SIZE(shift);
+	uint8_t *o, *n;
+	unsigned i, k;
+
+	if (block_open(&how, &block) == -EOPNOTSUPP) { /* and says so: blocks of 4096 here */
+		how.block_size = 4096;
+		ck_assert_int_eq(block_open(&how, &block), 0);
+	}
+	ck_assert_uint_eq(block->fd, 0);
+	chan = block_chan_open(block, loop);
+	for (i = 0; i < shifts; i++) {
+		o = (uint8_t *)(((uintptr_t)out + 4095) & ~4095ul) + shift[i];
+		n = (uint8_t *)(((uintptr_t)in + 4095) & ~4095ul) + shift[shifts - 1 - i];
+		for (k = 0; k < SIZE / 4; k++)
+			o[k] = k * 3 + k / 509 + i;
+		ck_assert_int_eq(block_run(chan, BLOCK_WRITE, write_flags[i % 2], 4096, o,
+					   SIZE / 4), 0);
+		ck_assert_int_eq(block_run(chan, BLOCK_READ, 0, 4096, n, SIZE / 4), 0);
+		ck_assert_mem_eq(n, o, SIZE / 4);
+		/* Pieces of odd lengths. */
+		iov[0] = (struct iovec){ o, 100 };
+		iov[1] = (struct iovec){ o + 100, 4096 };
+		iov[2] = (struct iovec){ o + 4196, 8192 - 4196 };
+		ck_assert_int_eq(block_run_iov(chan, BLOCK_WRITE, 0, SIZE / 2, iov, 3), 0);
+		check_file(SIZE / 2, o, 8192);
+		memset(o, 0, 8192);
+		ck_assert_int_eq(block_run_iov(chan, BLOCK_READ, 0, SIZE / 2, iov, 3), 0);
+		ck_assert_mem_eq(o, back, 8192);
+	}
+	ck_assert_int_eq(block_run(chan, BLOCK_ZERO, 0, 4096, NULL, 4096), 0);
+	check_file(4096, zeroes, 4096);
+	ck_assert_int_eq(block_run(chan, BLOCK_FLUSH, 0, 0, NULL, 0), 0);
+}
+END_TEST
+
+START_TEST(direct_wants_whole_blocks)
+{
+	struct block_open how = { .path = path, .direct = true, .block_size = 100 };
+
+	stderr_begin(&said);
+	ck_assert_int_eq(block_open(&how, &block), -EOPNOTSUPP);
+	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "direct=on: needs blocks of "));
+}
+END_TEST
+
+static void add_io_tests(TCase *tc)
+{
+	tcase_set_timeout(tc, 60);
+	tcase_add_loop_test(tc, written_is_in_the_file, 0, ARRAY_SIZE(write_flags));
+	tcase_add_loop_test(tc, erased_reads_as_zeroes, 0, ARRAY_SIZE(erasers));
+	tcase_add_test(tc, many_pieces);
+	tcase_add_test(tc, file_cut_off_under_us);
+	tcase_add_loop_test(tc, cut_off_file_stays_short, 0, ARRAY_SIZE(changers));
+	tcase_add_test(tc, many_in_flight);
+	tcase_add_test(tc, more_than_the_ring_takes);
+}
+
 Suite *file_suite(void)
 {
 	Suite *s = suite_create("file");
 	TCase *tc = unit_case(s, "file"), *shm = unit_case(s, "tmpfs");
+	TCase *uring = unit_case(s, "uring"), *uring_shm = unit_case(s, "uring, tmpfs");
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
-	tcase_set_timeout(tc, 60);
+	add_io_tests(tc);
 	tcase_add_test(tc, facts);
-	tcase_add_loop_test(tc, written_is_in_the_file, 0, ARRAY_SIZE(write_flags));
-	tcase_add_test(tc, many_pieces);
-	tcase_add_loop_test(tc, erased_reads_as_zeroes, 0, ARRAY_SIZE(erasers));
-	tcase_add_test(tc, file_cut_off_under_us);
 	tcase_add_test(tc, readonly_shares_and_reads);
-	tcase_add_test(tc, many_in_flight);
 	tcase_add_test(tc, what_is_no_disk);
 	tcase_add_test(tc, missing_and_needless_options);
 	tcase_add_test(tc, without_permission);
 	tcase_add_test(tc, block_device);
+	tcase_add_test(tc, direct);
+	tcase_add_test(tc, direct_wants_whole_blocks);
 
 	/* Has holes, but no call for zeroes. */
 	tcase_add_checked_fixture(shm, set_up_shm, tear_down);
-	tcase_add_loop_test(shm, erased_reads_as_zeroes, 0, ARRAY_SIZE(erasers));
-	tcase_add_loop_test(shm, written_is_in_the_file, 0, ARRAY_SIZE(write_flags));
+	add_io_tests(shm);
+
+	if (uring_probe() < 0) {
+		printf("file: io_uring skipped: %s\n", uring_why(uring_probe()));
+		return s;
+	}
+	tcase_add_checked_fixture(uring, set_up_uring, tear_down);
+	add_io_tests(uring);
+	tcase_add_test(uring, block_device);
+	tcase_add_test(uring, direct);
+	tcase_add_checked_fixture(uring_shm, set_up_uring_shm, tear_down);
+	add_io_tests(uring_shm);
 	return s;
 }
 

@@ -37,16 +37,9 @@ static int run(struct block *b, const struct block_req *req)
 	return -(int)req->off;
 }
 
-static const struct block_ops ops = {
-	.name = "pool",
-	.chan_close = pool_close,
-	.submit = pool_submit,
-	.drain = pool_drain,
-};
-
 static void set_up(void)
 {
-	block = (struct block){ .ops = &ops, .size = 1 << 20 };
+	block = (struct block){ .size = 1 << 20 };
 	loop = loop_create("test");
 	chan = pool_open(&block, loop, run);
 	ck_assert_ptr_nonnull(chan);

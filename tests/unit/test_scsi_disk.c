@@ -230,6 +230,13 @@ START_TEST(no_bus_and_no_number_left)
 END_TEST
 
 /* From the driver to the file and back; the guest sees the names. */
+static const char *const ways[] = {
+	"scsi-disk,%/a.img,block-size=4096,io=threads",
+	"scsi-disk,%/a.img,block-size=4096,io=auto",
+	"scsi-disk,%/a.img,block-size=4096,io=auto,direct=on",
+	"scsi-disk,%/a.img,block-size=4096,io=threads,direct=on",
+};
+
 START_TEST(end_to_end)
 {
 	static uint8_t out[8192], in[8192];
@@ -238,7 +245,7 @@ START_TEST(end_to_end)
 	char path[100];
 	int fd;
 
-	ck_assert_int_eq(make("scsi-disk,%/a.img,block-size=4096"), 0);
+	ck_assert_int_eq(make(ways[_i]), 0);
 	start();
 	scsi_driver_clear_attention(&v, 0);
 	a = scsi_driver_run(&v, 2, 0, SCSI_DRIVER_CDB(0x12, 1, 0x80, 0, 64), NULL, 0, page, 64);
@@ -357,7 +364,7 @@ Suite *scsi_disk_suite(void)
 	tcase_add_test(tc, names_are_stable);
 	tcase_add_loop_test(tc, refused_with_a_line, 0, ARRAY_SIZE(refused));
 	tcase_add_test(tc, no_bus_and_no_number_left);
-	tcase_add_test(tc, end_to_end);
+	tcase_add_loop_test(tc, end_to_end, 0, ARRAY_SIZE(ways));
 	tcase_add_test(tc, null_store);
 	tcase_add_test(tc, readonly_refuses_writes);
 	tcase_add_test(tc, destroyed_under_load);
