@@ -24,7 +24,7 @@ struct scsi_disk_cfg {
 	const char *file, *bus, *serial, *wwn, *store;
 	uint32_t lun;
 	uint64_t size;
-	unsigned block_size, engine;
+	unsigned block_size, engine, on_enospc;
 	bool readonly, discard, direct;
 };
 
@@ -38,6 +38,21 @@ static const char *const engine_words[] = {
 	[BLOCK_ENGINE_THREADS] = "threads",
 	NULL
 };
+static const char *const full_words[] = {
+	[PLATFORM_FULL_REPORT] = "report",
+	[PLATFORM_FULL_STOP] = "stop",
+	[PLATFORM_FULL_FAIL] = "fail",
+	"as-run",
+	NULL
+};
+#define FULL_AS_RUN (PLATFORM_FULL_FAIL + 1) /* the platform says it */
+
+static const enum block_full full[] = {
+	[PLATFORM_FULL_REPORT] = BLOCK_FULL_REPORT,
+	[PLATFORM_FULL_STOP] = BLOCK_FULL_STOP,
+	[PLATFORM_FULL_FAIL] = BLOCK_FULL_FAIL,
+};
+
 static const uint32_t block_sizes[] = { 512, 4096 };
 
 #define OPTION(name) offsetof(struct scsi_disk_cfg, name)
@@ -69,6 +84,9 @@ static const struct opt scsi_disk_opts[] = {
 	  .help = "how a file is read and written; auto is io_uring, or threads where it is not" },
 	{ .key = "direct", .type = OPT_BOOL, .offset = OPTION(direct), .def = "off",
 	  .help = "past the host's page cache (O_DIRECT)" },
+	{ .key = "on-enospc", .type = OPT_ENUM, .offset = OPTION(on_enospc), .def = "as-run",
+	  .words = full_words, .arg = "WHAT",
+	  .help = "when the host's disk is full: tell the guest, wait for room, end the run" },
 	{ 0 }
 };
 
@@ -255,6 +273,25 @@ static int lun_init(struct scsi_disk *d, const struct wish *w)
 	return r;
 }
 
+static void on_full(void *platform)
+{
+	struct platform *p = platform;
+
+	p->disk_full(p);
+}
+
+/* What the kernel's target does is to report. */
+static void set_full(struct block *block, struct platform *p, unsigned what)
+{
+	block->full = full[what == FULL_AS_RUN ? p->on_enospc : what];
+	block->on_full = p->disk_full ? on_full : NULL;
+	block->on_full_arg = p;
+	if (block->full != BLOCK_FULL_REPORT && block->fd) {
+		block->fd = 0;
+		block->ours = "on-enospc= is not report";
+	}
+}
+
 static int scsi_disk_create(struct platform *p, struct device_list *list, const char *id,
 			    const void *config, struct device **dev)
 {
@@ -272,6 +309,8 @@ static int scsi_disk_create(struct platform *p, struct device_list *list, const 
 	r = find_bus(&w, &d->bus);
 	if (!r)
 		r = block_open(&how, &d->block);
+	if (!r)
+		set_full(d->block, p, cfg->on_enospc);
 	if (!r)
 		r = check_size(d->block, block_sizes[cfg->block_size]);
 	if (!r)

@@ -21,6 +21,7 @@ enum cause {
 	CAUSE_TRIPLE_FAULT,
 	CAUSE_KVM_ERROR,
 	CAUSE_QUIT,
+	CAUSE_DISK_FULL,
 	CAUSE_SIGNAL, /* its status is 128 + the signal's number */
 	CAUSE_COUNT
 };

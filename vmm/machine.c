@@ -43,6 +43,11 @@ static void guest_event(struct platform *p, enum guest_event event)
 	machine_end(container_of(p, struct machine, platform), cause[event]);
 }
 
+static void disk_full(struct platform *p)
+{
+	machine_end(container_of(p, struct machine, platform), CAUSE_DISK_FULL);
+}
+
 static struct loop *new_iothread(struct platform *p, const char *name)
 {
 	struct machine *m = container_of(p, struct machine, platform);
@@ -131,6 +136,7 @@ static int setup_platform(struct machine *m, const struct machine_cfg *cfg)
 	m->platform = (struct platform){
 		.cpus = cfg->cpus,
 		.vhost = cfg->vhost,
+		.on_enospc = cfg->on_enospc,
 		.mem = &m->mem,
 		.mmio = &m->mmio,
 		.pio = &m->pio,
@@ -139,6 +145,7 @@ static int setup_platform(struct machine *m, const struct machine_cfg *cfg)
 		.main_loop = m->main_loop,
 		.iothread = new_iothread,
 		.guest_event = guest_event,
+		.disk_full = disk_full,
 	};
 	m->console = console_create(m, &m->platform, m->main_loop);
 	if (!m->console)

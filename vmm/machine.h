@@ -32,6 +32,7 @@ struct machine_cfg {
 	uint32_t cpus;
 	uint64_t memory; /* bytes */
 	unsigned vhost;  /* enum platform_vhost */
+	unsigned on_enospc; /* enum platform_full */
 	struct opt_list disks, devices;
 };
 

@@ -19,6 +19,7 @@ struct run_cfg {
 };
 
 static const char *const log_words[] = { "error", "warning", "note", "info", "debug", NULL };
+static const char *const full_words[] = { "report", "stop", "fail", NULL };
 static const char *const vhost_words[] = { "auto", "on", "off", NULL };
 
 #define AT(member) offsetof(struct run_cfg, member)
@@ -38,6 +39,9 @@ static const struct opt run_opts[] = {
 	  .help = "a device; --device help lists the classes" },
 	{ "vhost", OPT_ENUM, AT(machine.vhost), "auto", .words = vhost_words, .arg = "WHEN",
 	  .help = "let the kernel serve disks: where it can, or not run without, or never" },
+	{ "on-enospc", OPT_ENUM, AT(machine.on_enospc), "report", .words = full_words,
+	  .arg = "WHAT",
+	  .help = "when the host's disk is full: tell the guest, wait for room, end the run" },
 	{ "explain", OPT_BOOL, AT(explain), .help = "say what would be made, and why, and end" },
 	{ "log", OPT_ENUM, AT(log_level), "note", .words = log_words, .arg = "LEVEL",
 	  .help = "how much lunette says of itself" },

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "devices/block/guard.h"
 #include "vmm/core/log.h"
 #include "vmm/core/loop.h"
 #include "vmm/core/util.h"
@@ -35,15 +36,16 @@ static const struct block_ops *store_find(const char *name)
 int block_open(const struct block_open *how, struct block **block)
 {
 	const struct block_ops *ops = how->store ? store_find(how->store) : block_stores[0];
-
 	int r;
 
 	if (!ops)
 		return -EINVAL;
 	r = ops->open(how, block);
-	if (r == 0)
-		(*block)->ops = ops;
-	return r;
+	if (r < 0)
+		return r;
+	(*block)->ops = ops;
+	(*block)->outermost = true;
+	return 0;
 }
 
 void block_close(struct block *block)
@@ -56,9 +58,18 @@ struct block_chan *block_chan_open(struct block *block, struct loop *loop)
 {
 	struct block_chan *chan = block->ops->chan_open(block, loop);
 
-	if (chan && !chan->ops)
+	if (!chan)
+		return NULL;
+	if (!chan->ops)
 		chan->ops = block->ops;
-	return chan;
+	if (!block->outermost)
+		return chan;
+	chan->guard = guard_open(chan);
+	if (chan->guard)
+		return chan;
+	chan->ops->chan_close(chan);
+	errno = ENOMEM;
+	return NULL;
 }
 
 void block_chan_close(struct block_chan *chan)
@@ -66,6 +77,8 @@ void block_chan_close(struct block_chan *chan)
 	if (!chan)
 		return;
 	block_drain(chan);
+	if (chan->guard)
+		guard_close(chan->guard);
 	chan->ops->chan_close(chan);
 }
 
@@ -90,12 +103,22 @@ void block_submit(struct block_chan *chan, struct block_req *req)
 void block_done(struct block_chan *chan, struct block_req *req, int err)
 {
 	BUG_ON(!chan->inflight);
+	if (chan->guard && err && guard_take(chan->guard, req, err))
+		return;
+	if (chan->guard && !err)
+		guard_success(chan->guard);
 	chan->inflight--;
 	req->done(req, err);
 }
 
 void block_drain(struct block_chan *chan)
 {
+	if (!chan->inflight)
+		return;
+	if (chan->guard)
+		guard_drain(chan->guard, true);
 	if (chan->inflight)
 		chan->ops->drain(chan);
+	if (chan->guard)
+		guard_drain(chan->guard, false);
 }

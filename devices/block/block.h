@@ -18,6 +18,7 @@
 #ifndef DEVICES_BLOCK_BLOCK_H
 #define DEVICES_BLOCK_BLOCK_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
@@ -48,6 +49,13 @@ struct block_req {
 
 STAILQ_HEAD(block_queue, block_req);
 
+/* What becomes of a request when the host's disk is full. */
+enum block_full {
+	BLOCK_FULL_REPORT, /* it fails */
+	BLOCK_FULL_STOP,   /* it is held and tried again until there is room */
+	BLOCK_FULL_FAIL,   /* on_full() is called; until that ends the run the request is held */
+};
+
 struct block {
 	const struct block_ops *ops;
 	char *path;          /* for messages */
@@ -60,6 +68,12 @@ struct block {
 	bool discard_zeroes; /* and a discarded range reads as zeroes, always */
 	uint32_t discard_granularity; /* bytes, a power of two; 0: not known */
 	uint32_t physical_block;      /* bytes, a power of two: smaller writes read first */
+
+	bool outermost; /* not a part of another store: guard.c looks at what fails */
+	enum block_full full;
+	void (*on_full)(void *arg); /* of FAIL; any thread, perhaps often. NULL: nobody hears */
+	void *on_full_arg;
+	atomic_long spoke; /* when the user was last told of an error */
 };
 
 /* Of one thread. */
@@ -67,6 +81,7 @@ struct block_chan {
 	struct block *block;
 	struct loop *loop;
 	const struct block_ops *ops; /* who serves it; by default, as for its block */
+	struct guard *guard;         /* NULL: its block is not the outermost */
 	unsigned inflight;
 };
 
@@ -101,6 +116,8 @@ struct block_ops {
 	void (*chan_close)(struct block_chan *chan); /* nothing is in flight any more */
 	void (*submit)(struct block_chan *chan, struct block_req *req);
 	void (*drain)(struct block_chan *chan);
+	/* A few words that may explain an error. NULL, or returns NULL: there are none. */
+	const char *(*hint)(struct block *block);
 };
 
 /* THE TABLE of stores; the first is for files and block devices. Ends with NULL. */
@@ -108,6 +125,7 @@ extern const struct block_ops *const block_stores[];
 
 /* Not from inside a done function: close, chan_close and drain. */
 
+/* What a full disk is to lead to may be changed before channels are made. */
 int block_open(const struct block_open *how, struct block **block);
 /* After its channels. NULL: nothing to do. */
 void block_close(struct block *block);

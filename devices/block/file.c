@@ -355,10 +355,18 @@ static struct block_chan *file_chan_open(struct block *block, struct loop *loop)
 	return pool_open(block, loop, file_run);
 }
 
+static const char *file_hint(struct block *block)
+{
+	const struct file *f = container_of(block, struct file, block);
+
+	return file_check(f) < 0 ? "somebody has cut the file short" : NULL;
+}
+
 const struct block_ops block_file = {
 	.name = "file",
 	.help = "a file or a block device",
 	.open = file_open,
 	.close = file_close,
 	.chan_open = file_chan_open,
+	.hint = file_hint,
 };

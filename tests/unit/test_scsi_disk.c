@@ -321,6 +321,32 @@ START_TEST(readonly_refuses_writes)
 }
 END_TEST
 
+static unsigned fulls;
+
+static void disk_full(struct platform *p)
+{
+	fulls += p == &tb.p;
+}
+
+START_TEST(full_disk)
+{
+	const struct block *block;
+
+	tb.p.on_enospc = PLATFORM_FULL_FAIL;
+	tb.p.disk_full = disk_full;
+	ck_assert_int_eq(make("scsi-disk,%/a.img"), 0);
+	ck_assert_int_eq(make("scsi-disk,%/b.img,on-enospc=report"), 0);
+	block = target()->lun[0]->block;
+	ck_assert_int_eq(block->full, BLOCK_FULL_FAIL);
+	ck_assert_int_eq(block->fd, 0); /* not for the kernel's target */
+	block->on_full(block->on_full_arg);
+	ck_assert_uint_eq(fulls, 1);
+	block = target()->lun[1]->block;
+	ck_assert_int_eq(block->full, BLOCK_FULL_REPORT);
+	ck_assert_int_gt(block->fd, 0);
+}
+END_TEST
+
 /* Writes in flight when all is torn down: the disk waits for them. */
 START_TEST(destroyed_under_load)
 {
@@ -367,6 +393,7 @@ Suite *scsi_disk_suite(void)
 	tcase_add_loop_test(tc, end_to_end, 0, ARRAY_SIZE(ways));
 	tcase_add_test(tc, null_store);
 	tcase_add_test(tc, readonly_refuses_writes);
+	tcase_add_test(tc, full_disk);
 	tcase_add_test(tc, destroyed_under_load);
 	return s;
 }

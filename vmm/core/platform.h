@@ -38,6 +38,9 @@ enum platform_vhost {
 	PLATFORM_VHOST_OFF,
 };
 
+/* What becomes of a guest's write when a disk of the host's is full? devices/scsi_disk.c tells. */
+enum platform_full { PLATFORM_FULL_REPORT, PLATFORM_FULL_STOP, PLATFORM_FULL_FAIL };
+
 /* How the guest can end its own run. */
 enum guest_event { GUEST_POWEROFF, GUEST_RESET, GUEST_PANIC };
 
@@ -71,6 +74,7 @@ typedef size_t console_input_fn(void *dev, const void *data, size_t len);
 struct platform {
 	unsigned cpus; /* of the guest; 0: not known */
 	enum platform_vhost vhost; /* for devices whose options say nothing of it */
+	enum platform_full on_enospc; /* likewise */
 	struct mem *mem;
 	struct bus *mmio, *pio;
 	const struct irqchip_ops *irqchip;
@@ -98,6 +102,8 @@ struct platform {
 	struct loop *(*iothread)(struct platform *p, const char *name);
 	/* The guest has ended its run; returns, and the machine stops soon after. Any thread. */
 	void (*guest_event)(struct platform *p, enum guest_event event);
+	/* A disk of the host's is full, and the run is to end for that. Any thread. */
+	void (*disk_full)(struct platform *p);
 };
 
 /* A window of @size bytes (a power of two, its alignment too) and an interrupt. -ENOSPC. */
