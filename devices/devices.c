@@ -210,6 +210,18 @@ int device_ready_all(const struct device_list *list)
 	return list->last ? each_device(list->last, device_ready, NULL) : 0;
 }
 
+int device_finish_all(const struct device_list *list)
+{
+	struct device *dev;
+	int r = 0, err;
+
+	for (dev = list->last; dev; dev = dev->next) {
+		err = dev->class->finish ? dev->class->finish(dev) : 0;
+		r = r ? r : err;
+	}
+	return r;
+}
+
 static int device_explain(struct device *dev, FILE *out)
 {
 	fprintf(out, "%s: %s\n", dev->id, dev->class->help);

@@ -54,6 +54,9 @@ struct device_class {
 	/* All devices have been made; they are asked in that order, and no vCPU runs yet. -errno
 	 * after one line. [setup] */
 	int (*ready)(struct device *dev);
+	/* The guest has powered itself off, and no vCPU runs any more: what is to be kept of the
+	 * run is kept now. -errno after one line. */
+	int (*finish)(struct device *dev);
 	/* For --explain: lines, indented by two, about what was chosen and why. */
 	void (*explain)(const struct device *dev, FILE *out);
 	/* Removes what killed runs have left on the host; a line for each. -errno after one line
@@ -72,6 +75,8 @@ extern const struct device_class *const device_classes[]; /* ends with NULL */
 int device_create(struct platform *p, struct device_list *list, const char *text);
 /* All of them make their last choices. -errno after one line. [setup] */
 int device_ready_all(const struct device_list *list);
+/* All of them keep what is to be kept; -errno: one of them could not. */
+int device_finish_all(const struct device_list *list);
 /* All of them, the last one first. No vCPU runs any more. */
 void device_destroy_all(struct device_list *list);
 

@@ -24,7 +24,7 @@ struct scsi_disk_cfg {
 	const char *file, *bus, *serial, *wwn, *store;
 	uint32_t lun;
 	uint64_t size;
-	unsigned block_size, engine, on_enospc;
+	unsigned block_size, engine, on_enospc, overlay;
 	bool readonly, discard, direct;
 };
 
@@ -43,6 +43,12 @@ static const char *const full_words[] = {
 	[PLATFORM_FULL_STOP] = "stop",
 	[PLATFORM_FULL_FAIL] = "fail",
 	"as-run",
+	NULL
+};
+static const char *const overlay_words[] = {
+	[BLOCK_OVERLAY_NONE] = "off",
+	[BLOCK_OVERLAY_DROP] = "on",
+	[BLOCK_OVERLAY_COMMIT] = "commit",
 	NULL
 };
 #define FULL_AS_RUN (PLATFORM_FULL_FAIL + 1) /* the platform says it */
@@ -84,6 +90,10 @@ static const struct opt scsi_disk_opts[] = {
 	  .help = "how a file is read and written; auto is io_uring, or threads where it is not" },
 	{ .key = "direct", .type = OPT_BOOL, .offset = OPTION(direct), .def = "off",
 	  .help = "past the host's page cache (O_DIRECT)" },
+	{ .key = "overlay", .type = OPT_ENUM, .offset = OPTION(overlay), .def = "off",
+	  .words = overlay_words, .arg = "WHAT",
+	  .help = "changes are kept in a file in $TMPDIR; on: they vanish, and several may share "
+		  "the image; commit: they are written to it when the guest powers itself off" },
 	{ .key = "on-enospc", .type = OPT_ENUM, .offset = OPTION(on_enospc), .def = "as-run",
 	  .words = full_words, .arg = "WHAT",
 	  .help = "when the host's disk is full: tell the guest, wait for room, end the run" },
@@ -299,7 +309,8 @@ static int scsi_disk_create(struct platform *p, struct device_list *list, const 
 	struct block_open how = { .path = cfg->file, .store = cfg->store, .size = cfg->size,
 				  .readonly = cfg->readonly,
 				  .block_size = block_sizes[cfg->block_size],
-				  .engine = cfg->engine, .direct = cfg->direct, .mem = p->mem };
+				  .engine = cfg->engine, .direct = cfg->direct, .mem = p->mem,
+				  .overlay = cfg->overlay };
 	struct wish w = { .id = id, .list = list, .cfg = cfg };
 	struct scsi_disk *d = calloc(1, sizeof(*d));
 	int r;
@@ -322,6 +333,14 @@ static int scsi_disk_create(struct platform *p, struct device_list *list, const 
 	}
 	*dev = &d->dev;
 	return 0;
+}
+
+static int scsi_disk_finish(struct device *dev)
+{
+	struct scsi_disk *d = container_of(dev, struct scsi_disk, dev);
+
+	virtio_scsi_stop(d->bus);
+	return block_commit(d->block);
 }
 
 /* The bus lives longer, and must not serve a LUN that is gone. */
@@ -357,6 +376,7 @@ const struct device_class scsi_disk_class = {
 	.first_opt = "file",
 	.cfg_size = sizeof(struct scsi_disk_cfg),
 	.create = scsi_disk_create,
+	.finish = scsi_disk_finish,
 	.explain = explain,
 	.destroy = scsi_disk_destroy,
 };

@@ -313,6 +313,8 @@ enum cause machine_run(struct machine *m)
 	console_hurry(m->console);
 	for (i = 0; i < m->ncpus; i++)
 		vcpu_stop(&m->vcpu[i]);
+	if (m->cause == CAUSE_POWEROFF && device_finish_all(&m->devices) < 0)
+		m->cause = CAUSE_SETUP;
 	return m->cause;
 }
 

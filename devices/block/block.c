@@ -9,7 +9,7 @@
 #include "vmm/core/loop.h"
 #include "vmm/core/util.h"
 
-extern const struct block_ops block_file, block_null;
+extern const struct block_ops block_file, block_null, block_overlay;
 
 const struct block_ops *const block_stores[] = {
 	&block_file,
@@ -33,9 +33,17 @@ static const struct block_ops *store_find(const char *name)
 	return NULL;
 }
 
+/* An overlay is a store around another; only the others have a name for the user. */
+static const struct block_ops *choose_store(const struct block_open *how)
+{
+	if (how->overlay)
+		return &block_overlay;
+	return how->store ? store_find(how->store) : block_stores[0];
+}
+
 int block_open(const struct block_open *how, struct block **block)
 {
-	const struct block_ops *ops = how->store ? store_find(how->store) : block_stores[0];
+	const struct block_ops *ops = choose_store(how);
 	int r;
 
 	if (!ops)
@@ -52,6 +60,11 @@ void block_close(struct block *block)
 {
 	if (block)
 		block->ops->close(block);
+}
+
+int block_commit(struct block *block)
+{
+	return block->ops->commit ? block->ops->commit(block) : 0;
 }
 
 struct block_chan *block_chan_open(struct block *block, struct loop *loop)

@@ -92,12 +92,21 @@ enum block_engine {
 	BLOCK_ENGINE_THREADS,
 };
 
+/* Are changes kept beside the image (overlay.h), and what becomes of them? */
+enum block_overlay {
+	BLOCK_OVERLAY_NONE,
+	BLOCK_OVERLAY_DROP,   /* they vanish; the image may be shared */
+	BLOCK_OVERLAY_COMMIT, /* block_commit() brings them into the image */
+	BLOCK_OVERLAY_CACHE,  /* and so does a FLUSH */
+};
+
 struct block_open {
 	const char *path;  /* null: for messages only, may be NULL */
 	const char *store; /* name of a row; NULL: the first one */
 	bool readonly;
 	uint64_t size; /* null: bytes; others: 0 */
 	uint32_t block_size; /* offsets and lengths of requests are multiples of it; 0: of 1 */
+	enum block_overlay overlay;
 	/* The rest is for files. */
 	enum block_engine engine;
 	bool direct; /* past the page cache of the host */
@@ -116,6 +125,8 @@ struct block_ops {
 	void (*chan_close)(struct block_chan *chan); /* nothing is in flight any more */
 	void (*submit)(struct block_chan *chan, struct block_req *req);
 	void (*drain)(struct block_chan *chan);
+	/* As block_commit(); NULL: nothing to do. */
+	int (*commit)(struct block *block);
 	/* A few words that may explain an error. NULL, or returns NULL: there are none. */
 	const char *(*hint)(struct block *block);
 };
@@ -129,6 +140,12 @@ extern const struct block_ops *const block_stores[];
 int block_open(const struct block_open *how, struct block **block);
 /* After its channels. NULL: nothing to do. */
 void block_close(struct block *block);
+
+/*
+ * All is well, so what is kept beside the image goes into it, if that was asked for. -errno after
+ * one line. Without channels. [any thread]
+ */
+int block_commit(struct block *block);
 
 struct block_chan *block_chan_open(struct block *block, struct loop *loop);
 void block_chan_close(struct block_chan *chan);

@@ -196,6 +196,24 @@ START_TEST(ready_in_order)
 }
 END_TEST
 
+/* One that fails does not keep the others from it. */
+START_TEST(finish_all)
+{
+	struct device_class class[2] = { { .finish = note_ready }, { .help = "without hooks" } };
+	struct device dev[3] = { { &class[0], "a", NULL, NULL }, { &class[1], "b", NULL, &dev[0] },
+				 { &class[0], "c", NULL, &dev[1] } };
+	struct device_list list = { &dev[2] }, none = { NULL };
+
+	noted[0] = 0;
+	ck_assert_int_eq(device_finish_all(&none), 0);
+	ck_assert_int_eq(device_finish_all(&list), 0);
+	ck_assert_str_eq(noted, "ca");
+	refuses = "c";
+	ck_assert_int_eq(device_finish_all(&list), -EBUSY);
+	ck_assert_str_eq(noted, "caca");
+}
+END_TEST
+
 static void check_help(const char *class_name, bool known, const char *const *parts)
 {
 	char *text = NULL;
@@ -242,6 +260,7 @@ Suite *devices_suite(void)
 	tcase_add_test(tc, comma_in_a_value);
 	tcase_add_test(tc, destroyed_in_reverse);
 	tcase_add_test(tc, ready_in_order);
+	tcase_add_test(tc, finish_all);
 	tcase_add_test(tc, help);
 	return s;
 }

@@ -321,6 +321,42 @@ START_TEST(readonly_refuses_writes)
 }
 END_TEST
 
+static void read_image(uint8_t *data, size_t len)
+{
+	char path[100];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/a.img", dir);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	ck_assert_int_eq(pread(fd, data, len, 0), len);
+	close(fd);
+}
+
+/* Of two disks over images, one keeps what the guest has written, when the run has ended well. */
+START_TEST(overlay)
+{
+	static const char *const texts[] = { "scsi-disk,%/a.img,overlay=on",
+					     "scsi-disk,%/a.img,overlay=commit" };
+	struct scsi_driver_answer a;
+	uint8_t cdb[32], out[512], in[512] = { 0 };
+
+	ck_assert_int_eq(make(texts[_i]), 0);
+	start();
+	scsi_driver_clear_attention(&v, 0);
+	memset(out, 0x5a, sizeof(out));
+	scsi_driver_rw(cdb, true, 0, 1);
+	a = scsi_driver_run(&v, 2, 0, cdb, out, sizeof(out), NULL, 0);
+	ck_assert_uint_eq(a.response | a.status, 0);
+	a = scsi_driver_run(&v, 2, 0, SCSI_DRIVER_CDB(0x35), NULL, 0, NULL, 0);
+	ck_assert_uint_eq(a.response | a.status, 0);
+	read_image(in, sizeof(in));
+	ck_assert_uint_eq(in[0], 0);
+	ck_assert_int_eq(device_finish_all(&tb.devices), 0);
+	read_image(in, sizeof(in));
+	ck_assert_uint_eq(in[511], _i ? 0x5a : 0);
+}
+END_TEST
+
 static unsigned fulls;
 
 static void disk_full(struct platform *p)
@@ -393,6 +429,7 @@ Suite *scsi_disk_suite(void)
 	tcase_add_loop_test(tc, end_to_end, 0, ARRAY_SIZE(ways));
 	tcase_add_test(tc, null_store);
 	tcase_add_test(tc, readonly_refuses_writes);
+	tcase_add_loop_test(tc, overlay, 0, 2);
 	tcase_add_test(tc, full_disk);
 	tcase_add_test(tc, destroyed_under_load);
 	return s;
