@@ -21,7 +21,7 @@
 #include "vmm/core/util.h"
 
 struct scsi_disk_cfg {
-	const char *file, *bus, *serial, *wwn, *store;
+	const char *file, *bus, *serial, *wwn, *store, *fault;
 	uint32_t lun;
 	uint64_t size;
 	unsigned block_size, engine, on_enospc, overlay;
@@ -94,6 +94,8 @@ static const struct opt scsi_disk_opts[] = {
 	  .words = overlay_words, .arg = "WHAT",
 	  .help = "changes are kept in a file in $TMPDIR; on: they vanish, and several may share "
 		  "the image; commit: they are written to it when the guest powers itself off" },
+	{ .key = "fault", .type = OPT_STR, .offset = OPTION(fault), .arg = "RULES",
+	  .help = "fail as told, for tests: write:lba=0-7:after=1:times=1:error=EIO+..." },
 	{ .key = "on-enospc", .type = OPT_ENUM, .offset = OPTION(on_enospc), .def = "as-run",
 	  .words = full_words, .arg = "WHAT",
 	  .help = "when the host's disk is full: tell the guest, wait for room, end the run" },
@@ -310,7 +312,7 @@ static int scsi_disk_create(struct platform *p, struct device_list *list, const 
 				  .readonly = cfg->readonly,
 				  .block_size = block_sizes[cfg->block_size],
 				  .engine = cfg->engine, .direct = cfg->direct, .mem = p->mem,
-				  .overlay = cfg->overlay };
+				  .overlay = cfg->overlay, .fault = cfg->fault };
 	struct wish w = { .id = id, .list = list, .cfg = cfg };
 	struct scsi_disk *d = calloc(1, sizeof(*d));
 	int r;

@@ -4,12 +4,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "devices/block/fault.h"
 #include "devices/block/guard.h"
+#include "devices/block/overlay.h"
 #include "vmm/core/log.h"
 #include "vmm/core/loop.h"
 #include "vmm/core/util.h"
 
-extern const struct block_ops block_file, block_null, block_overlay;
+extern const struct block_ops block_file, block_null;
 
 const struct block_ops *const block_stores[] = {
 	&block_file,
@@ -33,9 +35,11 @@ static const struct block_ops *store_find(const char *name)
 	return NULL;
 }
 
-/* An overlay is a store around another; only the others have a name for the user. */
+/* Some stores are around others; only the others have a name for the user. */
 static const struct block_ops *choose_store(const struct block_open *how)
 {
+	if (how->fault)
+		return &block_fault;
 	if (how->overlay)
 		return &block_overlay;
 	return how->store ? store_find(how->store) : block_stores[0];

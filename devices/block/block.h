@@ -107,6 +107,7 @@ struct block_open {
 	uint64_t size; /* null: bytes; others: 0 */
 	uint32_t block_size; /* offsets and lengths of requests are multiples of it; 0: of 1 */
 	enum block_overlay overlay;
+	const char *fault; /* rules (fault.h); NULL: it does what it can */
 	/* The rest is for files. */
 	enum block_engine engine;
 	bool direct; /* past the page cache of the host */

@@ -1,13 +1,11 @@
 /*
  * null.c - a store that drops what is written and reads as zeroes: for figures
- * without a disk, and for tests. Its requests complete from the loop, as those
- * of every store do.
+ * without a disk, and for tests. Its requests complete after the round of events
+ * that has brought them.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "devices/block/block.h"
 #include "vmm/core/iov.h"
@@ -17,7 +15,7 @@
 
 struct null_chan {
 	struct block_chan chan;
-	struct loop_source wake;
+	struct loop_task finish;
 	struct block_queue queue;
 };
 
@@ -33,9 +31,7 @@ static void null_finish(void *arg)
 {
 	struct null_chan *nc = arg;
 	struct block_req *req;
-	eventfd_t count;
 
-	eventfd_read(nc->wake.fd, &count);
 	while ((req = STAILQ_FIRST(&nc->queue))) {
 		STAILQ_REMOVE_HEAD(&nc->queue, link);
 		if (req->io == BLOCK_READ)
@@ -48,8 +44,7 @@ static void null_submit(struct block_chan *chan, struct block_req *req)
 {
 	struct null_chan *nc = container_of(chan, struct null_chan, chan);
 
-	if (STAILQ_EMPTY(&nc->queue))
-		eventfd_write(nc->wake.fd, 1);
+	loop_defer(chan->loop, &nc->finish);
 	STAILQ_INSERT_TAIL(&nc->queue, req, link);
 }
 
@@ -65,28 +60,16 @@ static struct block_chan *null_chan_open(struct block *block, struct loop *loop)
 	if (!nc)
 		return NULL;
 	nc->chan = (struct block_chan){ .block = block, .loop = loop };
+	nc->finish = (struct loop_task){ .fn = null_finish, .arg = nc };
 	STAILQ_INIT(&nc->queue);
-	nc->wake = (struct loop_source){ .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
-					 .fn = null_finish, .arg = nc };
-	if (nc->wake.fd < 0)
-		goto free;
-	if (loop_add(loop, &nc->wake) < 0)
-		goto close;
 	return &nc->chan;
-
-close:
-	close(nc->wake.fd);
-free:
-	free(nc);
-	return NULL;
 }
 
 static void null_chan_close(struct block_chan *chan)
 {
 	struct null_chan *nc = container_of(chan, struct null_chan, chan);
 
-	loop_del(chan->loop, &nc->wake);
-	close(nc->wake.fd);
+	loop_cancel(chan->loop, &nc->finish);
 	free(nc);
 }
 

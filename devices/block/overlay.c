@@ -558,7 +558,7 @@ static int commit_block(struct block *block)
 	struct overlay *o = overlay_of(block);
 	int r;
 
-	if (o->kind != BLOCK_OVERLAY_COMMIT)
+	if (o->kind == BLOCK_OVERLAY_DROP)
 		return 0;
 	r = overlay_commit(block);
 	if (r < 0)

@@ -15,6 +15,9 @@
 
 #include "devices/block/block.h"
 
+/* For the choice of block_open(). */
+extern const struct block_ops block_overlay;
+
 /*
  * Writes what has changed since the last time to the image, durably. -errno: not all of it, and
  * what is missing is taken up by the next call. One thread at a time works, the others wait.

@@ -321,6 +321,38 @@ START_TEST(readonly_refuses_writes)
 }
 END_TEST
 
+static const struct {
+	const char *text;
+	uint8_t key, asc, ascq;
+} faults[] = {
+	{ "scsi-disk,%/a.img,fault=write:lba=8:times=1:error=EIO", 3, 0x0c, 0x00 },
+	{ "scsi-disk,%/a.img,fault=write:lba=8-15:times=1:error=ENOSPC", 7, 0x27, 0x07 },
+	{ "scsi-disk,%/a.img,fault=any:times=1:error=EROFS", 7, 0x27, 0x00 },
+	{ "scsi-disk,%/a.img,fault=write:delay=10:times=1:error=ENXIO", 4, 0x44, 0x00 },
+};
+
+/* What the host cannot do, as the guest sees it; and it goes on. */
+START_TEST(faults_are_sense_data)
+{
+	struct scsi_driver_answer a;
+	uint8_t cdb[32], data[512] = { 1 };
+
+	ck_assert_int_eq(make(faults[_i].text), 0);
+	start();
+	scsi_driver_clear_attention(&v, 0);
+	scsi_driver_rw(cdb, true, 8, 1);
+	stderr_begin(&said);
+	a = scsi_driver_run(&v, 2, 0, cdb, data, sizeof(data), NULL, 0);
+	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "/a.img: write of 512 bytes at 4096: "));
+	ck_assert_uint_eq(a.status, SCSI_CHECK_CONDITION);
+	ck_assert_uint_eq(a.sense[2], faults[_i].key);
+	ck_assert_uint_eq(a.sense[12], faults[_i].asc);
+	ck_assert_uint_eq(a.sense[13], faults[_i].ascq);
+	a = scsi_driver_run(&v, 2, 0, cdb, data, sizeof(data), NULL, 0);
+	ck_assert_uint_eq(a.status | a.response, 0);
+}
+END_TEST
+
 static void read_image(uint8_t *data, size_t len)
 {
 	char path[100];
@@ -429,6 +461,7 @@ Suite *scsi_disk_suite(void)
 	tcase_add_loop_test(tc, end_to_end, 0, ARRAY_SIZE(ways));
 	tcase_add_test(tc, null_store);
 	tcase_add_test(tc, readonly_refuses_writes);
+	tcase_add_loop_test(tc, faults_are_sense_data, 0, ARRAY_SIZE(faults));
 	tcase_add_loop_test(tc, overlay, 0, 2);
 	tcase_add_test(tc, full_disk);
 	tcase_add_test(tc, destroyed_under_load);
