@@ -6,6 +6,7 @@
 #include <linux/fs.h>
 #include <stdlib.h>
 
+#include "vmm/core/iov.h"
 #include "vmm/core/util.h"
 
 #define PAGE 4096u
@@ -33,10 +34,20 @@ static bool is_aligned(const struct step *s)
 	return true;
 }
 
+/* The request's memory from @done on. */
+static struct iovcur rest_of(const struct step *s)
+{
+	struct iovcur cur = iov_cursor(s->req->iov, s->req->niov);
+
+	iov_split(&cur, s->done);
+	return cur;
+}
+
 /* What is left, as far as it fits into one call. */
 static void plan_direct(struct step *s)
 {
 	const struct block_req *req = s->req;
+	struct iovcur rest;
 	unsigned i;
 
 	s->len = req->len - s->done;
@@ -45,22 +56,25 @@ static void plan_direct(struct step *s)
 		s->niov = req->niov;
 		return;
 	}
+	rest = rest_of(s);
 	s->iov = s->piece;
-	s->niov = min_u64(iov_export(&s->rest, s->piece, STEP_PIECES), STEP_PIECES);
+	s->niov = min_u64(iov_export(&rest, s->piece, STEP_PIECES), STEP_PIECES);
 	for (s->len = 0, i = 0; i < s->niov; i++)
 		s->len += s->piece[i].iov_len;
 }
 
 static void plan_bounce(struct step *s)
 {
-	struct iovcur from = s->rest;
+	struct iovcur from;
 
 	s->len = min_u64(BOUNCE, s->req->len - s->done);
 	s->piece[0] = (struct iovec){ s->bounce, s->len };
 	s->iov = s->piece;
 	s->niov = 1;
-	if (s->call == STEP_WRITE)
+	if (s->call == STEP_WRITE) {
+		from = rest_of(s);
 		iov_pull(&from, s->bounce, s->len);
+	}
 }
 
 /* Where the file system has no call for zeroes. */
@@ -121,7 +135,6 @@ static bool enter(struct step *s, unsigned phase)
 
 static bool begin_move(struct step *s)
 {
-	s->rest = iov_cursor(s->req->iov, s->req->niov);
 	if (!is_aligned(s)) {
 		s->bounce = aligned_alloc(PAGE, BOUNCE);
 		if (!s->bounce)
@@ -158,7 +171,7 @@ static bool settled(struct step *s)
 /* Calls come back short at signals, at the end of a medium, and when it is full. */
 static bool moved(struct step *s, int result)
 {
-	struct iovcur part;
+	struct iovcur to;
 
 	if (result == -EOPNOTSUPP && s->flags & RWF_DSYNC) {
 		s->sync_after = true; /* no RWF_DSYNC here: in two steps then */
@@ -166,10 +179,9 @@ static bool moved(struct step *s, int result)
 	}
 	if (result <= 0)
 		return finish(s, result ? result : -EIO); /* 0: somebody has cut the file off */
-	if (s->phase == STEP_MOVE) {
-		part = iov_split(&s->rest, result);
-		if (s->bounce && s->call == STEP_READ)
-			iov_put(&part, s->bounce, result);
+	if (s->bounce && s->call == STEP_READ) {
+		to = rest_of(s);
+		iov_put(&to, s->bounce, result);
 	}
 	s->done += result;
 	return s->done < s->req->len ? enter(s, s->phase) : settled(s);
@@ -205,6 +217,7 @@ bool step_next(struct step *s, int result)
 
 void step_end(struct step *s)
 {
-	free(s->bounce);
+	if (s->bounce)
+		free(s->bounce);
 	s->bounce = NULL;
 }

@@ -16,7 +16,6 @@
 #define DEVICES_BLOCK_STEP_H
 
 #include "devices/block/block.h"
-#include "vmm/core/iov.h"
 
 enum step_call { STEP_READ, STEP_WRITE, STEP_FALLOCATE, STEP_FDATASYNC };
 
@@ -42,8 +41,7 @@ struct step {
 	struct step_align align;
 	enum { STEP_MOVE, STEP_PUNCH, STEP_ZERO_RANGE, STEP_FILL, STEP_SYNC } phase;
 	bool sync_after;
-	struct iovcur rest;      /* of the request's memory, from @done on */
-	uint64_t done;
+	uint64_t done;           /* bytes that have been moved */
 	uint8_t *bounce;         /* one memory for all calls, when the request's is not aligned */
 	struct iovec piece[STEP_PIECES];
 };

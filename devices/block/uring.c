@@ -15,7 +15,8 @@
 #define FILES 1024   /* registered; the others are used by their descriptors */
 #define BUFFER_MAX GIB(1) /* the kernel registers no larger one */
 #define BUFFERS 1024
-#define BATCH 32
+#define BATCH 32 /* completions that are taken out of the ring together */
+#define ROUNDS 8
 
 /* A request on its way. It never has more than one call in the ring. */
 struct op {
@@ -223,16 +224,25 @@ static void on_ready(void *arg)
 	reap(arg);
 }
 
-/* The kernel may be short of memory; what it has not taken stays in the ring. */
+/*
+ * What completes at once may lead to further calls; some rounds of that, then the loop's other
+ * sources have their turn. The kernel may be short of memory, and what it has not taken stays in
+ * the ring.
+ */
 static void submit_all(void *arg)
 {
 	struct uring *u = arg;
+	unsigned i;
 
-	u->batch++;
-	io_uring_submit(&u->ring);
-	if (io_uring_sq_ready(&u->ring))
+	for (i = 0; i < ROUNDS && io_uring_sq_ready(&u->ring); i++) {
+		u->batch++;
+		io_uring_submit(&u->ring);
+		reap(u);
+	}
+	if (!io_uring_sq_ready(&u->ring))
+		loop_cancel(u->loop, &u->submit);
+	else
 		loop_defer(u->loop, &u->submit);
-	reap(u);
 }
 
 static void uring_submit(struct block_chan *chan, struct block_req *req)

@@ -1,13 +1,13 @@
 /*
  * read4k.c - reads of 4 KiB through everything but KVM and a disk: the fake driver, the virtio-scsi
- * device on its I/O thread, the SCSI target, the null store.
+ * device on its I/O thread, the SCSI target, a store.
  *
- *	usage: read4k DEPTH COUNT
+ *	usage: read4k DEPTH COUNT [DISK]
  *
  * COUNT READ(10) commands of 8 blocks, DEPTH at a time: the driver makes them available with one
  * kick and asks for one interrupt, at the last. So the work per read does not depend on how the two
  * threads happen to meet, and instructions can be compared between builds. Prints nanoseconds per
- * read; a wrong answer is fatal.
+ * read; a wrong answer is fatal. DISK is what --disk takes; without it, the null store.
  */
 #include <linux/virtio_scsi.h>
 #include <stdio.h>
@@ -50,13 +50,15 @@ static void request_init(struct request *r, unsigned number)
 	BUG_ON(mem_write(&tb.mem, r->buf[0].gpa, &req, sizeof(req)) < 0);
 }
 
-static void set_up(struct request *requests, unsigned depth)
+static void set_up(struct request *requests, unsigned depth, const char *disk)
 {
+	char text[512];
 	unsigned i;
 
 	testbed_init(&tb);
 	BUG_ON(device_create(&tb.p, &tb.devices, "virtio-scsi") < 0);
-	BUG_ON(device_create(&tb.p, &tb.devices, "scsi-disk,store=null,size=1G") < 0);
+	snprintf(text, sizeof(text), "scsi-disk,%s", disk);
+	BUG_ON(device_create(&tb.p, &tb.devices, text) < 0);
 	testbed_start(&tb);
 	BUG_ON(!vdriver_probe(&v, &tb, 0) || !vdriver_start(&v, ~0ull, QUEUE + 1, QUEUE_SIZE));
 	scsi_driver_clear_attention(&v, 0);
@@ -94,17 +96,18 @@ static uint64_t now_ns(void)
 
 int main(int argc, char **argv)
 {
-	unsigned depth = argc == 3 ? atoi(argv[1]) : 0, i;
-	unsigned count = argc == 3 ? atoi(argv[2]) : 0;
+	bool usable = argc == 3 || argc == 4;
+	unsigned depth = usable ? atoi(argv[1]) : 0, i;
+	unsigned count = usable ? atoi(argv[2]) : 0;
 	struct request requests[QUEUE_SIZE];
 	uint64_t start;
 
 	if (!depth || depth > QUEUE_SIZE || !count || count % depth) {
-		fprintf(stderr, "usage: read4k DEPTH COUNT, DEPTH up to %d, COUNT a multiple\n",
-			QUEUE_SIZE);
+		fprintf(stderr, "usage: read4k DEPTH COUNT [DISK], DEPTH up to %d, "
+			"COUNT a multiple\n", QUEUE_SIZE);
 		return 2;
 	}
-	set_up(requests, depth);
+	set_up(requests, depth, argc == 4 ? argv[3] : "store=null,size=1G");
 	start = now_ns();
 	for (i = 0; i < count; i += depth)
 		round_trip(requests, depth);

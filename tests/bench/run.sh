@@ -1,12 +1,12 @@
 #!/bin/bash
 # run.sh - figures about lunette, for whoever changes it to compare before and after.
 #
-#   usage: run.sh OBJECTS [start] [reads] [boot] [io]
+#   usage: run.sh OBJECTS [start] [reads] [stores] [boot] [io]
 #
 # OBJECTS is the folder with the built programs. "make bench" calls it, for all; with BENCH='boot io'
 # for some.
 #
-# On this machine (start, reads):
+# On this machine (start, reads, stores):
 #
 # Start         milliseconds from exec() to the first KVM_RUN, and page faults until then: what a
 #               user waits for before the guest's own boot begins. No guest instruction is in it, so
@@ -17,6 +17,8 @@
 # Reads         instructions and system calls of the I/O thread for a read of 4 KiB from the null
 #               store: all that lunette puts between a driver and a disk. Counted by callgrind, as
 #               the difference of a long and a short run. See read4k.c.
+# Stores        the same reads from a file in the page cache, by a store alone: by io_uring and by
+#               threads, beside io_uring without lunette. See store4k.c.
 #
 # In the lab host, where the clock counts instructions (boot, io), see lab.sh:
 #
@@ -228,21 +230,61 @@ reads() { # DEPTH DEPTH
 	print_reads "$@"
 }
 
+# Stores.
+
+# Instructions of all threads for a read.
+store_instructions() { # HOW DEPTH
+	local n
+	for n in $few $many; do
+		GLIBC_TUNABLES=$tunables timeout 300 valgrind --tool=callgrind \
+			--callgrind-out-file="$work/callgrind" "$bench/store4k" "$1" "$2" "$n" "$work/file" \
+			2>"$work/err" >"$work/out" || return
+		sed -n 's/.*Collected : //p' "$work/err"
+	done | awk '{ n[NR] = $1 } END { if (NR == 2) printf "%.0f\n", (n[2] - n[1]) / '$((many - few))' }'
+}
+
+store_nanoseconds() { # HOW DEPTH
+	local try
+	for try in 1 2 3 4 5; do
+		timeout 60 "$bench/store4k" "$1" "$2" 51200 "$work/file" 2>"$work/err" || return
+	done | sort -n | head -n 1
+}
+
+stores() { # DEPTH DEPTH
+	local how depth row form='  %-28s %8s %8s %8s %8s\n'
+	head -c 1M /dev/urandom >"$work/file"
+	echo
+	echo "Reads of 4 KiB from a file in the page cache, a store alone: instructions, ns (best of 5)"
+	printf "$form" '' "depth $1" 'ns' "depth $2" 'ns'
+	for how in raw uring threads; do
+		row=()
+		for depth; do
+			row+=("$(store_instructions $how "$depth")" "$(store_nanoseconds $how "$depth")")
+		done
+		if [[ " ${row[*]} " == *'  '* ]]; then
+			failure "Stores, $how"
+		else
+			printf "$form" "$how" "${row[@]}"
+		fi
+	done
+}
+
 local_head() {
 	echo "lunette on $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), $(nproc) CPUs," \
 		"Linux $(uname -r), load $(cut -d ' ' -f 1 /proc/loadavg)${rt:+, real-time priority}"
 	echo "guest: $mib MiB, 1 vCPU unless said otherwise; kernel: Debian's stock one, with an initramfs"
 }
 
-[ $# -gt 0 ] || set -- start reads boot io
+[ $# -gt 0 ] || set -- start reads stores boot io
 [ -n "${LKVM-}" ] || echo 'left out: kvmtool; LKVM=FILE names its binary'
-[[ " $* " != *' start '* && " $* " != *' reads '* ]] || local_head
+[[ ! " $* " =~ \ (start|reads|stores)\  ]] || local_head
 for part; do
 	case $part in
 	start) start ;;
 	reads) reads 1 32 ;;
+	stores) stores 1 32 ;;
 	boot | io) tests/bench/lab.sh "$objects" "$part" || failed=1 ;;
-	*) echo "run.sh: not a part: $part (start, reads, boot, io)" >&2; exit 200 ;;
+	*) echo "run.sh: not a part: $part (start, reads, stores, boot, io)" >&2; exit 200 ;;
 	esac
 done
 exit $failed
