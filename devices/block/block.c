@@ -71,6 +71,11 @@ int block_commit(struct block *block)
 	return block->ops->commit ? block->ops->commit(block) : 0;
 }
 
+const char *block_hint(struct block *block, int err)
+{
+	return block->ops->hint ? block->ops->hint(block, err) : NULL;
+}
+
 struct block_chan *block_chan_open(struct block *block, struct loop *loop)
 {
 	struct block_chan *chan = block->ops->chan_open(block, loop);

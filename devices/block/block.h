@@ -128,8 +128,8 @@ struct block_ops {
 	void (*drain)(struct block_chan *chan);
 	/* As block_commit(); NULL: nothing to do. */
 	int (*commit)(struct block *block);
-	/* A few words that may explain an error. NULL, or returns NULL: there are none. */
-	const char *(*hint)(struct block *block);
+	/* A few words that may explain an error, -errno. NULL, or returns NULL: there are none. */
+	const char *(*hint)(struct block *block, int err);
 };
 
 /* THE TABLE of stores; the first is for files and block devices. Ends with NULL. */
@@ -147,6 +147,9 @@ void block_close(struct block *block);
  * one line. Without channels. [any thread]
  */
 int block_commit(struct block *block);
+
+/* As the hint of its store. */
+const char *block_hint(struct block *block, int err);
 
 struct block_chan *block_chan_open(struct block *block, struct loop *loop);
 void block_chan_close(struct block_chan *chan);

@@ -428,6 +428,11 @@ static int fault_commit(struct block *block)
 	return f->cached || f->cut ? 0 : block_commit(f->inner);
 }
 
+static const char *fault_hint(struct block *block, int err)
+{
+	return block_hint(fault_of(block)->inner, err);
+}
+
 const struct block_ops block_fault = {
 	.name = "fault",
 	.open = fault_open,
@@ -437,4 +442,5 @@ const struct block_ops block_fault = {
 	.submit = fault_submit,
 	.drain = fault_drain,
 	.commit = fault_commit,
+	.hint = fault_hint,
 };

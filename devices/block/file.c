@@ -355,10 +355,11 @@ static struct block_chan *file_chan_open(struct block *block, struct loop *loop)
 	return pool_open(block, loop, file_run);
 }
 
-static const char *file_hint(struct block *block)
+static const char *file_hint(struct block *block, int err)
 {
 	const struct file *f = container_of(block, struct file, block);
 
+	(void)err;
 	return file_check(f) < 0 ? "somebody has cut the file short" : NULL;
 }
 

@@ -40,7 +40,7 @@ static bool may_speak(struct block *block)
 	       atomic_compare_exchange_strong(&block->spoke, &last, now.tv_sec | 1);
 }
 
-static const char *outcome(const struct block *block, int err)
+static const char *outcome(const struct block *block, const struct block_req *req, int err)
 {
 	static const char *const full[] = {
 		[BLOCK_FULL_REPORT] = "the guest is told; make room",
@@ -48,7 +48,11 @@ static const char *outcome(const struct block *block, int err)
 		[BLOCK_FULL_FAIL] = "the run ends",
 	};
 
-	return is_full(err) ? full[block->full] : "the guest is told";
+	if (!is_full(err))
+		return "the guest is told";
+	if (block->full == BLOCK_FULL_STOP && req->io == BLOCK_FLUSH)
+		return full[BLOCK_FULL_REPORT];
+	return full[block->full];
 }
 
 static void report(struct block *block, const struct block_req *req, int err)
@@ -60,16 +64,17 @@ static void report(struct block *block, const struct block_req *req, int err)
 		[BLOCK_DISCARD] = "discard",
 		[BLOCK_ZERO] = "zeroing",
 	};
-	const char *hint = block->ops->hint ? block->ops->hint(block) : NULL;
 	char where[64] = "";
+	const char *hint;
 
 	if (!may_speak(block))
 		return;
+	hint = block_hint(block, err);
 	if (req->io != BLOCK_FLUSH)
 		snprintf(where, sizeof(where), " of %llu bytes at %llu",
 			 (unsigned long long)req->len, (unsigned long long)req->off);
 	log_warn("%s: %s%s: %s%s%s; %s", block->path, verb[req->io], where, strerror(-err),
-		 hint ? ": " : "", hint ? hint : "", outcome(block, err));
+		 hint ? ": " : "", hint ? hint : "", outcome(block, req, err));
 }
 
 /* Holding. */
@@ -117,10 +122,13 @@ bool guard_take(struct guard *g, struct block_req *req, int err)
 	struct block *block = g->chan->block;
 
 	report(block, req, err);
-	if (!is_full(err) || block->full == BLOCK_FULL_REPORT || g->draining || !make_timer(g))
+	if (!is_full(err) || block->full == BLOCK_FULL_REPORT || g->draining)
 		return false;
 	if (block->full == BLOCK_FULL_FAIL && block->on_full)
 		block->on_full(block->on_full_arg);
+	/* A flush that failed once may succeed without what it has lost. */
+	if (req->io == BLOCK_FLUSH || !make_timer(g))
+		return false;
 	g->was_full = true;
 	req->err = err;
 	STAILQ_INSERT_TAIL(&g->held, req, link);

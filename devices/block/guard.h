@@ -5,7 +5,8 @@
  * block_done() shows each failed request of a guarded channel to guard_take().
  * A request that is held is in flight all the while; it is tried again every
  * second, and block_drain() ends it with its error, so that a reset, an abort
- * and the end of the machine do not wait for room.
+ * and the end of the machine do not wait for room. A flush is not held, as a
+ * second one may hide what the first one has lost.
  */
 #ifndef DEVICES_BLOCK_GUARD_H
 #define DEVICES_BLOCK_GUARD_H

@@ -567,6 +567,13 @@ static int commit_block(struct block *block)
 	return r;
 }
 
+static const char *overlay_hint(struct block *block, int err)
+{
+	if (err == -ENOSPC || err == -EDQUOT)
+		return "its changes are kept in $TMPDIR, or /var/tmp";
+	return block_hint(overlay_of(block)->base, err);
+}
+
 const struct block_ops block_overlay = {
 	.name = "overlay",
 	.open = overlay_open,
@@ -576,4 +583,5 @@ const struct block_ops block_overlay = {
 	.submit = overlay_submit,
 	.drain = overlay_drain,
 	.commit = commit_block,
+	.hint = overlay_hint,
 };

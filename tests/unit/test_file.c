@@ -3,11 +3,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/loop.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "devices/block/uring.h"
@@ -481,6 +483,54 @@ START_TEST(more_than_the_ring_takes)
 }
 END_TEST
 
+/* Writes blocks for ever, and says on @out which ones are flushed. */
+static void write_and_tell(int out)
+{
+	uint32_t i;
+
+	loop = loop_create("killed");
+	if (open_path(path, false) < 0)
+		return;
+	for (i = 0;; i++) {
+		memset(data, i + 1, 4096);
+		if (block_run(chan, BLOCK_WRITE, write_flags[i % 2], i % 1024 * 4096, data, 4096) ||
+		    (i % 2 == 0 && block_run(chan, BLOCK_FLUSH, 0, 0, NULL, 0)) ||
+		    write(out, &i, sizeof(i)) != sizeof(i))
+			return;
+	}
+}
+
+#define FLUSHED 200
+
+/* Killed in the middle of it: what was flushed is there, and the next one gets the lock. */
+START_TEST(killed)
+{
+	uint32_t i, last = 0;
+	int fds[2];
+	pid_t pid;
+
+	ck_assert_int_eq(pipe(fds), 0);
+	pid = fork();
+	if (!pid) {
+		write_and_tell(fds[1]);
+		_exit(1);
+	}
+	close(fds[1]);
+	for (i = 0; i < FLUSHED; i++)
+		ck_assert_int_eq(read(fds[0], &last, sizeof(last)), sizeof(last));
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	ck_assert_int_eq(open_path(path, false), 0);
+	for (i = 0; i <= last; i++) {
+		memset(data, i + 1, 4096);
+		ck_assert_int_eq(block_run(chan, BLOCK_READ, 0, i * 4096, back, 4096), 0);
+		ck_assert_mem_eq(back, data, 4096);
+	}
+	ck_assert_uint_eq(last, FLUSHED - 1);
+	close(fds[0]);
+}
+END_TEST
+
 /* The same data whatever the memory's place; a block that the kernel does not take is refused. */
 START_TEST(direct)
 {
@@ -544,6 +594,7 @@ static void add_io_tests(TCase *tc)
 	tcase_add_loop_test(tc, cut_off_file_stays_short, 0, ARRAY_SIZE(changers));
 	tcase_add_test(tc, many_in_flight);
 	tcase_add_test(tc, more_than_the_ring_takes);
+	tcase_add_test(tc, killed);
 }
 
 Suite *file_suite(void)

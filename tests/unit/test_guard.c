@@ -56,6 +56,8 @@ static const struct {
 	  "write of 4096 bytes at 8192: No space left on device; the guest is told; make room" },
 	{ BLOCK_ZERO, EDQUOT, BLOCK_FULL_REPORT,
 	  "zeroing of 4096 bytes at 8192: Disk quota exceeded; the guest is told; make room" },
+	{ BLOCK_FLUSH, ENOSPC, BLOCK_FULL_STOP,
+	  "flush: No space left on device; the guest is told; make room" },
 	{ BLOCK_DISCARD, EROFS, BLOCK_FULL_FAIL,
 	  "discard of 4096 bytes at 8192: Read-only file system; the guest is told" },
 };
