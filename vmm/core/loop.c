@@ -194,7 +194,7 @@ void loop_join(struct loop *loop)
 
 int loop_add(struct loop *loop, struct loop_source *src)
 {
-	struct epoll_event e = { .events = EPOLLIN, .data.ptr = src };
+	struct epoll_event e = { .events = src->write ? EPOLLOUT : EPOLLIN, .data.ptr = src };
 
 	return epoll_ctl(loop->epfd, EPOLL_CTL_ADD, src->fd, &e) < 0 ? -errno : 0;
 }

@@ -20,6 +20,7 @@ struct loop;
 
 struct loop_source {
 	int fd; /* borrowed; readable or hung up: fn is called until that is no longer so */
+	bool write; /* writable, in place of readable */
 	void (*fn)(void *arg);
 	void *arg;
 };
