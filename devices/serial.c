@@ -251,6 +251,8 @@ static size_t serial_input(void *dev, const void *data, size_t len)
 	return took;
 }
 
+static const struct console_user serial_user = { .input = serial_input };
+
 static int open_output(struct serial *s, const char *path)
 {
 	s->file = -1;
@@ -259,7 +261,7 @@ static int open_output(struct serial *s, const char *path)
 	if (!strcmp(path, "-")) {
 		s->console = s->p->console_ops;
 		if (s->console)
-			s->p->console_attach(s->p->console, serial_input, s);
+			s->p->console_attach(s->p->console, &serial_user, s);
 		return 0;
 	}
 	s->file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);

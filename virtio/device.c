@@ -194,6 +194,8 @@ void virtio_set_features(struct virtio_device *vdev, unsigned sel, uint32_t bits
 
 void virtio_config_read(struct virtio_device *vdev, uint64_t off, void *data, size_t len)
 {
+	if (vdev->class->config_reading)
+		vdev->class->config_reading(vdev);
 	memset(data, 0, len);
 	if (off < vdev->config_len)
 		memcpy(data, vdev->config + off, min_u64(len, vdev->config_len - off));

@@ -50,6 +50,9 @@ struct virtio_class {
 	uint64_t features; /* of the device type; those of the queue are added */
 	/* Queue @q may have work: see the loop in queue.h. [iothread of q] */
 	void (*kick)(struct virtio_device *vdev, unsigned q);
+	/* The driver is about to read vdev->config: bring it up to date, with a new generation if
+	 * that changes it. NULL: it is. Under @lock. [vcpu] */
+	void (*config_reading)(struct virtio_device *vdev);
 	/* The driver writes @data to vdev->config[off, off + len), which is inside: take over what
 	 * is writable. NULL: the config space is read-only. Under @lock. [vcpu] */
 	void (*config_write)(struct virtio_device *vdev, size_t off, const void *data, size_t len);

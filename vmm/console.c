@@ -7,11 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include "vmm/core/log.h"
 #include "vmm/core/loop.h"
+#include "vmm/core/outlet.h"
 #include "vmm/core/platform.h"
 #include "vmm/core/util.h"
 #include "vmm/machine.h"
@@ -30,11 +33,13 @@ static volatile sig_atomic_t tty_is_raw;
 struct console {
 	struct machine *machine;
 	struct loop *loop;
-	console_input_fn *input;
+	const struct console_user *user;
 	void *dev;
 
 	struct loop_source in;   /* stdin, or an eventfd that is always ready in its place */
 	struct loop_source room; /* an eventfd: the device takes input again */
+	struct loop_source winch; /* a signalfd: the terminal has another size */
+	struct outlet out;       /* stdout, for those who must not wait */
 	bool reading;
 	bool is_tty, escaped;
 	char buf[1024]; /* read and not yet taken by the device */
@@ -44,6 +49,7 @@ struct console {
 	atomic_bool hurry;
 	atomic_uint panic_matched; /* characters of panic_line; by whichever vCPU prints */
 	atomic_bool panic;
+	atomic_ulong printed;
 };
 
 static void tty_restore(void)
@@ -97,14 +103,21 @@ static void watch_for_panic(struct console *con, char c)
 	atomic_store(&con->panic_matched, at);
 }
 
+static void watch(struct console *con, const char *data, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		watch_for_panic(con, data[i]);
+	atomic_fetch_add(&con->printed, len);
+}
+
 static void console_write(void *console, const void *data, size_t len)
 {
 	struct console *con = console;
 	const char *from = data;
-	size_t i;
 
-	for (i = 0; i < len; i++)
-		watch_for_panic(con, from[i]);
+	watch(con, data, len);
 	while (len && !atomic_load(&con->hurry)) {
 		ssize_t n = write(STDOUT_FILENO, from, len);
 
@@ -119,6 +132,23 @@ static void console_write(void *console, const void *data, size_t len)
 	}
 }
 
+static ssize_t console_try_write(void *console, const void *data, size_t len)
+{
+	struct console *con = console;
+	ssize_t n = outlet_write(&con->out, data, len);
+
+	if (n > 0)
+		watch(con, data, n);
+	return n;
+}
+
+static int console_room(void *console)
+{
+	struct console *con = console;
+
+	return con->out.fd;
+}
+
 static void console_more(void *console)
 {
 	struct console *con = console;
@@ -127,7 +157,12 @@ static void console_more(void *console)
 		eventfd_write(con->room.fd, 1);
 }
 
-static const struct console_ops console_ops = { .write = console_write, .more = console_more };
+static const struct console_ops console_ops = {
+	.write = console_write,
+	.try_write = console_try_write,
+	.room = console_room,
+	.more = console_more,
+};
 
 /* Takes the escape sequences out of buf. */
 static void filter(struct console *con)
@@ -162,7 +197,7 @@ static void deliver(struct console *con)
 {
 	/* Before input(), so that a more() that comes right after it is not missed. */
 	atomic_store(&con->full, true);
-	con->at += con->input(con->dev, con->buf + con->at, con->end - con->at);
+	con->at += con->user->input(con->dev, con->buf + con->at, con->end - con->at);
 	if (con->at == con->end)
 		atomic_store(&con->full, false);
 	else if (con->reading)
@@ -202,12 +237,48 @@ static void room_ready(void *arg)
 		loop_resume(con->loop, &con->in);
 }
 
-static void attach(void *console, console_input_fn *input, void *dev)
+static void tell_size(struct console *con)
+{
+	struct winsize size = { 0 };
+
+	if (!con->user->resized)
+		return;
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0)
+		ioctl(STDIN_FILENO, TIOCGWINSZ, &size);
+	con->user->resized(con->dev, size.ws_col, size.ws_row);
+}
+
+static void winch_ready(void *arg)
+{
+	struct signalfd_siginfo info;
+	struct console *con = arg;
+
+	if (read(con->winch.fd, &info, sizeof(info)) == sizeof(info))
+		tell_size(con);
+}
+
+static void attach(void *console, const struct console_user *user, void *dev)
 {
 	struct console *con = console;
 
-	con->input = input;
+	con->user = user;
 	con->dev = dev;
+	tell_size(con);
+}
+
+/* Blocked, and inherited so by all threads that are made from now on. */
+static void watch_size(struct console *con)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGWINCH);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	con->winch = (struct loop_source){ .fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK),
+					   .fn = winch_ready, .arg = con };
+	if (con->winch.fd >= 0)
+		loop_add(con->loop, &con->winch);
+	tell_size(con); /* it may have changed while nobody watched */
 }
 
 struct console *console_create(struct machine *machine, struct platform *p, struct loop *loop)
@@ -218,6 +289,7 @@ struct console *console_create(struct machine *machine, struct platform *p, stru
 		return NULL;
 	con->machine = machine;
 	con->loop = loop;
+	con->winch.fd = -1;
 	con->in = (struct loop_source){ .fd = STDIN_FILENO, .fn = stdin_ready, .arg = con };
 	con->room = (struct loop_source){ .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 					  .fn = room_ready, .arg = con };
@@ -226,6 +298,7 @@ struct console *console_create(struct machine *machine, struct platform *p, stru
 		free(con);
 		return NULL;
 	}
+	outlet_open(&con->out, STDOUT_FILENO); /* without one, all that is written fails */
 	p->console = con;
 	p->console_ops = &console_ops;
 	p->console_attach = attach;
@@ -236,6 +309,9 @@ void console_destroy(struct console *con)
 {
 	loop_del(con->loop, &con->room);
 	close(con->room.fd);
+	if (con->winch.fd >= 0)
+		close(con->winch.fd);
+	outlet_close(&con->out);
 	free(con);
 }
 
@@ -243,11 +319,13 @@ void console_start(struct console *con)
 {
 	int r;
 
-	if (!con->input)
+	if (!con->user)
 		return;
 	con->is_tty = isatty(STDIN_FILENO);
-	if (con->is_tty)
+	if (con->is_tty) {
 		tty_make_raw();
+		watch_size(con);
+	}
 	r = loop_add(con->loop, &con->in);
 	if (r == -EPERM) { /* a file: always readable, but epoll wants to hear it from an eventfd */
 		con->in.fd = eventfd(1, EFD_CLOEXEC);
@@ -266,6 +344,11 @@ void console_stop(struct console *con)
 	if (con->reading)
 		stop_reading(con);
 	tty_restore();
+}
+
+unsigned long console_printed(const struct console *con)
+{
+	return atomic_load(&con->printed);
 }
 
 bool console_saw_panic(const struct console *con)

@@ -29,6 +29,8 @@ void console_hurry(struct console *con);
 /* Gives the terminal back. [main] */
 void console_stop(struct console *con);
 
+/* How many bytes the guest has printed. Any thread. */
+unsigned long console_printed(const struct console *con);
 /* Has the guest printed that its kernel panicked? Any thread. */
 bool console_saw_panic(const struct console *con);
 

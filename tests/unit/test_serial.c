@@ -22,7 +22,7 @@ Suite *serial_suite(void);
 struct terminal {
 	char out[256];
 	size_t len;
-	console_input_fn *input;
+	const struct console_user *user;
 	void *dev;
 	int mores;
 };
@@ -46,11 +46,11 @@ static void term_more(void *console)
 	t->mores++;
 }
 
-static void term_attach(void *console, console_input_fn *input, void *dev)
+static void term_attach(void *console, const struct console_user *user, void *dev)
 {
 	struct terminal *t = console;
 
-	t->input = input;
+	t->user = user;
 	t->dev = dev;
 }
 
@@ -184,12 +184,12 @@ END_TEST
 
 START_TEST(input_waits_until_the_port_is_open)
 {
-	ck_assert_uint_eq(term.input(term.dev, "ab", 2), 0);
+	ck_assert_uint_eq(term.user->input(term.dev, "ab", 2), 0);
 	out(COM1 + UART_FCR, UART_FCR_ENABLE_FIFO | UART_FCR_CLEAR_RCVR);
 	ck_assert_int_eq(term.mores, 0);
 	out(COM1 + UART_IER, UART_IER_RDI);
 	ck_assert_int_eq(term.mores, 1);
-	ck_assert_uint_eq(term.input(term.dev, "ab", 2), 2);
+	ck_assert_uint_eq(term.user->input(term.dev, "ab", 2), 2);
 	ck_assert_uint_eq(testbed_irqs(&tb, COM1_GSI), 1);
 	ck_assert_uint_eq(in(COM1 + UART_IIR), UART_IIR_RDI | 0xc0);
 	ck_assert_uint_eq(in(COM1 + UART_LSR) & UART_LSR_DR, UART_LSR_DR);
@@ -207,14 +207,14 @@ START_TEST(input_is_taken_as_there_is_room)
 
 	out(COM1 + UART_IER, UART_IER_RDI);
 	term.mores = 0;
-	ck_assert_uint_eq(term.input(term.dev, text, 19), 16);
-	ck_assert_uint_eq(term.input(term.dev, text + 16, 3), 0);
+	ck_assert_uint_eq(term.user->input(term.dev, text, 19), 16);
+	ck_assert_uint_eq(term.user->input(term.dev, text + 16, 3), 0);
 	for (i = 0; i < 16; i++) {
 		ck_assert_int_eq(term.mores, 0);
 		ck_assert_uint_eq(in(COM1 + UART_RX), text[i]);
 	}
 	ck_assert_int_eq(term.mores, 1);
-	ck_assert_uint_eq(term.input(term.dev, text + 16, 3), 3);
+	ck_assert_uint_eq(term.user->input(term.dev, text + 16, 3), 3);
 	ck_assert_uint_eq(in(COM1 + UART_RX), 'X');
 }
 END_TEST

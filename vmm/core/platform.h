@@ -9,9 +9,11 @@
 #ifndef CORE_PLATFORM_H
 #define CORE_PLATFORM_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct bus;
 struct irqchip_ops;
@@ -60,16 +62,25 @@ struct mmio_slot {
 #define PLATFORM_FIRST_MSI_GSI (PLATFORM_LAST_GSI + 1)
 #define PLATFORM_MSI_GSIS 1000
 
-/* The user's end of a serial line. */
+/* The user's terminal. */
 struct console_ops {
 	/* From the guest; in order, nothing is dropped while the reader lives. May wait. [vcpu] */
 	void (*write)(void *console, const void *data, size_t len);
-	/* There is room for input again, after input() took less than it got. [vcpu] */
+	/* As outlet_write(), and after -EAGAIN this is polled for room. [iothread] */
+	ssize_t (*try_write)(void *console, const void *data, size_t len);
+	int (*room)(void *console);
+	/* There is room for input again, after input() took less than it got. [vcpu, iothread] */
 	void (*more)(void *console);
 };
 
-/* The device's end of it. Returns how many bytes it took. [main] */
-typedef size_t console_input_fn(void *dev, const void *data, size_t len);
+/* The device that has its input. */
+struct console_user {
+	/* Returns how many bytes it took. [main] */
+	size_t (*input)(void *dev, const void *data, size_t len);
+	/* The terminal has this size; when it is attached, and later. NULL: of no interest.
+	 * [setup, main] */
+	void (*resized)(void *dev, unsigned cols, unsigned rows);
+};
 
 struct platform {
 	unsigned cpus; /* of the guest; 0: not known */
@@ -93,10 +104,15 @@ struct platform {
 	struct pci_bus *pci;
 	unsigned nmsis; /* GSIs given out for messages */
 
-	/* The terminal. NULL: none, output vanishes. One device may have it. */
+	/* The terminal. NULL: none, output vanishes. Any device may write; what is typed goes to
+	 * the one that was attached last. */
 	const struct console_ops *console_ops;
 	void *console;
-	void (*console_attach)(void *console, console_input_fn *input, void *dev);
+	void (*console_attach)(void *console, const struct console_user *user, void *dev);
+
+	/* The run is to end at once: nobody waits any more for those who read what the guest has
+	 * sent. Any thread. */
+	atomic_bool hurry;
 
 	/* A new I/O thread's loop; it starts once privileges are dropped. NULL: errno tells. */
 	struct loop *(*iothread)(struct platform *p, const char *name);
