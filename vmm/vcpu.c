@@ -53,6 +53,8 @@ int vcpu_create(struct vcpu *vcpu, struct machine *machine, unsigned id)
 		close(vcpu->fd);
 		return -err;
 	}
+	if (id == 0)
+		vm_map_collected(&machine->vm, vcpu->run);
 	return 0;
 }
 
@@ -136,6 +138,7 @@ static void *vcpu_main(void *arg)
 	pthread_setname_np(pthread_self(), name);
 	while (!atomic_load(&vcpu->stop) && !atomic_load(&vcpu->machine->ended)) {
 		if (ioctl(vcpu->fd, KVM_RUN, 0) == 0) {
+			vm_take_collected(&vcpu->machine->vm, &vcpu->machine->pio);
 			handle_exit(vcpu);
 		} else if (errno != EINTR && errno != EAGAIN) {
 			handle_error(vcpu, strerror(errno), errno);

@@ -141,6 +141,7 @@ int vm_create(struct vm *vm)
 	}
 	vm->routing->nr = arch_irq_routes(vm->routing->entries);
 	pthread_mutex_init(&vm->lock, NULL);
+	pthread_mutex_init(&vm->collected_lock, NULL);
 	return 0;
 
 close_vm:
@@ -155,6 +156,7 @@ close_kvm:
 void vm_destroy(struct vm *vm)
 {
 	pthread_mutex_destroy(&vm->lock);
+	pthread_mutex_destroy(&vm->collected_lock);
 	free(vm->routing);
 	close(vm->fd);
 	close(vm->kvm);
@@ -183,6 +185,45 @@ int vm_set_memory(struct vm *vm, const struct mem *mem)
 		}
 	}
 	return 0;
+}
+
+void vm_collect_pio(struct vm *vm, uint16_t port, unsigned count)
+{
+	struct kvm_coalesced_mmio_zone zone = { .addr = port, .size = count, .pio = 1 };
+
+	if (ioctl(vm->kvm, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_PIO) > 0)
+		ioctl(vm->fd, KVM_REGISTER_COALESCED_MMIO, &zone);
+}
+
+void vm_map_collected(struct vm *vm, void *run)
+{
+	int page = ioctl(vm->kvm, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_MMIO);
+
+	if (page > 0)
+		vm->collected = (void *)((char *)run + page * sysconf(_SC_PAGESIZE));
+}
+
+/* All by atomics, as the kernel adds meanwhile, and as vCPUs look whether there is anything. */
+void vm_take_collected(struct vm *vm, struct bus *pio)
+{
+	struct kvm_coalesced_mmio_ring *ring = vm->collected;
+	uint32_t first, max;
+
+	if (!ring || __atomic_load_n(&ring->first, __ATOMIC_ACQUIRE) ==
+		     __atomic_load_n(&ring->last, __ATOMIC_ACQUIRE))
+		return;
+	max = (sysconf(_SC_PAGESIZE) - sizeof(*ring)) / sizeof(ring->coalesced_mmio[0]);
+	pthread_mutex_lock(&vm->collected_lock);
+	first = __atomic_load_n(&ring->first, __ATOMIC_RELAXED);
+	while (first != __atomic_load_n(&ring->last, __ATOMIC_ACQUIRE)) {
+		const struct kvm_coalesced_mmio *e = &ring->coalesced_mmio[first];
+
+		bus_write(pio, e->phys_addr, e->data, e->len);
+		first = (first + 1) % max;
+		/* Not before it has been done: another vCPU may go on when the ring is empty. */
+		__atomic_store_n(&ring->first, first, __ATOMIC_RELEASE);
+	}
+	pthread_mutex_unlock(&vm->collected_lock);
 }
 
 static int set_bell(struct vm *vm, const struct ioeventfd *bell, bool add, uint32_t flags)

@@ -11,9 +11,11 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct bus;
 struct irqchip_ops;
+struct kvm_coalesced_mmio_ring;
 struct kvm_irq_routing;
 struct mem;
 
@@ -24,6 +26,11 @@ struct vm {
 
 	pthread_mutex_t lock; /* of the following: vCPUs change it when they touch MSI-X tables */
 	struct kvm_irq_routing *routing; /* GSI to interrupt: the controllers' inputs, then MSIs */
+
+	/* Writes that KVM has collected; NULL: it does not. In a page that the mappings of all
+	 * vCPUs share, so it is there from the first one on. */
+	struct kvm_coalesced_mmio_ring *collected;
+	pthread_mutex_t collected_lock; /* of who takes them out */
 };
 
 /* Opens /dev/kvm and makes a VM. -errno after one line with cause and cure; nothing is left. */
@@ -32,6 +39,16 @@ void vm_destroy(struct vm *vm);
 
 /* Gives all regions of @mem to the guest. -errno after one line. */
 int vm_set_memory(struct vm *vm, const struct mem *mem);
+
+/*
+ * Has KVM collect writes to the I/O ports from @port on, in place of an exit for each: for
+ * registers that only choose what another access is about. Where KVM cannot, they exit. [setup]
+ */
+void vm_collect_pio(struct vm *vm, uint16_t port, unsigned count);
+/* What was collected goes to @pio, in order; before what a vCPU has exited for. [vcpu] */
+void vm_take_collected(struct vm *vm, struct bus *pio);
+/* @run is the mapping of a vCPU, its first one. [setup] */
+void vm_map_collected(struct vm *vm, void *run);
 
 /* From now on the kernel rings the doorbells of this bus. */
 void vm_host_bells(struct vm *vm, struct bus *bus, bool pio);

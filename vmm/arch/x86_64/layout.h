@@ -31,6 +31,10 @@
 #define PCI_BARS_END 0xe0000000ull
 #define ECAM_AT 0xe0000000ull /* 1 MiB: one bus */
 
+/* Registers that say which one the port after them is (devices/pci_host.c, rtc.c). */
+#define PCI_ADDRESS_PORT 0xcf8
+#define RTC_INDEX_PORT 0x70
+
 #define IOAPIC_AT 0xfec00000
 #define LAPIC_AT 0xfee00000
 /* Pages that KVM needs on Intel, where no guest looks. */

@@ -38,6 +38,8 @@ int arch_vm_init(struct vm *vm)
 	uint64_t identity_map = KVM_IDENTITY_MAP_AT;
 	int r;
 
+	vm_collect_pio(vm, PCI_ADDRESS_PORT, 4);
+	vm_collect_pio(vm, RTC_INDEX_PORT, 1);
 	r = vm_ioctl(vm, "KVM_SET_IDENTITY_MAP_ADDR", KVM_SET_IDENTITY_MAP_ADDR, &identity_map);
 	if (r == 0)
 		r = vm_ioctl(vm, "KVM_SET_TSS_ADDR", KVM_SET_TSS_ADDR,
