@@ -8,7 +8,7 @@
 #   --disk FILE[,...]   a disk, in place of the scratch disk; may be repeated
 #   --kernel FILE       a kernel, in place of Debian's cloud kernel
 #   --initrd FILE       an initramfs, in place of the one made here (see guest/init for jobs)
-#   --append WORDS      the kernel's command line, in place of "quiet loglevel=1"; with root=/dev/sda
+#   --append WORDS      the kernel's command line, in place of "loglevel=1"; with root=/dev/sda
 #                       the root file system is on the first disk
 #   --help              this
 #
@@ -31,7 +31,7 @@ fail() { # STATUS MESSAGE
 }
 quote() { printf "'%s' " "${@//\'/\'\\\'\'}"; }
 
-args=() disks=() job= kernel= initrd= append='quiet loglevel=1' memory=512M
+args=() disks=() job= kernel= initrd= append=loglevel=1 memory=512M
 while [ $# -gt 0 ]; do
 	case $1 in
 	--) shift; [ $# -gt 0 ] || fail 200 'no command after --'; job=$(quote "$@"); break ;;
@@ -80,6 +80,9 @@ if [ -n "$terminal" ]; then
 	[ "$rows" = 0 ] || echo "stty rows $rows cols $columns" >>"$run/terminal"
 	extra+=("$run/terminal:/etc/terminal")
 fi
+# Of an initramfs of the user's it is not known whether it has virtio_console.
+console=
+[ -n "$initrd" ] || console='--console hvc'
 : "${initrd:=$("$top/guest/mkinitramfs.sh" base "$("$top/tests/lab/kernel")" \
 	"$("$top/tests/lab/deb" busybox-static)/bin/busybox")}"
 if [ ${#extra[@]} -gt 0 ] && [ -r "$initrd" ]; then
@@ -110,7 +113,7 @@ fi
 
 # Who serves the disks is said where there is somebody to read it, and not in a job's output.
 [ -z "$job" ] || args=(--log warning "${args[@]}")
-args=(run --kernel "$kernel" --initrd "$initrd" --append "$append" "${args[@]}")
+args=(run --kernel "$kernel" --initrd "$initrd" --append "$append" $console "${args[@]}")
 status=-
 if [ -n "$job" ]; then
 	status=$run/status

@@ -27,7 +27,8 @@ archive() { # the tree, padded so that another one can follow it
 base() { # KERNEL BUSYBOX [MODULE...]
 	local kernel=$1 busybox=$2 version sum out applet
 	shift 2
-	[ $# -gt 0 ] || set -- sd_mod sg virtio_scsi pvpanic-mmio virtio_pci virtio_mmio virtio_rng
+	[ $# -gt 0 ] || set -- sd_mod sg virtio_scsi pvpanic-mmio virtio_pci virtio_mmio virtio_rng \
+		virtio_console
 	version=$(ls "$kernel/lib/modules")
 	sum=$(cat "$0" "$guest/init" "$busybox" <(echo "$version $*") | cksum)
 	out=$cache/initramfs-${sum%% *}.cpio

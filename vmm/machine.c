@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "vmm/arch/arch.h"
@@ -24,7 +25,8 @@ void machine_end(struct machine *m, enum cause cause)
 	bool expected = false;
 
 	/* A kernel that panics may end by a reset or a triple fault: the panic is the cause. */
-	if ((cause == CAUSE_REBOOT || cause == CAUSE_TRIPLE_FAULT) && console_saw_panic(m->console))
+	if ((cause == CAUSE_REBOOT || cause == CAUSE_TRIPLE_FAULT) &&
+	    (atomic_load(&m->panicked) || console_saw_panic(m->console)))
 		cause = CAUSE_PANIC;
 	if (!atomic_compare_exchange_strong(&m->ended, &expected, true))
 		return;
@@ -32,15 +34,60 @@ void machine_end(struct machine *m, enum cause cause)
 	loop_stop(m->main_loop);
 }
 
+static void silence_checked(void *arg)
+{
+	struct machine *m = arg;
+	unsigned long printed = console_printed(m->console);
+	uint64_t ticks;
+
+	if (read(m->silence.fd, &ticks, sizeof(ticks)) != sizeof(ticks))
+		return;
+	if (printed == m->printed)
+		machine_end(m, CAUSE_PANIC);
+	m->printed = printed;
+}
+
+/* [main] */
+static int wait_for_silence(void *arg)
+{
+	static const struct itimerspec second = { .it_interval.tv_sec = 1, .it_value.tv_sec = 1 };
+	struct machine *m = arg;
+
+	if (m->silence.fd >= 0)
+		return 0;
+	m->silence = (struct loop_source){ .fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC),
+					   .fn = silence_checked, .arg = m };
+	if (m->silence.fd < 0 || timerfd_settime(m->silence.fd, 0, &second, NULL) < 0 ||
+	    loop_add(m->main_loop, &m->silence) < 0)
+		machine_end(m, CAUSE_PANIC);
+	return 0;
+}
+
+/*
+ * Linux reports a panic first and then, with panic_print, prints its whole log; with panic=-1 it
+ * resets after that, which is the end. One that does not is silent some time.
+ */
+static void guest_panicked(struct machine *m)
+{
+	atomic_store(&m->panicked, true);
+	loop_call(m->main_loop, wait_for_silence, m);
+}
+
 static void guest_event(struct platform *p, enum guest_event event)
 {
-	static const enum cause cause[] = {
-		[GUEST_POWEROFF] = CAUSE_POWEROFF,
-		[GUEST_RESET] = CAUSE_REBOOT,
-		[GUEST_PANIC] = CAUSE_PANIC,
-	};
+	struct machine *m = container_of(p, struct machine, platform);
 
-	machine_end(container_of(p, struct machine, platform), cause[event]);
+	switch (event) {
+	case GUEST_POWEROFF:
+		machine_end(m, CAUSE_POWEROFF);
+		break;
+	case GUEST_RESET:
+		machine_end(m, CAUSE_REBOOT);
+		break;
+	case GUEST_PANIC:
+		guest_panicked(m);
+		break;
+	}
 }
 
 static void disk_full(struct platform *p)
@@ -163,14 +210,25 @@ static int setup_platform(struct machine *m, const struct machine_cfg *cfg)
 	return arch_vm_init(&m->vm);
 }
 
-/* A disk needs a controller; who names none gets one. */
+/* What needs another device to be on; who names none gets one. */
+static const struct {
+	const char *class, *on, *text;
+} needs[] = {
+	{ "scsi-disk", "virtio-scsi", "virtio-scsi" },
+	{ "console-port", "virtio-console", "virtio-console,terminal=off" },
+};
+
 static int add_device(struct machine *m, const char *text)
 {
 	size_t len = strcspn(text, ",");
+	unsigned i;
 	int r;
 
-	if (!strncmp(text, "scsi-disk", len) && !device_find(&m->devices, "virtio-scsi", NULL)) {
-		r = device_create(&m->platform, &m->devices, "virtio-scsi");
+	for (i = 0; i < ARRAY_SIZE(needs); i++) {
+		if (strlen(needs[i].class) != len || strncmp(text, needs[i].class, len) ||
+		    device_find(&m->devices, needs[i].on, NULL))
+			continue;
+		r = device_create(&m->platform, &m->devices, needs[i].text);
 		if (r < 0)
 			return r;
 	}
@@ -194,6 +252,8 @@ static int setup_devices(struct machine *m, const struct machine_cfg *cfg)
 	int r = arch_platform_devices(&m->platform, &m->devices);
 	unsigned i;
 
+	if (r == 0 && cfg->console == CONSOLE_HVC)
+		r = device_create(&m->platform, &m->devices, "virtio-console");
 	for (i = 0; r == 0 && i < cfg->devices.count; i++)
 		r = add_device(m, cfg->devices.item[i]);
 	for (i = 0; r == 0 && i < cfg->disks.count; i++)
@@ -220,8 +280,9 @@ static int setup_guest(struct machine *m, const struct machine_cfg *cfg, const s
 	struct arch_entry entry;
 	int r;
 
-	r = snprintf(cmdline, sizeof(cmdline), "%s%s%s", arch_cmdline, cfg->append ? " " : "",
-		     cfg->append ? cfg->append : "");
+	r = snprintf(cmdline, sizeof(cmdline), "%s %s%s%s",
+		     cfg->console == CONSOLE_HVC ? arch_hvc_words : arch_serial_words, arch_cmdline,
+		     cfg->append ? " " : "", cfg->append ? cfg->append : "");
 	if ((size_t)r >= sizeof(cmdline)) {
 		log_err("--append: %d characters are too many, %zu at most", r,
 			sizeof(cmdline) - 1);
@@ -272,7 +333,7 @@ enum cause machine_create(struct machine *m, const struct machine_cfg *cfg)
 {
 	enum cause cause;
 
-	*m = (struct machine){ .vm.fd = -1, .signals.fd = -1, .cpus = cfg->cpus,
+	*m = (struct machine){ .vm.fd = -1, .signals.fd = -1, .silence.fd = -1, .cpus = cfg->cpus,
 			       .mmio = BUS_EMPTY, .pio = BUS_EMPTY };
 	cause = create(m, cfg);
 	if (cause != CAUSE_POWEROFF)
@@ -311,6 +372,9 @@ enum cause machine_run(struct machine *m)
 	console_stop(m->console);
 	catch_signals(false);
 	console_hurry(m->console);
+	/* Else what the guest has sent is worth waiting for; the next signal ends that. */
+	if (m->cause == CAUSE_QUIT || m->cause == CAUSE_SIGNAL)
+		atomic_store(&m->platform.hurry, true);
 	for (i = 0; i < m->ncpus; i++)
 		vcpu_stop(&m->vcpu[i]);
 	if (m->cause == CAUSE_POWEROFF && device_finish_all(&m->devices) < 0)
@@ -337,5 +401,7 @@ void machine_destroy(struct machine *m)
 	mem_free(&m->mem);
 	if (m->signals.fd >= 0)
 		close(m->signals.fd);
+	if (m->silence.fd >= 0)
+		close(m->silence.fd);
 	loop_destroy(m->main_loop);
 }

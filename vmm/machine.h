@@ -27,12 +27,16 @@
 
 struct console;
 
+/* Where the guest's console is. */
+enum machine_console { CONSOLE_SERIAL, CONSOLE_HVC };
+
 struct machine_cfg {
 	const char *kernel, *initrd, *append;
 	uint32_t cpus;
 	uint64_t memory; /* bytes */
 	unsigned vhost;  /* enum platform_vhost */
 	unsigned on_enospc; /* enum platform_full */
+	unsigned console; /* enum machine_console */
 	struct opt_list disks, devices;
 };
 
@@ -51,6 +55,9 @@ struct machine {
 	unsigned ncpus; /* made */
 
 	struct loop_source signals; /* a signalfd */
+	atomic_bool panicked;       /* the guest has said so, ... */
+	struct loop_source silence; /* ... and is given time to say why: a timer; fd -1 before */
+	unsigned long printed;      /* by it, when the timer ran last */
 	atomic_bool ended;
 	enum cause cause; /* why, once @ended */
 	int signal;       /* which one, with CAUSE_SIGNAL */

@@ -20,6 +20,7 @@ struct run_cfg {
 
 static const char *const log_words[] = { "error", "warning", "note", "info", "debug", NULL };
 static const char *const full_words[] = { "report", "stop", "fail", NULL };
+static const char *const console_words[] = { "serial", "hvc", NULL };
 static const char *const vhost_words[] = { "auto", "on", "off", NULL };
 
 #define AT(member) offsetof(struct run_cfg, member)
@@ -29,7 +30,10 @@ static const struct opt run_opts[] = {
 	  .help = "the guest's kernel: a bzImage, or an ELF vmlinux" },
 	{ "initrd", OPT_STR, AT(machine.initrd), .arg = "FILE", .help = "its initial file system" },
 	{ "append", OPT_STR, AT(machine.append), .arg = "WORDS",
-	  .help = "added to its command line, console=ttyS0 panic=-1" },
+	  .help = "added to its command line: console=ttyS0 quiet panic=-1 and others" },
+	{ "console", OPT_ENUM, AT(machine.console), "serial", .words = console_words,
+	  .arg = "WHERE",
+	  .help = "the serial port, or hvc0 for guests that have virtio_console" },
 	{ "cpus", OPT_U32, AT(machine.cpus), "1", 1, MACHINE_CPUS_MAX, .help = "virtual CPUs" },
 	{ "memory", OPT_SIZE, AT(machine.memory), "512M", MIB(64), GIB(512), .arg = "SIZE",
 	  .help = "guest RAM" },

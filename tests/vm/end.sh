@@ -12,10 +12,27 @@ test_reboot() {
 	status 204 vmm --initrd initrd
 }
 
+test_panic_on_hvc() {
+	console='--console hvc'
+	test_panic
+}
 test_panic() {
 	job 'echo c >/proc/sysrq-trigger'
-	status 205 vmm --initrd initrd
+	status 205 vmm --initrd initrd $console
 	contains out 'Kernel panic - not syncing: sysrq triggered crash'
+	contains out 'Linux version' # the whole log, though it was quiet before
+	! sed '/Kernel panic/,$d' out | grep 'Linux version' || fail 'it was not quiet'
+}
+
+test_panic_before_hvc() { # by the serial port, then
+	status 205 vmm --append 'root=/dev/nothing' --console hvc
+	contains out 'Kernel panic - not syncing: VFS: Unable to mount root fs'
+}
+
+test_panic_that_does_not_reset() { # is over when it is silent
+	job 'echo c >/proc/sysrq-trigger'
+	status 205 vmm --initrd initrd --append 'panic=0'
+	contains out 'Linux version'
 }
 
 test_panic_without_root() { # before pvpanic's driver can be there

@@ -74,10 +74,11 @@ guest() {
 	job "$1"
 	shift
 	timeout -k 5 "$seconds" sh /lab/boot port lunette run --kernel "$kernel" --initrd initrd \
-		--append "quiet loglevel=1 $words" --device serial,port=1,file=port --vhost "$vhost" \
-		"$@" >out 2>err </dev/null
+		--append "loglevel=1 $words" --device serial,port=1,file=port --vhost "$vhost" \
+		$console "$@" >out 2>err </dev/null
 }
-words= # more for guest's kernel command line
+words=   # more for guest's kernel command line
+console= # and where its console is
 
 # rootfs: makes disk.img, a root file system whose init is the script on stdin
 rootfs() {

@@ -45,6 +45,23 @@ interrupt() { # ^C is for the guest
 	until_true 10 grep -q 'the sum is 42' out
 }
 
+resize() { # the window, while the guest runs
+	stty -F "$(cat tty)" rows 43 cols 132
+	kill -WINCH "$(cat pid)"
+	until_true 10 resized
+	echo 'poweroff -f' >&3
+}
+resized() {
+	echo 'stty size' >&3
+	sleep 0.5
+	grep -q '^43 132' out
+}
+
+test_hvc_poweroff() { on_terminal 0 poweroff_it --console hvc; }
+test_hvc_escape() { on_terminal 208 escape --console hvc; }
+test_hvc_interrupt() { on_terminal 0 interrupt --console hvc; }
+test_hvc_resize() { on_terminal 0 resize --console hvc; }
+test_hvc_resize_with_ports() { on_terminal 0 resize --console hvc --device console-port,name=p; }
 test_poweroff() { on_terminal 0 poweroff_it; }
 test_panic() { on_terminal 205 panic_it; }
 test_sigterm() { on_terminal 143 sigterm; }

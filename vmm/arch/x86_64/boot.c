@@ -50,7 +50,13 @@
 #define PTE_PRESENT_WRITE 3
 #define PTE_HUGE 0x80
 
-const char arch_cmdline[] = "console=ttyS0 panic=-1";
+/*
+ * noearly: there is no old chipset on the bus to be mended before the bus is scanned. nr_uarts: nor
+ * are there more serial ports. Looking for either would be some hundred exits.
+ */
+const char arch_cmdline[] = "quiet panic=-1 panic_print=0x20 pci=noearly 8250.nr_uarts=2";
+const char arch_serial_words[] = "console=ttyS0";
+const char arch_hvc_words[] = "console=hvc0 earlycon=uart8250,io,0x3f8";
 const char arch_kernel_formats[] = "an x86-64 bzImage or an x86-64 ELF vmlinux";
 
 /* What is being loaded. */
