@@ -164,6 +164,21 @@ static int check_names(const struct scsi_lun *lun, struct why *why)
 	return 0;
 }
 
+/* What the kernel's target has no like of, or not the way that we make it. */
+static int check_kind(const struct scsi_lun *lun, struct why *why)
+{
+	if (lun->type != SCSI_DISK || lun->removable)
+		return why_not(why, -EINVAL, "lun=%u: the kernel's target has no removable media",
+			       lun->lun);
+	if (lun->target)
+		return why_not(why, -EINVAL, "target=%u: the kernel's target is made with one "
+			       "target", lun->target);
+	if (LIST_NEXT(LIST_FIRST(&lun->nexuses), link))
+		return why_not(why, -EINVAL, "lun=%u: is on several buses, whose reservations are "
+			       "kept in process", lun->lun);
+	return 0;
+}
+
 /* A loop device that cannot be written, and that goes when the last one who has it open does. */
 static int open_readonly_loop(const struct scsi_lun *lun)
 {
@@ -283,7 +298,9 @@ static int make_store(struct making *m)
 		return why_not(m->why, -ENOTSUP, "%s: %s; the kernel's target takes files and "
 			       "block devices", block->path,
 			       block->ours ? block->ours : "its store is ours alone");
-	r = check_names(m->lun, m->why);
+	r = check_kind(m->lun, m->why);
+	if (!r)
+		r = check_names(m->lun, m->why);
 	if (r < 0)
 		return r;
 	if (fstat(block->fd, &st) == 0 && S_ISREG(st.st_mode))
@@ -313,7 +330,7 @@ static int make_lun(struct making *m, const char *group)
 	return r < 0 ? why_not(m->why, r, "%s: %s; %s", path, strerror(-r), cure(-r)) : 0;
 }
 
-static int make_target(struct making *m, const struct scsi_target *target)
+static int make_target(struct making *m, const struct scsi_port *port)
 {
 	const char *root = m->lio->tree->root;
 	char path[LIO_PATH];
@@ -328,13 +345,13 @@ static int make_target(struct making *m, const struct scsi_target *target)
 	r = make(m, path);
 	if (r < 0)
 		return r;
-	snprintf(path, sizeof(path), "%s/vhost/%s/tpgt_%u", root, m->lio->wwn, target->id);
+	snprintf(path, sizeof(path), "%s/vhost/%s/tpgt_0", root, m->lio->wwn);
 	r = make(m, path);
 	if (!r)
 		r = set(m, path, "nexus", INITIATOR);
 	/* The last one first: REPORT LUNS lists the youngest first, and guests count so. */
-	for (i = target->nluns; !r && i; i--) {
-		m->lun = target->lun[i - 1];
+	for (i = port->count; !r && i; i--) {
+		m->lun = port->nexus[i - 1]->lun;
 		r = make_lun(m, path);
 	}
 	return r;
@@ -368,7 +385,7 @@ static int lio_init(struct lio *l, const struct lio_tree *tree, const char *id, 
 	return check_root(tree, why);
 }
 
-int lio_create(const struct lio_tree *tree, const char *id, const struct scsi_target *target,
+int lio_create(const struct lio_tree *tree, const char *id, const struct scsi_port *port,
 	       struct lio **lio, struct why *why)
 {
 	struct making m = { .why = why };
@@ -383,7 +400,7 @@ int lio_create(const struct lio_tree *tree, const char *id, const struct scsi_ta
 		return r;
 	}
 	lio_sweep(tree, NULL, LOG_INFO, NULL);
-	r = make_target(&m, target);
+	r = make_target(&m, port);
 	if (r < 0)
 		lio_destroy(m.lio);
 	else

@@ -31,7 +31,7 @@
 #include "devices/why.h"
 
 struct lio;
-struct scsi_target;
+struct scsi_port;
 
 /* The tree, and how it is changed: 0 or -errno each. */
 struct lio_tree {
@@ -47,11 +47,11 @@ struct lio_tree {
 extern const struct lio_tree lio_configfs;
 
 /*
- * Makes a target with the LUNs of @target, which show the same numbers, names, sizes and rights as
+ * Makes a target with the LUNs of @port, which show the same numbers, names, sizes and rights as
  * scsi_submit() would; their blocks stay open until lio_destroy(). Removes what dead runs have left
  * before. -errno: @why has step and cure, and nothing is left.
  */
-int lio_create(const struct lio_tree *tree, const char *id, const struct scsi_target *target,
+int lio_create(const struct lio_tree *tree, const char *id, const struct scsi_port *port,
 	       struct lio **lio, struct why *why);
 /* NULL: nothing to do. */
 void lio_destroy(struct lio *lio);

@@ -1,5 +1,6 @@
 /*
- * scsi_disk.c - a disk: a store that becomes a LUN of a controller.
+ * scsi_disk.c - a disk, or a CD-ROM drive: a store that becomes a LUN of a
+ * controller, or of several, for multipath.
  *
  * The guest knows disks by number and by name, and both are the same at every
  * start. The number is the place on the command line. The serial number, from
@@ -22,10 +23,10 @@
 
 struct scsi_disk_cfg {
 	const char *file, *bus, *serial, *wwn, *store, *fault;
-	uint32_t lun;
+	uint32_t lun, target;
 	uint64_t size;
-	unsigned block_size, engine, on_enospc, overlay;
-	bool readonly, discard, direct;
+	unsigned block_size, physical_block, engine, on_enospc, overlay;
+	bool readonly, removable, discard, direct;
 };
 
 #define LUN_NEXT SCSI_LUNS_MAX /* stands for: the first after those on the bus */
@@ -60,17 +61,25 @@ static const enum block_full full[] = {
 };
 
 static const uint32_t block_sizes[] = { 512, 4096 };
+static const char *const physical_words[] = { "auto", "512", "4096", NULL };
+static const uint32_t physical_sizes[] = { 0, 512, 4096 };
 
 #define OPTION(name) offsetof(struct scsi_disk_cfg, name)
+
+/* Where a LUN is, and what it is called: the same for all of them. */
+#define OPT_PLACE                                                                            \
+	{ .key = "bus", .type = OPT_STR, .offset = OPTION(bus), .arg = "ID[+ID...]",         \
+	  .help = "the virtio-scsi controller (default the one before); several: multipath" }, \
+	{ .key = "target", .type = OPT_U32, .offset = OPTION(target), .def = "0", .min = 0,  \
+	  .max = UINT8_MAX, .help = "number of the target" },                                \
+	{ .key = "lun", .type = OPT_U32, .offset = OPTION(lun), .def = "next", .min = 0,     \
+	  .max = SCSI_LUNS_MAX - 1, .words = lun_words,                                      \
+	  .help = "number; next is the one after those of the target" }
 
 static const struct opt scsi_disk_opts[] = {
 	{ .key = "file", .type = OPT_STR, .offset = OPTION(file), .arg = "FILE",
 	  .help = "image or block device; 'file=' may be left out" },
-	{ .key = "bus", .type = OPT_STR, .offset = OPTION(bus), .arg = "ID",
-	  .help = "the virtio-scsi controller (default the one before)" },
-	{ .key = "lun", .type = OPT_U32, .offset = OPTION(lun), .def = "next", .min = 0,
-	  .max = SCSI_LUNS_MAX - 1, .words = lun_words,
-	  .help = "number; next is the one after those on the bus" },
+	OPT_PLACE,
 	{ .key = "serial", .type = OPT_STR, .offset = OPTION(serial), .arg = "TEXT",
 	  .help = "serial number, up to 63 characters (default the file's name)" },
 	{ .key = "wwn", .type = OPT_STR, .offset = OPTION(wwn), .arg = "HEX",
@@ -79,6 +88,11 @@ static const struct opt scsi_disk_opts[] = {
 	  .help = "write-protected; several may share the image then" },
 	{ .key = "block-size", .type = OPT_ENUM, .offset = OPTION(block_size), .def = "512",
 	  .words = block_size_words, .arg = "BYTES", .help = "logical block" },
+	{ .key = "physical-block", .type = OPT_ENUM, .offset = OPTION(physical_block),
+	  .def = "auto", .words = physical_words, .arg = "BYTES",
+	  .help = "physical block; auto is that of the store" },
+	{ .key = "removable", .type = OPT_BOOL, .offset = OPTION(removable), .def = "off",
+	  .help = "the guest may eject it" },
 	{ .key = "discard", .type = OPT_BOOL, .offset = OPTION(discard), .def = "on",
 	  .help = "give space back that the guest unmaps, where the store can" },
 	{ .key = "store", .type = OPT_STR, .offset = OPTION(store), .def = "file", .arg = "KIND",
@@ -102,29 +116,37 @@ static const struct opt scsi_disk_opts[] = {
 	{ 0 }
 };
 
+static const struct opt scsi_cd_opts[] = {
+	{ .key = "file", .type = OPT_STR, .offset = OPTION(file), .arg = "FILE",
+	  .help = "image; 'file=' may be left out, and without it the drive is empty" },
+	OPT_PLACE,
+	{ .key = "serial", .type = OPT_STR, .offset = OPTION(serial), .arg = "TEXT",
+	  .help = "serial number, up to 63 characters (default the file's name)" },
+	{ 0 }
+};
+
+#define BUSES_MAX 8
+
 struct scsi_disk {
 	struct device dev;
-	struct device *bus;
-	struct block *block;
+	struct device *bus[BUSES_MAX];
+	unsigned nbuses;
+	struct block *block; /* NULL: an empty drive */
 	struct scsi_lun lun;
 };
 
-extern const struct device_class scsi_disk_class;
+extern const struct device_class scsi_disk_class, scsi_cd_class;
 
 /* What a disk is made from. */
 struct wish {
 	const char *id;
 	const struct device_list *list;
 	const struct scsi_disk_cfg *cfg;
+	enum scsi_type type;
 };
 
-static int find_bus(const struct wish *w, struct device **dev)
+static int report_no_bus(const struct wish *w, const char *bus)
 {
-	const char *bus = w->cfg->bus;
-
-	*dev = device_find(w->list, VIRTIO_SCSI_CLASS, bus);
-	if (*dev)
-		return 0;
 	if (bus)
 		log_err("%s: bus=%s: no " VIRTIO_SCSI_CLASS " of this name stands before it", w->id,
 			bus);
@@ -134,22 +156,68 @@ static int find_bus(const struct wish *w, struct device **dev)
 	return -ENODEV;
 }
 
-static int choose_lun(const struct wish *w, const struct scsi_target *target, uint16_t *number)
+static int add_bus(const struct wish *w, struct scsi_disk *d, const char *bus)
 {
-	uint32_t next = target->nluns ? target->lun[target->nluns - 1]->lun + 1u : 0;
-	uint32_t lun = w->cfg->lun == LUN_NEXT ? next : w->cfg->lun;
+	struct device *dev = device_find(w->list, VIRTIO_SCSI_CLASS, bus);
 	unsigned i;
+
+	if (!dev)
+		return report_no_bus(w, bus);
+	for (i = 0; i < d->nbuses; i++) {
+		if (d->bus[i] == dev) {
+			log_err("%s: bus=%s: is named twice", w->id, bus);
+			return -EINVAL;
+		}
+	}
+	if (d->nbuses == BUSES_MAX) {
+		log_err("%s: bus=%s: a disk can be on %d buses at most", w->id, bus, BUSES_MAX);
+		return -EINVAL;
+	}
+	d->bus[d->nbuses++] = dev;
+	return 0;
+}
+
+static int find_buses(const struct wish *w, struct scsi_disk *d)
+{
+	char names[BUSES_MAX * (DEVICE_ID_MAX + 2)], *next = names, *name;
+	int r = 0;
+
+	if (!w->cfg->bus)
+		return add_bus(w, d, NULL);
+	if (strlen(w->cfg->bus) >= sizeof(names))
+		return report_no_bus(w, w->cfg->bus);
+	strcpy(names, w->cfg->bus);
+	while (!r && (name = strsep(&next, "+")))
+		r = add_bus(w, d, name);
+	return r;
+}
+
+/* One more than the last LUN of the target, on each bus. */
+static uint32_t next_lun(const struct wish *w, const struct scsi_disk *d)
+{
+	uint32_t next = 0;
+	unsigned b, i;
+
+	for (b = 0; b < d->nbuses; b++) {
+		const struct scsi_port *port = virtio_scsi_port(d->bus[b]);
+
+		for (i = 0; i < port->count; i++) {
+			const struct scsi_lun *lun = port->nexus[i]->lun;
+
+			if (lun->target == w->cfg->target && lun->lun >= next)
+				next = lun->lun + 1u;
+		}
+	}
+	return next;
+}
+
+static int choose_lun(const struct wish *w, const struct scsi_disk *d, uint16_t *number)
+{
+	uint32_t lun = w->cfg->lun == LUN_NEXT ? next_lun(w, d) : w->cfg->lun;
 
 	if (lun >= SCSI_LUNS_MAX) {
 		log_err("%s: there is no LUN after %u; give lun=N", w->id, SCSI_LUNS_MAX - 1);
 		return -ERANGE;
-	}
-	for (i = 0; i < target->nluns; i++) {
-		if (target->lun[i]->lun == lun) {
-			log_err("%s: lun=%u: is in use by %s; give another lun=", w->id, lun,
-				target->lun[i]->block->path);
-			return -EEXIST;
-		}
 	}
 	*number = lun;
 	return 0;
@@ -166,7 +234,7 @@ static const struct scsi_disk *find_disk(const struct wish *w, const char *seria
 	for (dev = w->list->last; dev; dev = dev->next) {
 		const struct scsi_disk *d = container_of(dev, struct scsi_disk, dev);
 
-		if (dev->class != &scsi_disk_class)
+		if (dev->class != &scsi_disk_class && dev->class != &scsi_cd_class)
 			continue;
 		if (serial ? !strcmp(d->lun.serial, serial) : !strcmp(d->lun.naa, naa))
 			return d;
@@ -205,12 +273,13 @@ static int check_serial(const struct wish *w, const char *serial)
 static int choose_serial(const struct wish *w, const struct scsi_disk *d, uint16_t lun,
 			 char *serial, size_t size)
 {
-	const char *slash = strrchr(d->block->path, '/');
-	const char *name = slash ? slash + 1 : d->block->path;
+	const char *path = d->block ? d->block->path : w->id;
+	const char *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
 
 	snprintf(serial, size, "%s", w->cfg->serial ? w->cfg->serial : name);
 	if (!w->cfg->serial && find_disk(w, serial, NULL))
-		snprintf(serial, size, "%s-%s-%u", name, d->bus->id, lun);
+		snprintf(serial, size, "%s-%s-%u", name, d->bus[0]->id, lun);
 	return check_serial(w, serial);
 }
 
@@ -260,28 +329,84 @@ static int check_size(const struct block *block, uint32_t block_size)
 	return -EDOM;
 }
 
-/* Gives the LUN its number, its names and its place on the bus. */
+/* What kind of LUN it is, which its place does not tell. */
+static void set_kind(struct scsi_lun *lun, const struct wish *w)
+{
+	const struct scsi_disk_cfg *cfg = w->cfg;
+
+	lun->target = (uint8_t)cfg->target;
+	if (w->type == SCSI_CD) {
+		scsi_lun_become_cd(lun);
+		return;
+	}
+	lun->block_size = block_sizes[cfg->block_size];
+	if (cfg->physical_block)
+		lun->physical_block = physical_sizes[cfg->physical_block];
+	lun->removable = cfg->removable;
+	if (!cfg->discard)
+		lun->discard = false;
+}
+
+static void leave_buses(struct scsi_disk *d)
+{
+	unsigned i;
+
+	for (i = 0; i < d->nbuses; i++)
+		scsi_nexus_free(scsi_port_take(virtio_scsi_port(d->bus[i]), &d->lun));
+}
+
+static const struct scsi_lun *lun_at(const struct scsi_port *port, const struct scsi_lun *place)
+{
+	unsigned i;
+
+	for (i = 0; i < port->count; i++) {
+		const struct scsi_lun *lun = port->nexus[i]->lun;
+
+		if (lun->target == place->target && lun->lun == place->lun)
+			return lun;
+	}
+	return NULL;
+}
+
+static int join_buses(struct scsi_disk *d, const struct wish *w)
+{
+	unsigned i;
+	int r;
+
+	for (i = 0; i < d->nbuses; i++) {
+		struct scsi_port *port = virtio_scsi_port(d->bus[i]);
+
+		r = scsi_port_add(port, &d->lun);
+		if (r == -EEXIST)
+			log_err("%s: lun=%u: is in use by %s; give another lun=", w->id,
+				d->lun.lun, lun_at(port, &d->lun)->serial);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Gives the LUN its number, its names and its place on the buses. */
 static int lun_init(struct scsi_disk *d, const struct wish *w)
 {
-	struct scsi_target *target = virtio_scsi_target(d->bus);
 	char serial[256 + 32];
 	uint16_t number;
 	int r;
 
-	r = choose_lun(w, target, &number);
+	r = choose_lun(w, d, &number);
 	if (!r)
 		r = choose_serial(w, d, number, serial, sizeof(serial));
 	if (r < 0)
 		return r;
 	scsi_lun_init(&d->lun, d->block, number, serial);
-	d->lun.block_size = block_sizes[w->cfg->block_size];
-	if (!w->cfg->discard)
-		d->lun.discard = false;
+	set_kind(&d->lun, w);
 	r = choose_naa(w, d->lun.naa);
 	if (!r)
-		r = scsi_target_add(target, &d->lun);
-	if (r < 0)
+		r = join_buses(d, w);
+	if (r < 0) {
+		leave_buses(d);
 		scsi_lun_fini(&d->lun);
+	}
 	return r;
 }
 
@@ -304,28 +429,39 @@ static void set_full(struct block *block, struct platform *p, unsigned what)
 	}
 }
 
-static int scsi_disk_create(struct platform *p, struct device_list *list, const char *id,
-			    const void *config, struct device **dev)
+/* The store, and whether its size suits. */
+static int open_store(struct scsi_disk *d, const struct wish *w, struct platform *p)
 {
-	const struct scsi_disk_cfg *cfg = config;
+	const struct scsi_disk_cfg *cfg = w->cfg;
+	bool cd = w->type == SCSI_CD;
 	struct block_open how = { .path = cfg->file, .store = cfg->store, .size = cfg->size,
-				  .readonly = cfg->readonly,
-				  .block_size = block_sizes[cfg->block_size],
+				  .readonly = cd || cfg->readonly,
+				  .block_size = cd ? 2048 : block_sizes[cfg->block_size],
 				  .engine = cfg->engine, .direct = cfg->direct, .mem = p->mem,
 				  .overlay = cfg->overlay, .fault = cfg->fault };
-	struct wish w = { .id = id, .list = list, .cfg = cfg };
+	int r;
+
+	if (cd && !cfg->file)
+		return 0;
+	r = block_open(&how, &d->block);
+	if (r < 0)
+		return r;
+	set_full(d->block, p, cfg->on_enospc);
+	return check_size(d->block, how.block_size);
+}
+
+static int create(struct platform *p, struct device_list *list, const char *id,
+		  const struct scsi_disk_cfg *cfg, enum scsi_type type, struct device **dev)
+{
+	struct wish w = { .id = id, .list = list, .cfg = cfg, .type = type };
 	struct scsi_disk *d = calloc(1, sizeof(*d));
 	int r;
 
 	if (!d)
 		return -ENOMEM;
-	r = find_bus(&w, &d->bus);
+	r = find_buses(&w, d);
 	if (!r)
-		r = block_open(&how, &d->block);
-	if (!r)
-		set_full(d->block, p, cfg->on_enospc);
-	if (!r)
-		r = check_size(d->block, block_sizes[cfg->block_size]);
+		r = open_store(d, &w, p);
 	if (!r)
 		r = lun_init(d, &w);
 	if (r < 0) {
@@ -337,38 +473,73 @@ static int scsi_disk_create(struct platform *p, struct device_list *list, const 
 	return 0;
 }
 
+static int scsi_disk_create(struct platform *p, struct device_list *list, const char *id,
+			    const void *config, struct device **dev)
+{
+	return create(p, list, id, config, SCSI_DISK, dev);
+}
+
+static int scsi_cd_create(struct platform *p, struct device_list *list, const char *id,
+			  const void *config, struct device **dev)
+{
+	return create(p, list, id, config, SCSI_CD, dev);
+}
+
+static void stop_buses(const struct scsi_disk *d)
+{
+	unsigned i;
+
+	for (i = 0; i < d->nbuses; i++)
+		virtio_scsi_stop(d->bus[i]);
+}
+
 static int scsi_disk_finish(struct device *dev)
 {
 	struct scsi_disk *d = container_of(dev, struct scsi_disk, dev);
 
-	virtio_scsi_stop(d->bus);
+	stop_buses(d);
 	return block_commit(d->block);
 }
 
-/* The bus lives longer, and must not serve a LUN that is gone. */
+/* The buses live longer, and must not serve a LUN that is gone. */
 static void scsi_disk_destroy(struct device *dev)
 {
 	struct scsi_disk *d = container_of(dev, struct scsi_disk, dev);
 
-	virtio_scsi_stop(d->bus);
+	stop_buses(d);
+	leave_buses(d);
 	scsi_lun_fini(&d->lun);
 	block_close(d->block);
 	free(d);
+}
+
+static const char *discard_words(const struct scsi_disk *d)
+{
+	if (d->lun.discard)
+		return "gives space back";
+	if (d->block->can_discard)
+		return "off, as asked";
+	return d->lun.readonly ? "off, as nothing is written" : "off, as the store cannot";
 }
 
 static void explain(const struct device *dev, FILE *out)
 {
 	const struct scsi_disk *d = container_of(dev, struct scsi_disk, dev);
 	const struct scsi_lun *lun = &d->lun;
+	unsigned i;
 
-	fprintf(out, "  image: %s, %llu bytes in blocks of %u, %s\n", d->block->path,
-		(unsigned long long)d->block->size, lun->block_size,
-		lun->readonly ? "write-protected" : "writable");
-	fprintf(out, "  place: LUN %u of %s\n", lun->lun, d->bus->id);
+	if (d->block)
+		fprintf(out, "  image: %s, %llu bytes in blocks of %u, %s\n", d->block->path,
+			(unsigned long long)d->block->size, lun->block_size,
+			lun->readonly ? "write-protected" : "writable");
+	else
+		fprintf(out, "  image: none\n");
+	for (i = 0; i < d->nbuses; i++)
+		fprintf(out, "  place: target %u, LUN %u of %s\n", lun->target, lun->lun,
+			d->bus[i]->id);
 	fprintf(out, "  names: serial %s, NAA %s\n", lun->serial, lun->naa);
-	fprintf(out, "  discard: %s\n", lun->discard ? "gives space back" : d->block->can_discard ?
-		"off, as asked" : lun->readonly ? "off, as nothing is written" :
-		"off, as the store cannot");
+	if (lun->type == SCSI_DISK)
+		fprintf(out, "  discard: %s\n", discard_words(d));
 }
 
 const struct device_class scsi_disk_class = {
@@ -379,6 +550,17 @@ const struct device_class scsi_disk_class = {
 	.cfg_size = sizeof(struct scsi_disk_cfg),
 	.create = scsi_disk_create,
 	.finish = scsi_disk_finish,
+	.explain = explain,
+	.destroy = scsi_disk_destroy,
+};
+
+const struct device_class scsi_cd_class = {
+	.name = "scsi-cd",
+	.help = "CD-ROM drive on a virtio-scsi controller; --cdrom is short for it",
+	.opts = scsi_cd_opts,
+	.first_opt = "file",
+	.cfg_size = sizeof(struct scsi_disk_cfg),
+	.create = scsi_cd_create,
 	.explain = explain,
 	.destroy = scsi_disk_destroy,
 };

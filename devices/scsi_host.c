@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "devices/scsi/scsi.h"
+#include "devices/scsi_plug.h"
 #include "virtio/virtio.h"
 #include "vmm/core/loop.h"
 #include "vmm/core/util.h"
@@ -48,7 +49,8 @@ struct host_thread {
 
 struct scsi_host {
 	struct virtio_device *vdev;
-	struct scsi_target *target;
+	struct scsi_port *port;
+	struct scsi_events events; /* of the first thread */
 	struct request_queue *request; /* [vdev->nvq], the first two are not used */
 	unsigned nthreads;
 	struct host_thread thread[];
@@ -69,18 +71,19 @@ static const uint8_t response_codes[] = {
 
 /*
  * Splits an address of §5.6.6.1: 1, the target, a single-level LUN; or the well-known LUN for
- * REPORT LUNS, C1 01 and zeroes, which every target has. False: not one of ours.
+ * REPORT LUNS, C1 01 and zeroes, which is that of target 0. False: not one of ours.
  */
-static bool address_decode(const struct scsi_target *target, const uint8_t lun[8],
-			   uint8_t lun_field[8])
+static bool address_decode(const uint8_t lun[8], uint8_t *target, uint8_t lun_field[8])
 {
 	if (lun[0] == 0xc1) {
+		*target = 0;
 		memcpy(lun_field, lun, 8);
 		return lun[1] == 0x01;
 	}
+	*target = lun[1];
 	memcpy(lun_field, lun + 2, 6);
 	lun_field[6] = lun_field[7] = 0;
-	return lun[0] == 1 && lun[1] == target->id;
+	return lun[0] == 1;
 }
 
 /* A chain that has no room for its headers: there is no way to answer it. */
@@ -197,7 +200,7 @@ static bool request_start(struct request_queue *rq, struct slot *s, const struct
 	cmd->done = request_done;
 	cmd->iov = s->data;
 	cmd->iov_max = SCSI_HOST_CHAIN_MAX;
-	if (!address_decode(rq->host->target, lun, cmd->lun_field))
+	if (!address_decode(lun, &cmd->target, cmd->lun_field))
 		request_reject(s, VIRTIO_SCSI_S_BAD_TARGET);
 	else if (cmd->in.left && cmd->out.left) /* for which INOUT would have to be offered */
 		request_reject(s, VIRTIO_SCSI_S_FAILURE);
@@ -253,11 +256,11 @@ static const uint8_t tmf_codes[] = {
 	[SCSI_TMF_SUCCEEDED] = VIRTIO_SCSI_S_FUNCTION_SUCCEEDED,
 	[SCSI_TMF_REJECTED] = VIRTIO_SCSI_S_FUNCTION_REJECTED,
 	[SCSI_TMF_INCORRECT_LUN] = VIRTIO_SCSI_S_INCORRECT_LUN,
+	[SCSI_TMF_BAD_TARGET] = VIRTIO_SCSI_S_BAD_TARGET,
 };
 
 /* A thread on which no queue has started yet has no commands either. */
-static uint8_t tmf_run(struct scsi_host *host, enum scsi_tmf what, const uint8_t lun_field[8],
-		       uint64_t tag)
+static uint8_t tmf_run(struct scsi_host *host, const struct scsi_tmf_request *request)
 {
 	struct scsi_ctx *ctx[SCSI_HOST_THREADS_MAX];
 	unsigned i, n = 0;
@@ -266,33 +269,32 @@ static uint8_t tmf_run(struct scsi_host *host, enum scsi_tmf what, const uint8_t
 		if (atomic_load(&host->thread[i].open))
 			ctx[n++] = &host->thread[i].ctx;
 	}
-	return tmf_codes[scsi_tmf(ctx, n, what, lun_field, tag)];
+	return tmf_codes[scsi_tmf(ctx, n, request)];
 }
 
 static void control_tmf(struct control *c)
 {
 	const uint8_t *req = c->request;
-	uint32_t subtype = le32_get(req + offsetof(struct virtio_scsi_ctrl_tmf_req, subtype));
-	uint64_t tag = le64_get(req + offsetof(struct virtio_scsi_ctrl_tmf_req, tag));
 	uint8_t *response = c->response + offsetof(struct virtio_scsi_ctrl_tmf_resp, response);
-	uint8_t lun_field[8];
+	struct scsi_tmf_request tmf = {
+		.tag = le64_get(req + offsetof(struct virtio_scsi_ctrl_tmf_req, tag)),
+		.what = le32_get(req + offsetof(struct virtio_scsi_ctrl_tmf_req, subtype)),
+	};
 
-	if (!address_decode(c->host->target,
-			    req + offsetof(struct virtio_scsi_ctrl_tmf_req, lun), lun_field))
-		*response = VIRTIO_SCSI_S_BAD_TARGET;
-	else if (subtype >= SCSI_TMF_COUNT)
-		*response = VIRTIO_SCSI_S_FUNCTION_REJECTED;
+	if (address_decode(req + offsetof(struct virtio_scsi_ctrl_tmf_req, lun), &tmf.target,
+			   tmf.lun_field))
+		*response = tmf_run(c->host, &tmf);
 	else
-		*response = tmf_run(c->host, subtype, lun_field, tag);
+		*response = VIRTIO_SCSI_S_BAD_TARGET;
 }
 
 /* Asynchronous notifications are for media that come and go: of those asked for we have none. */
 static void control_an(struct control *c)
 {
-	uint8_t lun_field[8];
-	bool ours = address_decode(c->host->target,
-				   c->request + offsetof(struct virtio_scsi_ctrl_an_req, lun),
-				   lun_field);
+	const struct scsi_ctx *ctx = &c->host->thread[0].ctx;
+	uint8_t target, lun_field[8];
+	bool ours = address_decode(c->request + offsetof(struct virtio_scsi_ctrl_an_req, lun),
+				   &target, lun_field) && scsi_ctx_has_target(ctx, target);
 
 	c->response[offsetof(struct virtio_scsi_ctrl_an_resp, response)] =
 		ours ? VIRTIO_SCSI_S_OK : VIRTIO_SCSI_S_BAD_TARGET;
@@ -362,18 +364,19 @@ void scsi_host_kick(struct scsi_host *host, unsigned q)
 		request_kick(&host->request[q]);
 	else if (q == SCSI_HOST_CONTROL)
 		control_kick(host);
-	/* The event queue's buffers stay in the ring: LUNs do not change, there are no events. */
+	else
+		scsi_events_kick(&host->events);
 }
 
 /* Start and stop. */
 
-static int thread_open(struct host_thread *t, struct scsi_target *target)
+static int thread_open(struct host_thread *t, struct scsi_port *port)
 {
 	int r;
 
 	if (atomic_load(&t->open))
 		return 0;
-	r = scsi_ctx_init(&t->ctx, target, t->loop);
+	r = scsi_ctx_init(&t->ctx, port, t->loop);
 	if (!r)
 		atomic_store(&t->open, true);
 	return r;
@@ -419,7 +422,7 @@ int scsi_host_queue_start(struct scsi_host *host, unsigned q, struct loop *loop,
 	BUG_ON(format->cdb_size > SCSI_CDB_MAX || format->sense_size > SCSI_SENSE_MAX);
 	while (t->loop != loop)
 		t++;
-	r = thread_open(t, host->target);
+	r = thread_open(t, host->port);
 	if (!r && q >= SCSI_HOST_REQUEST) {
 		rq->host = host;
 		rq->thread = t;
@@ -427,6 +430,8 @@ int scsi_host_queue_start(struct scsi_host *host, unsigned q, struct loop *loop,
 		rq->format = *format;
 		r = request_queue_start(rq, host->vdev->vq[q].s.size);
 	}
+	if (!r && q == SCSI_HOST_EVENT)
+		scsi_events_start(&host->events);
 	if (r < 0)
 		log_guest(&host->vdev->limit, "%s: queue %u: %s", host->vdev->name, q,
 			  strerror(-r));
@@ -437,6 +442,8 @@ void scsi_host_queue_stop(struct scsi_host *host, unsigned q)
 {
 	struct request_queue *rq = &host->request[q];
 
+	if (q == SCSI_HOST_EVENT)
+		scsi_events_stop(&host->events);
 	if (q < SCSI_HOST_REQUEST)
 		return;
 	scsi_ctx_drain(&rq->thread->ctx);
@@ -444,7 +451,7 @@ void scsi_host_queue_stop(struct scsi_host *host, unsigned q)
 	rq->slots = NULL;
 }
 
-struct scsi_host *scsi_host_create(struct virtio_device *vdev, struct scsi_target *target,
+struct scsi_host *scsi_host_create(struct virtio_device *vdev, struct scsi_port *port,
 				   struct loop *const *loop, unsigned nloops)
 {
 	struct scsi_host *host = calloc(1, sizeof(*host) + nloops * sizeof(host->thread[0]));
@@ -458,11 +465,65 @@ struct scsi_host *scsi_host_create(struct virtio_device *vdev, struct scsi_targe
 		return NULL;
 	}
 	host->vdev = vdev;
-	host->target = target;
+	host->port = port;
+	host->events = (struct scsi_events){ .vdev = vdev, .q = SCSI_HOST_EVENT };
 	host->nthreads = nloops;
 	for (i = 0; i < nloops; i++)
 		host->thread[i].loop = loop[i];
 	return host;
+}
+
+struct asking {
+	struct host_thread *thread;
+	int (*fn)(struct scsi_ctx *ctx, void *arg);
+	void *arg;
+};
+
+static int ask_thread(void *arg)
+{
+	const struct asking *a = arg;
+
+	return atomic_load(&a->thread->open) ? a->fn(&a->thread->ctx, a->arg) : 0;
+}
+
+int scsi_host_ask(struct scsi_host *host, int (*fn)(struct scsi_ctx *ctx, void *arg), void *arg)
+{
+	struct asking a = { .fn = fn, .arg = arg };
+	int r = 0, err;
+	unsigned i;
+
+	for (i = 0; i < host->nthreads; i++) {
+		a.thread = &host->thread[i];
+		err = loop_call(a.thread->loop, ask_thread, &a);
+		if (!r)
+			r = err;
+	}
+	return r;
+}
+
+struct sending {
+	struct scsi_events *events;
+	const struct scsi_event *event;
+};
+
+static int send_event(void *arg)
+{
+	const struct sending *s = arg;
+
+	scsi_events_send(s->events, s->event);
+	return 0;
+}
+
+void scsi_host_tell(struct scsi_host *host, const struct scsi_event *event)
+{
+	struct sending s = { &host->events, event };
+
+	loop_call(host->thread[0].loop, send_event, &s);
+}
+
+struct scsi_port *scsi_host_port(struct scsi_host *host)
+{
+	return host->port;
 }
 
 void scsi_host_close(struct scsi_host *host)

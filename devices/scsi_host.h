@@ -11,8 +11,10 @@
 #include <stdint.h>
 
 struct loop;
+struct scsi_ctx;
+struct scsi_event;
 struct scsi_host;
-struct scsi_target;
+struct scsi_port;
 struct virtio_device;
 
 enum scsi_host_queue { SCSI_HOST_CONTROL, SCSI_HOST_EVENT, SCSI_HOST_REQUEST };
@@ -23,10 +25,11 @@ enum scsi_host_queue { SCSI_HOST_CONTROL, SCSI_HOST_EVENT, SCSI_HOST_REQUEST };
 #define SCSI_HOST_THREADS_MAX 16
 
 /*
- * The queues will be served on @loop, the control queue on the first one. LUNs are added to @target
- * before the first queue starts. Everything is borrowed. NULL: no memory. [setup]
+ * The queues will be served on @loop, the control queue on the first one. LUNs are added to @port
+ * before the first queue starts, or by scsi_plug_add(). Everything is borrowed. NULL: no memory.
+ * [setup]
  */
-struct scsi_host *scsi_host_create(struct virtio_device *vdev, struct scsi_target *target,
+struct scsi_host *scsi_host_create(struct virtio_device *vdev, struct scsi_port *port,
 				   struct loop *const *loop, unsigned nloops);
 /* After the queues have stopped. NULL: nothing to do. */
 void scsi_host_destroy(struct scsi_host *host);
@@ -37,6 +40,14 @@ void scsi_host_close(struct scsi_host *host);
 struct scsi_host_format {
 	uint32_t cdb_size, sense_size;
 };
+
+/* For scsi_plug.c: any thread but an I/O thread. */
+
+struct scsi_port *scsi_host_port(struct scsi_host *host);
+/* Runs fn(ctx, arg) on each thread that has a ctx; the first error. */
+int scsi_host_ask(struct scsi_host *host, int (*fn)(struct scsi_ctx *ctx, void *arg), void *arg);
+/* scsi_events_send(), on its thread. */
+void scsi_host_tell(struct scsi_host *host, const struct scsi_event *event);
 
 /* Hooks of struct virtio_class. [iothread of q] */
 int scsi_host_queue_start(struct scsi_host *host, unsigned q, struct loop *loop,

@@ -10,8 +10,8 @@
  * Which one it is depends on all the disks, so it is decided when every device
  * has been made (choose_path); until then nobody serves.
  *
- * Hot plug is offered on both paths, so that they do not differ, but only the
- * kernel's LUNs can come and go: in process the event queue's buffers wait.
+ * Hot plug is offered on both paths; change events, of a disk that grows, only in
+ * process, as the kernel's vhost-scsi has none.
  */
 #include "devices/virtio_scsi.h"
 
@@ -64,11 +64,13 @@ static const struct opt virtio_scsi_opts[] = {
 
 #define CONFIG_LEN 36
 
+extern const struct device_class virtio_scsi_class;
+
 struct virtio_scsi {
 	struct device dev;
 	struct virtio_device vdev;
 	struct platform *platform;
-	struct scsi_target target;
+	struct scsi_port port;
 	uint32_t queues, queue_size, iothreads;
 	uint8_t config[CONFIG_LEN];
 
@@ -88,7 +90,7 @@ struct virtio_scsi {
 static void config_reset(struct virtio_device *vdev)
 {
 	struct virtio_scsi *s = container_of(vdev, struct virtio_scsi, vdev);
-	uint8_t *c = s->config;
+	uint8_t *c = s->config, last;
 
 	le32_put(c + FIELD(num_queues), s->queues);
 	le32_put(c + FIELD(seg_max), min_u64(SCSI_HOST_SEG_MAX, s->queue_size - 2));
@@ -98,8 +100,9 @@ static void config_reset(struct virtio_device *vdev)
 	le32_put(c + FIELD(sense_size), VIRTIO_SCSI_SENSE_DEFAULT_SIZE);
 	le32_put(c + FIELD(cdb_size), VIRTIO_SCSI_CDB_DEFAULT_SIZE);
 	le16_put(c + FIELD(max_channel), 0);
-	/* Ours is target 0; Windows takes this for how many there are, and would look at none. */
-	le16_put(c + FIELD(max_target), s->wwn ? UINT8_MAX : 1);
+	/* Windows takes this for how many there are, and would look at none. */
+	last = s->wwn ? UINT8_MAX : scsi_port_last_target(&s->port);
+	le16_put(c + FIELD(max_target), last ? last : 1);
 	le32_put(c + FIELD(max_lun), SCSI_LUNS_MAX - 1);
 }
 
@@ -160,14 +163,14 @@ static void kick(struct virtio_device *vdev, unsigned q)
 static void reset(struct virtio_device *vdev)
 {
 	config_reset(vdev);
-	scsi_target_reset(&container_of(vdev, struct virtio_scsi, vdev)->target);
+	scsi_port_reset(&container_of(vdev, struct virtio_scsi, vdev)->port);
 }
 
 static const struct virtio_class virtio_scsi = {
 	.name = VIRTIO_SCSI_CLASS,
 	.id = VIRTIO_ID_SCSI,
 	.pci_class = 0x010000, /* SCSI controller */
-	.features = VIRTIO_BIT(VIRTIO_SCSI_F_HOTPLUG),
+	.features = VIRTIO_BIT(VIRTIO_SCSI_F_HOTPLUG) | VIRTIO_BIT(VIRTIO_SCSI_F_CHANGE),
 	.kick = kick,
 	.config_write = config_write,
 	.queue_start = queue_start,
@@ -175,9 +178,14 @@ static const struct virtio_class virtio_scsi = {
 	.reset = reset,
 };
 
-struct scsi_target *virtio_scsi_target(struct device *dev)
+struct scsi_port *virtio_scsi_port(struct device *dev)
 {
-	return &container_of(dev, struct virtio_scsi, dev)->target;
+	return &container_of(dev, struct virtio_scsi, dev)->port;
+}
+
+struct scsi_host *virtio_scsi_host(struct device *dev)
+{
+	return container_of(dev, struct virtio_scsi, dev)->host;
 }
 
 void virtio_scsi_stop(struct device *dev)
@@ -204,7 +212,7 @@ static void virtio_scsi_destroy(struct device *dev)
 	scsi_host_destroy(s->host);
 	virtio_device_fini(&s->vdev);
 	lio_destroy(s->lio);
-	scsi_target_fini(&s->target);
+	scsi_port_fini(&s->port);
 	free(s);
 }
 
@@ -232,10 +240,11 @@ static int serve_in_process(struct virtio_scsi *s)
 	struct loop *loop[SCSI_HOST_THREADS_MAX];
 	int r;
 
+	config_reset(&s->vdev); /* the disks' targets are known now */
 	r = make_loops(s, loop);
 	if (r < 0)
 		return r;
-	s->host = scsi_host_create(&s->vdev, &s->target, loop, s->iothreads);
+	s->host = scsi_host_create(&s->vdev, &s->port, loop, s->iothreads);
 	r = -ENOMEM;
 	if (s->host)
 		r = virtio_device_serve(&s->vdev, virtio_local_create(loop, s->iothreads,
@@ -277,7 +286,7 @@ static int serve_in_kernel(struct virtio_scsi *s, struct why *why)
 		return fd;
 	if (s->wwn)
 		return take_target(s, fd, s->wwn, why);
-	r = lio_create(&lio_configfs, s->vdev.name, &s->target, &s->lio, why);
+	r = lio_create(&lio_configfs, s->vdev.name, &s->port, &s->lio, why);
 	if (r < 0) {
 		close(fd);
 		return r;
@@ -300,14 +309,14 @@ static int choose_path(struct device *dev)
 	struct why why = { "vhost=off" };
 	int r;
 
-	if (s->wwn && s->target.nluns) {
+	if (s->wwn && s->port.count) {
 		log_err("%s: vhost=%s: %s cannot be added to a target that is there; give it "
-			"another bus=", s->vdev.name, s->wwn, s->target.lun[0]->block->path);
+			"another bus=", s->vdev.name, s->wwn, s->port.nexus[0]->lun->serial);
 		return -EINVAL;
 	}
 	if (s->vhost == PLATFORM_VHOST_OFF)
 		return fall_back(s, &why);
-	if (s->vhost == PLATFORM_VHOST_AUTO && !s->target.nluns) {
+	if (s->vhost == PLATFORM_VHOST_AUTO && !s->port.count) {
 		why_not(&why, 0, "it has no disks");
 		return fall_back(s, &why);
 	}
@@ -395,6 +404,17 @@ static int device_init(struct virtio_scsi *s, const char *id)
 				  SCSI_HOST_REQUEST + s->queues, s->queue_size);
 }
 
+/* Controllers are numbered as they are made, from 1. */
+static uint16_t port_id(const struct device_list *list)
+{
+	const struct device *dev;
+	uint16_t id = 1;
+
+	for (dev = list->last; dev; dev = dev->next)
+		id += dev->class == &virtio_scsi_class;
+	return id;
+}
+
 static int virtio_scsi_create(struct platform *p, struct device_list *list, const char *id,
 			      const void *config, struct device **dev)
 {
@@ -402,10 +422,10 @@ static int virtio_scsi_create(struct platform *p, struct device_list *list, cons
 	struct virtio_scsi *s = calloc(1, sizeof(*s));
 	int r;
 
-	(void)list;
 	if (!s)
 		return -ENOMEM;
 	s->platform = p;
+	scsi_port_init(&s->port, port_id(list));
 	r = take_options(s, cfg, id);
 	if (!r)
 		r = device_init(s, id);
@@ -420,6 +440,7 @@ static int virtio_scsi_create(struct platform *p, struct device_list *list, cons
 fini:
 	virtio_device_fini(&s->vdev);
 free:
+	scsi_port_fini(&s->port);
 	free(s);
 	return r;
 }

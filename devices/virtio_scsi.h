@@ -6,13 +6,17 @@
 
 struct device;
 struct device_list;
-struct scsi_target;
+struct scsi_host;
+struct scsi_port;
 struct virtio_device;
 
 #define VIRTIO_SCSI_CLASS "virtio-scsi"
 
 /* @dev is of this class. LUNs are added before the guest runs, and are the caller's. [setup] */
-struct scsi_target *virtio_scsi_target(struct device *dev);
+struct scsi_port *virtio_scsi_port(struct device *dev);
+
+/* Who serves it in process, for LUNs that come and go. NULL: the kernel serves it, or none yet. */
+struct scsi_host *virtio_scsi_host(struct device *dev);
 
 /* Its virtio side, for whom the data path is not the one of the options. */
 struct virtio_device *virtio_scsi_vdev(struct device *dev);

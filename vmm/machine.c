@@ -215,6 +215,7 @@ static const struct {
 	const char *class, *on, *text;
 } needs[] = {
 	{ "scsi-disk", "virtio-scsi", "virtio-scsi" },
+	{ "scsi-cd", "virtio-scsi", "virtio-scsi" },
 	{ "console-port", "virtio-console", "virtio-console,terminal=off" },
 };
 
@@ -235,12 +236,12 @@ static int add_device(struct machine *m, const char *text)
 	return device_create(&m->platform, &m->devices, text);
 }
 
-static int add_disk(struct machine *m, const char *text)
+static int add_lun(struct machine *m, const char *class, const char *text)
 {
 	char *device;
 	int r;
 
-	if (asprintf(&device, "scsi-disk,%s", text) < 0)
+	if (asprintf(&device, "%s,%s", class, text) < 0)
 		return -ENOMEM;
 	r = add_device(m, device);
 	free(device);
@@ -257,7 +258,9 @@ static int setup_devices(struct machine *m, const struct machine_cfg *cfg)
 	for (i = 0; r == 0 && i < cfg->devices.count; i++)
 		r = add_device(m, cfg->devices.item[i]);
 	for (i = 0; r == 0 && i < cfg->disks.count; i++)
-		r = add_disk(m, cfg->disks.item[i]);
+		r = add_lun(m, "scsi-disk", cfg->disks.item[i]);
+	for (i = 0; r == 0 && i < cfg->cdroms.count; i++)
+		r = add_lun(m, "scsi-cd", cfg->cdroms.item[i]);
 	return r ? r : device_ready_all(&m->devices);
 }
 

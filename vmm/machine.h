@@ -37,7 +37,7 @@ struct machine_cfg {
 	unsigned vhost;  /* enum platform_vhost */
 	unsigned on_enospc; /* enum platform_full */
 	unsigned console; /* enum machine_console */
-	struct opt_list disks, devices;
+	struct opt_list disks, cdroms, devices;
 };
 
 struct machine {

@@ -39,6 +39,8 @@ static const struct opt run_opts[] = {
 	  .help = "guest RAM" },
 	{ "disk", OPT_LIST, AT(machine.disks), .arg = "FILE[,KEY=VALUE...]",
 	  .help = "an image or block device as the next LUN; see --device scsi-disk,help" },
+	{ "cdrom", OPT_LIST, AT(machine.cdroms), .arg = "FILE[,KEY=VALUE...]",
+	  .help = "an image in a CD-ROM drive, as the LUN after the disks" },
 	{ "device", OPT_LIST, AT(machine.devices), .arg = "CLASS[,KEY=VALUE...]",
 	  .help = "a device; --device help lists the classes" },
 	{ "vhost", OPT_ENUM, AT(machine.vhost), "auto", .words = vhost_words, .arg = "WHEN",

@@ -61,7 +61,7 @@ struct block {
 	char *path;          /* for messages */
 	int fd;              /* the file or block device, for who serves it without us; 0: none, */
 	const char *ours;    /* ... for this reason; NULL: it is no file */
-	uint64_t size;       /* bytes */
+	_Atomic uint64_t size; /* bytes; may grow while it is open */
 	bool readonly;       /* opened so; writes are never submitted */
 	bool rotational;
 	bool can_discard;    /* DISCARD gives space back */

@@ -16,18 +16,26 @@
 
 struct mode_page {
 	uint8_t code;
+	uint8_t types;     /* a bit for each enum scsi_type that has it */
 	uint8_t len;       /* of what follows byte 1 */
-	uint8_t bytes[18]; /* ... with the switches at 0 */
+	uint8_t bytes[20]; /* ... with the switches at 0 */
 };
 
-/* Ascending. SBC-3 6.5.6, 6.5.5; SPC-4 7.5.8, 7.5.12 */
+#define DISKS (1 << SCSI_DISK)
+#define CDS (1 << SCSI_CD)
+
+/* Ascending. SBC-3 6.5.6, 6.5.5; SPC-4 7.5.8, 7.5.12; MMC-5 E.3.3 */
 static const struct mode_page pages[] = {
-	{ 0x01, 0x0a, { 0 } },
-	{ 0x08, 0x12, { 0 } },
-	{ 0x0a, 0x0a, {
+	{ 0x01, DISKS | CDS, 0x0a, { 0 } },
+	{ 0x08, DISKS, 0x12, { 0 } },
+	{ 0x0a, DISKS | CDS, 0x0a, {
 		[3 - 2] = 0x10,                      /* unrestricted reordering */
 		[8 - 2] = 0xff, [9 - 2] = 0xff } },  /* busy timeout: unlimited */
-	{ 0x1c, 0x0a, { [2 - 2] = 0x08 } },          /* DEXCPT: no exceptions are reported */
+	{ 0x1c, DISKS, 0x0a, { [2 - 2] = 0x08 } },   /* DEXCPT: no exceptions are reported */
+	{ 0x2a, CDS, 0x14, {
+		[2 - 2] = 0x3b,                      /* reads CD-R, CD-RW, DVD-ROM, -R, -RAM */
+		[4 - 2] = 0x40,                      /* multi-session */
+		[6 - 2] = 0x29 } },                  /* lock, eject, tray */
 };
 
 struct mode_switch {
@@ -55,6 +63,11 @@ static bool switch_default(const struct scsi_lun *unit, unsigned i)
 
 enum page_control { CURRENT, CHANGEABLE, DEFAULT, SAVED };
 
+static bool page_offered(const struct scsi_lun *unit, const struct mode_page *page)
+{
+	return page->types >> unit->type & 1;
+}
+
 static size_t put_page(struct scsi_lun *unit, const struct mode_page *page, enum page_control pc,
 		       uint8_t *to)
 {
@@ -77,9 +90,10 @@ static size_t put_page(struct scsi_lun *unit, const struct mode_page *page, enum
 }
 
 /* SBC-3 6.5.2 */
-static size_t put_block_descriptor(const struct scsi_lun *unit, bool long_lba, uint8_t *to)
+static size_t put_block_descriptor(const struct scsi_cmd *cmd, bool long_lba, uint8_t *to)
 {
-	uint64_t blocks = sbc_capacity(unit);
+	const struct scsi_lun *unit = cmd->unit;
+	uint64_t blocks = sbc_capacity(cmd);
 
 	if (long_lba) {
 		be64_put(to, blocks);
@@ -102,6 +116,9 @@ static void put_header(const struct scsi_lun *unit, const struct mode_header *h,
 		       uint8_t *to)
 {
 	uint8_t specific = 0x10 | (scsi_is_protected(unit) ? 0x80 : 0); /* DPOFUA, WP */
+
+	if (unit->type != SCSI_DISK)
+		specific = 0;
 
 	if (h->len == 4) {
 		to[0] = (uint8_t)(total - 1);
@@ -129,11 +146,12 @@ enum scsi_sense mode_sense(struct scsi_cmd *cmd)
 		return scsi_bad_cdb(cmd, 3, 7);
 	if (pc == SAVED)
 		return SENSE_SAVING_NOT_SUPPORTED;
-	if (!(cdb[1] & 0x08))
-		h.descriptor_len = put_block_descriptor(cmd->unit, h.long_lba, data + h.len);
+	if (!(cdb[1] & 0x08) && cmd->unit->type == SCSI_DISK)
+		h.descriptor_len = put_block_descriptor(cmd, h.long_lba, data + h.len);
 	before = len = h.len + h.descriptor_len;
 	for (i = 0; i < ARRAY_SIZE(pages); i++)
-		if (code == MODE_ALL_PAGES || code == pages[i].code)
+		if (page_offered(cmd->unit, &pages[i]) &&
+		    (code == MODE_ALL_PAGES || code == pages[i].code))
 			len += put_page(cmd->unit, &pages[i], pc, data + len);
 	if (len == before)
 		return scsi_bad_cdb(cmd, 2, 5);
@@ -172,7 +190,7 @@ static enum scsi_sense parse_block_descriptor(struct mode_list *list, const stru
 {
 	const uint8_t *b = list->bytes + h->len;
 	const struct scsi_lun *unit = list->cmd->unit;
-	uint64_t capacity = sbc_capacity(unit), blocks, all_ones;
+	uint64_t capacity = sbc_capacity(list->cmd), blocks, all_ones;
 	uint32_t block_size;
 
 	if (!h->descriptor_len)
@@ -187,12 +205,12 @@ static enum scsi_sense parse_block_descriptor(struct mode_list *list, const stru
 	return SENSE_NONE;
 }
 
-static const struct mode_page *page_find(uint8_t code)
+static const struct mode_page *page_find(const struct scsi_lun *unit, uint8_t code)
 {
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(pages); i++)
-		if (pages[i].code == code)
+		if (pages[i].code == code && page_offered(unit, &pages[i]))
 			return &pages[i];
 	return NULL;
 }
@@ -201,7 +219,7 @@ static const struct mode_page *page_find(uint8_t code)
 static enum scsi_sense parse_values(struct mode_list *list, const struct mode_page *page, size_t at)
 {
 	const uint8_t *b = list->bytes + at;
-	uint8_t current[20], mask[20];
+	uint8_t current[22], mask[22];
 	unsigned i;
 
 	put_page(list->cmd->unit, page, CURRENT, current);
@@ -227,7 +245,7 @@ static enum scsi_sense parse_pages(struct mode_list *list, size_t at)
 	for (; at < list->len; at += 2 + page->len) {
 		if (list->len - at < 2)
 			return SENSE_PARAMETER_LIST_LENGTH;
-		page = page_find(list->bytes[at]);
+		page = page_find(list->cmd->unit, list->bytes[at]);
 		if (!page)
 			return scsi_bad_parameter(list->cmd, (unsigned)at, 7);
 		if (list->bytes[at + 1] != page->len)
@@ -246,10 +264,14 @@ static enum scsi_sense apply(struct mode_list *list)
 {
 	struct scsi_lun *unit = list->cmd->unit;
 	bool turned_off = unit->write_cache && !list->value[WCE];
+	bool changed = false;
 	unsigned i;
 
 	for (i = 0; i < SWITCHES; i++)
-		*switch_state(unit, i) = list->value[i];
+		changed |= atomic_exchange(switch_state(unit, i), list->value[i]) !=
+			   list->value[i];
+	if (changed)
+		scsi_attention_others(list->cmd->nexus, SENSE_MODE_PARAMETERS_CHANGED);
 	return turned_off ? sbc_submit(list->cmd, BLOCK_FLUSH, 0, 0, 0) : SENSE_NONE;
 }
 

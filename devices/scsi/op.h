@@ -26,10 +26,23 @@ enum scsi_op_flags {
 	SCSI_OP_UNMAPS = 32,  /* there only if the LUN offers UNMAP */
 };
 
+/*
+ * What a command does to a LUN that another initiator has reserved (SPC-4 table 66, SBC-3 table 13;
+ * SPC-2 table 10 for the old RESERVE): a bit that the reservation may refuse.
+ */
+enum scsi_access {
+	ACCESS_FREE = 0,   /* always allowed, or the command looks itself */
+	ACCESS_OPEN = 1,   /* refused by the old RESERVE only */
+	ACCESS_READ = 2,   /* refused by exclusive access, too */
+	ACCESS_WRITE = 4,  /* refused by every reservation */
+	ACCESS_ALL = 7,
+};
+
 struct scsi_op {
 	uint8_t opcode;
 	uint8_t cdb_len;
 	uint8_t flags;
+	uint8_t access;    /* enum scsi_access */
 	uint8_t usage[15]; /* SPC-4 6.35.3: bits that we look at in byte 1 and on, action aside */
 	bool has_action;   /* service action in byte 1, bits 4 to 0 */
 	uint8_t action;
@@ -38,7 +51,9 @@ struct scsi_op {
 };
 
 /* Rows of one opcode stand together; a row without run ends the table. */
-extern const struct scsi_op spc_ops[], sbc_ops[];
+extern const struct scsi_op spc_ops[], sbc_ops[], mmc_ops[];
+/* Those of one type alone: for disks SBC's. */
+const struct scsi_op *scsi_type_ops(enum scsi_type type);
 
 /* How a command ends, as the initiator sees it. */
 struct scsi_outcome {
@@ -56,17 +71,54 @@ const struct scsi_outcome *scsi_outcome(enum scsi_sense why);
 uint8_t scsi_sense_build(uint8_t sense[SCSI_SENSE_MAX], enum scsi_sense why, bool descriptor,
 			 const struct scsi_detail *detail);
 
-/* target.c */
+/* port.c */
 
 bool scsi_is_wlun(const uint8_t lun_field[8]);
 /* The address of LUN @number as REPORT LUNS gives it. */
 void scsi_lun_address(uint16_t number, uint8_t lun_field[8]);
-/* State as after power on. Attentions are kept. Any thread. */
-void scsi_lun_reset(struct scsi_lun *lun);
-/* Takes the pending attention that is to be reported first; SENSE_NONE: there is none. */
-enum scsi_sense scsi_attention_take(struct scsi_lun *lun);
-bool scsi_is_protected(const struct scsi_lun *lun);
+/*
+ * The number in a LUN field: peripheral device addressing on bus 0, or flat space addressing, one
+ * level (SAM-5 4.7.7). -1: none that we have.
+ */
+int scsi_lun_number(const uint8_t lun_field[8]);
+/* Order of addresses, as memcmp(). */
+int scsi_lun_compare(const struct scsi_lun *lun, uint8_t target, uint16_t number);
 
+/* lun.c */
+
+/* State as after power on. Attentions and persistent reservations are kept. Any thread. */
+void scsi_lun_reset(struct scsi_lun *lun);
+bool scsi_is_protected(const struct scsi_lun *lun);
+/* Pending for one initiator, for all others. */
+void scsi_nexus_attention(struct scsi_nexus *nexus, enum scsi_sense why);
+void scsi_attention_others(const struct scsi_nexus *nexus, enum scsi_sense why);
+/* Ends the commands in flight of all others, or of one, from this moment on. Any thread. */
+void scsi_nexus_end_commands(struct scsi_nexus *nexus);
+void scsi_end_others(const struct scsi_nexus *nexus);
+/* Takes the pending attention that is to be reported first; SENSE_NONE: there is none. */
+enum scsi_sense scsi_attention_take(struct scsi_nexus *nexus);
+/* GET EVENT STATUS NOTIFICATION's media events (MMC-6 6.6.2.6), in lun->media_event. */
+enum { SCSI_MEDIA_NO_EVENT, SCSI_MEDIA_EJECT_WISH, SCSI_MEDIA_NEW, SCSI_MEDIA_REMOVED };
+/* The tray opens, closes; whoever has a nexus is told that the medium may be another. */
+void scsi_lun_eject(struct scsi_lun *lun);
+void scsi_lun_load(struct scsi_lun *lun);
+
+/* reserve.c */
+
+/* What a new nexus finds refused. Under lun->lock. */
+void reserve_update(struct scsi_lun *lun);
+/* The nexus is no more. Under lun->lock. */
+void reserve_forget(struct scsi_nexus *nexus);
+/* SPC-2's reservation ends, whoever has it, or if @nexus has it. */
+void reserve_release(struct scsi_lun *lun, const struct scsi_nexus *nexus);
+
+/* target.c */
+
+/* The path to a LUN; NULL: there is none. */
+struct scsi_path *scsi_ctx_find(const struct scsi_ctx *ctx, uint8_t target,
+				const uint8_t lun_field[8]);
+/* Peripheral qualifier and device type, byte 0 of INQUIRY data. */
+uint8_t scsi_device_type(const struct scsi_cmd *cmd);
 /* Does @unit (NULL: any) have this command? */
 bool scsi_op_offered(const struct scsi_op *op, const struct scsi_lun *unit);
 /* NULL: not offered. @action does not count for an opcode that has none. */
@@ -105,7 +157,7 @@ bool scsi_claim(struct scsi_cmd *cmd, uint64_t lba, uint64_t blocks, bool exclus
 /* Blocks that COMPARE AND WRITE takes: one step, and an 8-bit field. */
 uint8_t sbc_max_compare_and_write(const struct scsi_lun *lun);
 
-uint64_t sbc_capacity(const struct scsi_lun *lun); /* blocks */
+uint64_t sbc_capacity(const struct scsi_cmd *cmd); /* blocks; 0: no medium */
 /* Reads LBA and length of the CDB into cmd->lba, cmd->blocks and checks them. NONE, or why not. */
 enum scsi_sense sbc_extent(struct scsi_cmd *cmd);
 /* Likewise, for commands that MAXIMUM TRANSFER LENGTH holds for. */
@@ -137,6 +189,19 @@ enum scsi_sense sbc_moved(struct scsi_cmd *cmd);
 
 /* Handlers that a table names from another file. */
 
+enum scsi_sense sbc_read(struct scsi_cmd *cmd);
+enum scsi_sense sbc_read_capacity_10(struct scsi_cmd *cmd);
+enum scsi_sense sbc_read_capacity_16(struct scsi_cmd *cmd);
+enum scsi_sense sbc_synchronize_cache(struct scsi_cmd *cmd);
+enum scsi_sense sbc_start_stop_unit(struct scsi_cmd *cmd);
+enum scsi_sense reserve_unit(struct scsi_cmd *cmd);
+enum scsi_sense reserve_release_unit(struct scsi_cmd *cmd);
+enum scsi_sense reserve_read_keys(struct scsi_cmd *cmd);
+enum scsi_sense reserve_read_reservation(struct scsi_cmd *cmd);
+enum scsi_sense reserve_report_capabilities(struct scsi_cmd *cmd);
+enum scsi_sense reserve_read_full_status(struct scsi_cmd *cmd);
+enum scsi_sense reserve_out(struct scsi_cmd *cmd);
+enum scsi_sense log_sense(struct scsi_cmd *cmd);
 enum scsi_sense vpd_inquiry(struct scsi_cmd *cmd);
 enum scsi_sense mode_sense(struct scsi_cmd *cmd);
 enum scsi_sense mode_select(struct scsi_cmd *cmd);

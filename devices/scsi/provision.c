@@ -102,7 +102,7 @@ static enum scsi_sense check_descriptors(struct scsi_cmd *cmd, size_t count)
 		uint64_t lba = be64_get(d);
 		uint32_t blocks = be32_get(d + 8);
 
-		if (!range_ok(lba, blocks, sbc_capacity(cmd->unit)))
+		if (!range_ok(lba, blocks, sbc_capacity(cmd)))
 			return SENSE_LBA_OUT_OF_RANGE;
 		total += blocks;
 		if (total > SBC_MAX_UNMAP / cmd->unit->block_size)
@@ -152,7 +152,7 @@ enum scsi_sense provision_unmap(struct scsi_cmd *cmd)
 /* The stores cannot tell what is mapped, so all is. SBC-3 5.6 */
 enum scsi_sense provision_lba_status(struct scsi_cmd *cmd)
 {
-	uint64_t lba = be64_get(cmd->cdb + 2), capacity = sbc_capacity(cmd->unit);
+	uint64_t lba = be64_get(cmd->cdb + 2), capacity = sbc_capacity(cmd);
 	uint8_t data[8 + 16] = { 0 };
 
 	if (lba >= capacity)

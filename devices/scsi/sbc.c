@@ -5,9 +5,9 @@
 #include "devices/scsi/op.h"
 #include "vmm/core/util.h"
 
-uint64_t sbc_capacity(const struct scsi_lun *lun)
+uint64_t sbc_capacity(const struct scsi_cmd *cmd)
 {
-	return lun->block->size / lun->block_size;
+	return cmd->chan ? cmd->chan->block->size / cmd->unit->block_size : 0;
 }
 
 uint8_t sbc_max_compare_and_write(const struct scsi_lun *lun)
@@ -42,7 +42,7 @@ static void parse_extent(struct scsi_cmd *cmd)
 enum scsi_sense sbc_extent(struct scsi_cmd *cmd)
 {
 	parse_extent(cmd);
-	if (!range_ok(cmd->lba, cmd->blocks, sbc_capacity(cmd->unit)))
+	if (!range_ok(cmd->lba, cmd->blocks, sbc_capacity(cmd)))
 		return SENSE_LBA_OUT_OF_RANGE;
 	return SENSE_NONE;
 }
@@ -122,14 +122,40 @@ static enum scsi_sense io_error(struct scsi_cmd *cmd, int err)
 	}
 }
 
+static void count_io(struct scsi_cmd *cmd, int err)
+{
+	struct scsi_counters *c = &cmd->path->counters;
+
+	if (err)
+		return;
+	switch (cmd->req.io) {
+	case BLOCK_READ:
+		c->read += cmd->req.len;
+		break;
+	case BLOCK_WRITE:
+	case BLOCK_ZERO:
+		c->written += cmd->req.len;
+		break;
+	case BLOCK_DISCARD:
+		c->unmapped += cmd->req.len;
+		break;
+	case BLOCK_FLUSH:
+		c->flushes++;
+		break;
+	}
+}
+
 /* The end of one step: the next one, or the end of the command. */
 static void io_done(struct block_req *req, int err)
 {
 	struct scsi_cmd *cmd = container_of(req, struct scsi_cmd, req);
 	enum scsi_sense why = SENSE_NONE;
 
+	count_io(cmd, err);
 	if (cmd->aborted)
 		why = cmd->aborted;
+	else if (cmd->epoch != cmd->nexus->epoch)
+		why = SENSE_RESET;
 	else if (err)
 		why = io_error(cmd, err);
 	else if (cmd->next)
@@ -201,7 +227,7 @@ static enum scsi_sense read_data(struct scsi_cmd *cmd)
 }
 
 /* FUA asks for what the medium holds, so what the cache holds has to get there first. */
-static enum scsi_sense sbc_read(struct scsi_cmd *cmd)
+enum scsi_sense sbc_read(struct scsi_cmd *cmd)
 {
 	enum scsi_sense why = sbc_transfer(cmd);
 
@@ -231,52 +257,82 @@ static enum scsi_sense sbc_write(struct scsi_cmd *cmd)
 }
 
 /* The whole cache is flushed, whatever the range; IMMED would end the command before that. */
-static enum scsi_sense sbc_synchronize_cache(struct scsi_cmd *cmd)
+enum scsi_sense sbc_synchronize_cache(struct scsi_cmd *cmd)
 {
 	enum scsi_sense why = sbc_extent(cmd);
 
 	return why ? why : sbc_submit(cmd, BLOCK_FLUSH, 0, 0, 0);
 }
 
+/*
+ * There is no cache of ours that blocks could be fetched into, and the host's reads ahead by
+ * itself. GOOD says that not all of them fit, where CONDITION MET would say that they do (SBC-3
+ * 5.10).
+ */
+static enum scsi_sense sbc_pre_fetch(struct scsi_cmd *cmd)
+{
+	return sbc_extent(cmd);
+}
+
+enum start_stop { START = 0x01, LOAD_EJECT = 0x02, NO_FLUSH = 0x04 };
+
 static enum scsi_sense stop(struct scsi_cmd *cmd)
 {
-	cmd->unit->stopped = true;
+	if (cmd->cdb[4] & LOAD_EJECT)
+		scsi_lun_eject(cmd->unit);
+	else
+		cmd->unit->stopped = true;
 	return SENSE_NONE;
 }
 
-enum start_stop { START = 0x01, NO_FLUSH = 0x04 };
-
-static enum scsi_sense sbc_start_stop_unit(struct scsi_cmd *cmd)
+static enum scsi_sense start(struct scsi_cmd *cmd)
 {
-	if (cmd->cdb[4] & START) {
-		cmd->unit->stopped = false;
-		return SENSE_NONE;
-	}
-	if (cmd->cdb[4] & NO_FLUSH)
+	if (cmd->cdb[4] & LOAD_EJECT)
+		scsi_lun_load(cmd->unit);
+	cmd->unit->stopped = false;
+	return SENSE_NONE;
+}
+
+/* SBC-3 5.25. What stops or ejects is a write to who has reserved the unit. */
+enum scsi_sense sbc_start_stop_unit(struct scsi_cmd *cmd)
+{
+	uint8_t how = cmd->cdb[4];
+
+	if (how & LOAD_EJECT && !cmd->unit->removable)
+		return scsi_bad_cdb(cmd, 4, 1);
+	if (!(how & START) && cmd->nexus->refused & ACCESS_WRITE)
+		return SENSE_CONFLICT;
+	if (cmd->nexus->refused & ACCESS_OPEN)
+		return SENSE_CONFLICT;
+	if (how & START)
+		return start(cmd);
+	if (how & LOAD_EJECT && scsi_lun_is_locked(cmd->unit))
+		return SENSE_REMOVAL_PREVENTED;
+	if (how & NO_FLUSH || !cmd->chan)
 		return stop(cmd);
 	cmd->next = stop;
 	return sbc_submit(cmd, BLOCK_FLUSH, 0, 0, 0);
 }
 
-static enum scsi_sense sbc_read_capacity_10(struct scsi_cmd *cmd)
+enum scsi_sense sbc_read_capacity_10(struct scsi_cmd *cmd)
 {
 	uint8_t data[8];
 
-	be32_put(data, (uint32_t)min_u64(sbc_capacity(cmd->unit) - 1, UINT32_MAX));
+	be32_put(data, (uint32_t)min_u64(sbc_capacity(cmd) - 1, UINT32_MAX));
 	be32_put(data + 4, cmd->unit->block_size);
 	return scsi_reply(cmd, data, sizeof(data), sizeof(data));
 }
 
-static enum scsi_sense sbc_read_capacity_16(struct scsi_cmd *cmd)
+enum scsi_sense sbc_read_capacity_16(struct scsi_cmd *cmd)
 {
 	const struct scsi_lun *unit = cmd->unit;
 	uint8_t data[32] = { 0 };
 
-	be64_put(data, sbc_capacity(unit) - 1);
+	be64_put(data, sbc_capacity(cmd) - 1);
 	be32_put(data + 8, unit->block_size);
 	data[13] = (uint8_t)__builtin_ctz(unit->physical_block / unit->block_size);
 	if (unit->discard)
-		data[14] = 0x80 | (unit->block->discard_zeroes ? 0x40 : 0); /* LBPME, LBPRZ */
+		data[14] = 0x80 | (cmd->chan->block->discard_zeroes ? 0x40 : 0); /* LBPME, LBPRZ */
 	return scsi_reply(cmd, data, sizeof(data), be32_get(cmd->cdb + 10));
 }
 
@@ -289,53 +345,58 @@ static enum scsi_sense sbc_read_capacity_16(struct scsi_cmd *cmd)
 
 /* Byte 1: DPO is 10h, FUA 08h, BYTCHK 06h, IMMED as said at the command. */
 const struct scsi_op sbc_ops[] = {
-	{ 0x08, 6, READS, .usage = { 0x1f, FF2, 0xff, 0 },
+	{ 0x08, 6, READS, ACCESS_READ, .usage = { 0x1f, FF2, 0xff, 0 },
 	  .run = sbc_read, .name = "READ(6)" },
-	{ 0x0a, 6, WRITES, .usage = { 0x1f, FF2, 0xff, 0 },
+	{ 0x0a, 6, WRITES, ACCESS_WRITE, .usage = { 0x1f, FF2, 0xff, 0 },
 	  .run = sbc_write, .name = "WRITE(6)" },
-	{ 0x1b, 6, 0, .usage = { 0x01, 0, 0, START | NO_FLUSH, 0 },
+	{ 0x1b, 6, 0, ACCESS_FREE, .usage = { 0x01, 0, 0, START | LOAD_EJECT | NO_FLUSH, 0 },
 	  .run = sbc_start_stop_unit, .name = "START STOP UNIT" },
-	{ 0x25, 10, READS, .usage = { 0 },
+	{ 0x25, 10, READS, ACCESS_FREE, .usage = { 0 },
 	  .run = sbc_read_capacity_10, .name = "READ CAPACITY(10)" },
-	{ 0x28, 10, READS, .usage = { 0x18, FF4, 0, FF2, 0 },
+	{ 0x28, 10, READS, ACCESS_READ, .usage = { 0x18, FF4, 0, FF2, 0 },
 	  .run = sbc_read, .name = "READ(10)" },
-	{ 0x2a, 10, WRITES, .usage = { 0x18, FF4, 0, FF2, 0 },
+	{ 0x2a, 10, WRITES, ACCESS_WRITE, .usage = { 0x18, FF4, 0, FF2, 0 },
 	  .run = sbc_write, .name = "WRITE(10)" },
-	{ 0x2e, 10, WRITES, .usage = { 0x16, FF4, 0, FF2, 0 },
+	{ 0x2e, 10, WRITES, ACCESS_WRITE, .usage = { 0x16, FF4, 0, FF2, 0 },
 	  .run = verify_write_and, .name = "WRITE AND VERIFY(10)" },
-	{ 0x2f, 10, READS, .usage = { 0x16, FF4, 0, FF2, 0 },
+	{ 0x2f, 10, READS, ACCESS_READ, .usage = { 0x16, FF4, 0, FF2, 0 },
 	  .run = verify_run, .name = "VERIFY(10)" },
-	{ 0x35, 10, READS, .usage = { 0x02, FF4, 0, FF2, 0 },
+	{ 0x34, 10, READS, ACCESS_READ, .usage = { 0x02, FF4, 0, FF2, 0 },
+	  .run = sbc_pre_fetch, .name = "PRE-FETCH(10)" },
+	{ 0x35, 10, READS, ACCESS_WRITE, .usage = { 0x02, FF4, 0, FF2, 0 },
 	  .run = sbc_synchronize_cache, .name = "SYNCHRONIZE CACHE(10)" },
-	{ 0x41, 10, WRITES, .usage = { 0x08, FF4, 0, FF2, 0 },
+	{ 0x41, 10, WRITES, ACCESS_WRITE, .usage = { 0x08, FF4, 0, FF2, 0 },
 	  .run = provision_write_same, .name = "WRITE SAME(10)" },
-	{ 0x42, 10, WRITES | SCSI_OP_UNMAPS, .usage = { 0, 0, 0, 0, 0, 0, FF2, 0 },
+	{ 0x42, 10, WRITES | SCSI_OP_UNMAPS, ACCESS_WRITE, .usage = { 0, 0, 0, 0, 0, 0, FF2, 0 },
 	  .run = provision_unmap, .name = "UNMAP" },
-	{ 0x88, 16, READS, .usage = { 0x18, FF8, FF4, 0, 0 },
+	{ 0x88, 16, READS, ACCESS_READ, .usage = { 0x18, FF8, FF4, 0, 0 },
 	  .run = sbc_read, .name = "READ(16)" },
-	{ 0x89, 16, WRITES, .usage = { 0x18, FF8, 0, 0, 0, 0xff, 0, 0 },
+	{ 0x89, 16, WRITES, ACCESS_WRITE, .usage = { 0x18, FF8, 0, 0, 0, 0xff, 0, 0 },
 	  .run = verify_compare_and_write, .name = "COMPARE AND WRITE" },
-	{ 0x8a, 16, WRITES, .usage = { 0x18, FF8, FF4, 0, 0 },
+	{ 0x8a, 16, WRITES, ACCESS_WRITE, .usage = { 0x18, FF8, FF4, 0, 0 },
 	  .run = sbc_write, .name = "WRITE(16)" },
-	{ 0x8e, 16, WRITES, .usage = { 0x16, FF8, FF4, 0, 0 },
+	{ 0x8e, 16, WRITES, ACCESS_WRITE, .usage = { 0x16, FF8, FF4, 0, 0 },
 	  .run = verify_write_and, .name = "WRITE AND VERIFY(16)" },
-	{ 0x8f, 16, READS, .usage = { 0x16, FF8, FF4, 0, 0 },
+	{ 0x8f, 16, READS, ACCESS_READ, .usage = { 0x16, FF8, FF4, 0, 0 },
 	  .run = verify_run, .name = "VERIFY(16)" },
-	{ 0x91, 16, READS, .usage = { 0x02, FF8, FF4, 0, 0 },
+	{ 0x90, 16, READS, ACCESS_READ, .usage = { 0x02, FF8, FF4, 0, 0 },
+	  .run = sbc_pre_fetch, .name = "PRE-FETCH(16)" },
+	{ 0x91, 16, READS, ACCESS_WRITE, .usage = { 0x02, FF8, FF4, 0, 0 },
 	  .run = sbc_synchronize_cache, .name = "SYNCHRONIZE CACHE(16)" },
-	{ 0x93, 16, WRITES, .usage = { 0x09, FF8, FF4, 0, 0 },
+	{ 0x93, 16, WRITES, ACCESS_WRITE, .usage = { 0x09, FF8, FF4, 0, 0 },
 	  .run = provision_write_same, .name = "WRITE SAME(16)" },
-	{ 0x9e, 16, READS, .usage = { 0, 0, 0, 0, 0, 0, 0, 0, 0, FF4, 0, 0 }, ACTION(0x10),
+	{ 0x9e, 16, READS, ACCESS_FREE, .usage = { 0, 0, 0, 0, 0, 0, 0, 0, 0, FF4, 0, 0 },
+	  ACTION(0x10),
 	  .run = sbc_read_capacity_16, .name = "READ CAPACITY(16)" },
-	{ 0x9e, 16, READS, .usage = { 0, FF8, FF4, 0, 0 }, ACTION(0x12),
+	{ 0x9e, 16, READS, ACCESS_READ, .usage = { 0, FF8, FF4, 0, 0 }, ACTION(0x12),
 	  .run = provision_lba_status, .name = "GET LBA STATUS" },
-	{ 0xa8, 12, READS, .usage = { 0x18, FF4, FF4, 0, 0 },
+	{ 0xa8, 12, READS, ACCESS_READ, .usage = { 0x18, FF4, FF4, 0, 0 },
 	  .run = sbc_read, .name = "READ(12)" },
-	{ 0xaa, 12, WRITES, .usage = { 0x18, FF4, FF4, 0, 0 },
+	{ 0xaa, 12, WRITES, ACCESS_WRITE, .usage = { 0x18, FF4, FF4, 0, 0 },
 	  .run = sbc_write, .name = "WRITE(12)" },
-	{ 0xae, 12, WRITES, .usage = { 0x16, FF4, FF4, 0, 0 },
+	{ 0xae, 12, WRITES, ACCESS_WRITE, .usage = { 0x16, FF4, FF4, 0, 0 },
 	  .run = verify_write_and, .name = "WRITE AND VERIFY(12)" },
-	{ 0xaf, 12, READS, .usage = { 0x16, FF4, FF4, 0, 0 },
+	{ 0xaf, 12, READS, ACCESS_READ, .usage = { 0x16, FF4, FF4, 0, 0 },
 	  .run = verify_run, .name = "VERIFY(12)" },
 	{ 0 }
 };

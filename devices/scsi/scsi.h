@@ -6,20 +6,31 @@
  * scsi_submit(); some time later, on the same thread, cmd->done is called with
  * status, sense data and the number of bytes moved.
  *
- *	target.c     addressing, unit attentions, dispatch by the command table
+ *	target.c     dispatch by the command table, completion
+ *	lun.c        a logical unit: names, medium, unit attentions
+ *	port.c       the LUNs that one initiator port reaches, by address
  *	tmf.c        task management
+ *	reserve.c    reservations, persistent and of the old kind
  *	spc.c        commands of every device: INQUIRY, REPORT LUNS, ... (SPC-4)
  *	vpd.c        the vital product data pages of INQUIRY
  *	mode.c       MODE SENSE, MODE SELECT
  *	sbc.c        commands of disks: READ, WRITE, capacity, flush     (SBC-3)
  *	verify.c     what compares: VERIFY, COMPARE AND WRITE
  *	provision.c  UNMAP, WRITE SAME, GET LBA STATUS
+ *	mmc.c        commands of CD-ROM drives                           (MMC-6)
  *	sense.c      the one table from reason to sense data
  *	op.h         what these files share: the command table's row
  *
+ * Who meets whom: a struct scsi_port stands for one initiator port, a
+ * controller's driver. It reaches LUNs in up to 256 targets. A LUN may be
+ * reached by several ports; each such meeting is a struct scsi_nexus (SAM-5's
+ * I_T_L nexus), which holds what the LUN knows of that initiator: its unit
+ * attentions, its registration, what a reservation keeps from it.
+ *
  * Threads: each thread that serves requests has a struct scsi_ctx, with the
- * commands in flight there and a block channel per LUN. A command lives and
- * dies on one thread.
+ * commands in flight there and, for each nexus, a struct scsi_path with a block
+ * channel and counters. A command lives and dies on one thread. When LUNs come
+ * and go, each thread changes its own paths, by scsi_ctx_sync().
  */
 #ifndef DEVICES_SCSI_SCSI_H
 #define DEVICES_SCSI_SCSI_H
@@ -74,18 +85,26 @@ enum scsi_sense {
 	SENSE_POWER_ON,
 	SENSE_BUS_DEVICE_RESET,
 	SENSE_NEXUS_LOSS,
+	SENSE_CLEARED_BY_OTHER,
+	SENSE_MEDIUM_CHANGED,
 	SENSE_MODE_PARAMETERS_CHANGED,
+	SENSE_RESERVATIONS_PREEMPTED,
+	SENSE_RESERVATIONS_RELEASED,
+	SENSE_REGISTRATIONS_PREEMPTED,
 	SENSE_CAPACITY_CHANGED,
 	SENSE_LUNS_CHANGED,
 
 	SENSE_INVALID_OPCODE,
 	SENSE_INVALID_FIELD_IN_CDB,
 	SENSE_INVALID_FIELD_IN_PARAMETERS,
+	SENSE_INVALID_RELEASE,
 	SENSE_PARAMETER_LIST_LENGTH,
 	SENSE_LBA_OUT_OF_RANGE,
 	SENSE_NO_SUCH_LUN,
 	SENSE_SAVING_NOT_SUPPORTED,
 	SENSE_STOPPED,
+	SENSE_NO_MEDIUM,
+	SENSE_REMOVAL_PREVENTED,
 	SENSE_WRITE_PROTECTED,
 	SENSE_SPACE_ALLOCATION_FAILED,
 	SENSE_MISCOMPARE,
@@ -95,6 +114,8 @@ enum scsi_sense {
 
 	/* Without sense data: another status or response. */
 	SENSE_BUSY,
+	SENSE_CONFLICT, /* with a reservation */
+	SENSE_BAD_TARGET,
 	SENSE_OVERRUN,
 	SENSE_FAILURE,
 	SENSE_ABORTED,
@@ -114,16 +135,47 @@ struct scsi_detail {
 
 LIST_HEAD(scsi_cmds, scsi_cmd);
 
+/* What answers: each type has its own commands. */
+enum scsi_type { SCSI_DISK, SCSI_CD, SCSI_TYPES };
+
+/*
+ * What a LUN knows of one initiator. Made by scsi_port_add(), freed by scsi_nexus_free(). The
+ * atomics are read by commands of every thread.
+ */
+struct scsi_nexus {
+	struct scsi_port *port;
+	struct scsi_lun *lun;
+	atomic_uint attentions; /* pending unit attentions: bits of enum scsi_sense */
+	atomic_uint refused;    /* bits of enum scsi_access that a reservation keeps from it */
+	atomic_uint epoch;      /* another initiator has ended all its older commands */
+	/* Under lun->lock. */
+	bool registered;
+	uint64_t key;           /* persistent reservation */
+	bool prevents;          /* removal of the medium */
+	LIST_ENTRY(scsi_nexus) link;
+};
+
+/* Reservations of a LUN (SPC-4 5.13), under its lock. */
+struct scsi_reservation {
+	uint32_t generation;
+	uint8_t type;              /* of the persistent one, SPC-4 table 60; 0: there is none */
+	struct scsi_nexus *holder; /* NULL: none, or all registrants */
+	struct scsi_nexus *owner;  /* of SPC-2's RESERVE; NULL: none */
+};
+
 /*
  * A logical unit. Who opens it owns @block and the struct. The first part is fixed from
- * scsi_target_add() on; until then its owner may change what scsi_lun_init() has put there.
+ * scsi_port_add() on; until then its owner may change what scsi_lun_init() has put there.
  */
 struct scsi_lun {
+	enum scsi_type type;
+	uint8_t target;               /* its address, the same on every port */
 	uint16_t lun;
-	struct block *block;
-	uint32_t block_size;          /* bytes: 512 or 4096 */
+	struct block *block;          /* NULL: no medium; see scsi_lun_load() */
+	uint32_t block_size;          /* bytes: 512, 2048 or 4096 */
 	uint32_t physical_block;      /* bytes, a power of two */
 	bool readonly;
+	bool removable;
 	bool discard;                 /* LBPME: UNMAP and WRITE SAME with UNMAP are offered */
 	bool write_through;           /* WCE is off after power on and reset */
 	char vendor[9], product[17], revision[5]; /* INQUIRY, without padding */
@@ -135,33 +187,57 @@ struct scsi_lun {
 	atomic_bool descriptor_sense; /* control mode page, D_SENSE */
 	atomic_bool swp;              /* control mode page: software write protect */
 	atomic_bool stopped;          /* START STOP UNIT */
-	atomic_uint attentions;       /* pending unit attentions: bits of enum scsi_sense */
+	atomic_bool ejected;          /* the tray is open */
+	atomic_uint media_event;      /* to be reported once: MMC-6 6.6.2.6; see mmc.c */
 
-	/* Commands in flight that change blocks, under @lock: shared, and exclusive ones. */
-	pthread_mutex_t lock;
+	pthread_mutex_t lock;         /* of all that follows, and of parts of its nexuses */
+	LIST_HEAD(, scsi_nexus) nexuses;
+	struct scsi_reservation reservation;
+	/* Commands in flight that change blocks: shared, and exclusive ones. */
 	struct scsi_cmds claims[2];
 };
 
-struct scsi_target {
-	uint8_t id;              /* the target number in the transport's address */
-	struct scsi_lun **lun;   /* ascending by number */
-	unsigned nluns;
+/* An initiator port: a controller, by which one driver reaches LUNs. */
+struct scsi_port {
+	uint16_t id;               /* relative target port identifier, 1 and up */
+	pthread_mutex_t lock;      /* of the rest; a thread that has it waits for no other */
+	struct scsi_nexus **nexus; /* ascending by target and number */
+	unsigned count;
 };
 
 struct scsi_op;
 
+/* What a LUN has done for one thread. */
+#define SCSI_LATENCIES 24
+struct scsi_counters {
+	uint64_t commands, errors;       /* those that ended, those of them not with GOOD */
+	uint64_t read, written, unmapped; /* bytes */
+	uint64_t flushes, resets;        /* resets: by task management */
+	uint64_t latency[SCSI_LATENCIES]; /* [n]: took less than 2^n microseconds, and not less
+					   * than the one before; the last: all that took longer */
+};
+
+/* A nexus as one thread uses it. */
+struct scsi_path {
+	struct scsi_nexus *nexus;
+	struct block_chan *chan; /* NULL: no medium */
+	struct scsi_counters counters;
+};
+
 /* Of one thread. */
 struct scsi_ctx {
-	struct scsi_target *target;
+	struct scsi_port *port;
 	struct loop *loop;
-	struct block_chan **chan;      /* [target->nluns] */
-	const struct scsi_op *op[256]; /* the first row of each opcode */
+	struct scsi_path **path;       /* ascending as in the port */
+	unsigned npaths;
+	const struct scsi_op *op[SCSI_TYPES][256]; /* the first row of each opcode */
 	struct scsi_cmds tasks;        /* in flight here */
 };
 
 struct scsi_cmd {
 	/* From the transport. */
 	struct scsi_ctx *ctx;
+	uint8_t target;
 	uint8_t lun_field[8];   /* SAM-5 4.7: the LUN as it came, target number taken out */
 	uint64_t tag;
 	uint8_t cdb[SCSI_CDB_MAX]; /* our own copy; behind its end: zeroes */
@@ -178,8 +254,12 @@ struct scsi_cmd {
 	size_t moved;           /* bytes of data, either direction */
 
 	/* The target's own. */
-	struct scsi_lun *unit;  /* NULL: there is none */
-	struct block_chan *chan;
+	struct scsi_path *path; /* NULL: there is no such LUN, */
+	struct scsi_nexus *nexus; /* ... */
+	struct scsi_lun *unit;  /* ... */
+	struct block_chan *chan; /* ... or it has no medium */
+	unsigned epoch;         /* of the nexus, when the command came */
+	uint64_t began;         /* ns */
 	const struct scsi_op *op;
 	struct scsi_detail detail;
 	enum scsi_sense aborted; /* the end to give once its I/O has come back */
@@ -215,13 +295,26 @@ enum scsi_tmf_response {
 	SCSI_TMF_SUCCEEDED,
 	SCSI_TMF_REJECTED,
 	SCSI_TMF_INCORRECT_LUN,
+	SCSI_TMF_BAD_TARGET,
 };
 
+/* What a function is asked for. */
+struct scsi_tmf_request {
+	enum scsi_tmf what;
+	uint8_t target, lun_field[8];
+	uint64_t tag;
+};
+
+/* lun.c */
+
 /*
- * A LUN over an open block, with names made from @serial (at most SCSI_ID_MAX characters of ASCII).
- * [setup]
+ * A LUN of target 0 over an open block (NULL: no medium yet), with names made from @serial (at most
+ * SCSI_ID_MAX characters of ASCII). [setup]
  */
 void scsi_lun_init(struct scsi_lun *lun, struct block *block, uint16_t number, const char *serial);
+/* Turns it, before it is added to a port, into a CD-ROM drive. [setup] */
+void scsi_lun_become_cd(struct scsi_lun *lun);
+/* No port has it any more. */
 void scsi_lun_fini(struct scsi_lun *lun);
 /*
  * The NAA name, of the kind IEEE Registered Extended, that the kernel's target makes: @company, and
@@ -232,19 +325,49 @@ void scsi_lun_fini(struct scsi_lun *lun);
 void scsi_naa_from_serial(char naa[SCSI_NAA_MAX + 1], uint32_t company, const char *serial);
 /* The company in such a name. */
 uint32_t scsi_naa_company(const char *naa);
+/* From now on pending for all initiators. Any thread. */
+void scsi_attention(struct scsi_lun *lun, enum scsi_sense why);
+/* Does an initiator prevent the removal of the medium? Any thread. */
+bool scsi_lun_is_locked(struct scsi_lun *lun);
+
+/* port.c */
+
+/* @id: relative target port identifier. [setup] */
+void scsi_port_init(struct scsi_port *port, uint16_t id);
+/* Its LUNs stay their owners', and must still be there. No ctx uses the port any more. */
+void scsi_port_fini(struct scsi_port *port);
 /*
- * Powers the LUN on; keeps the list ascending. Before any scsi_ctx_init(). -EEXIST, -ENOMEM. The
- * LUN stays the caller's. [setup]
+ * A LUN comes, powered on. A ctx of the port sees it after scsi_ctx_sync(). -EEXIST: its address is
+ * taken; -ENOMEM. Any thread.
  */
-int scsi_target_add(struct scsi_target *target, struct scsi_lun *lun);
-void scsi_target_fini(struct scsi_target *target);
+int scsi_port_add(struct scsi_port *port, struct scsi_lun *lun);
+/*
+ * A LUN goes. The nexus is the caller's, to be freed when every ctx of the port has had a
+ * scsi_ctx_sync(). NULL: it is not there. Any thread.
+ */
+struct scsi_nexus *scsi_port_take(struct scsi_port *port, const struct scsi_lun *lun);
+/* Its registration and reservation end. NULL: nothing to do. */
+void scsi_nexus_free(struct scsi_nexus *nexus);
 /* Hard reset: every LUN is as after power on, and says so. Nothing is in flight. Any thread. */
-void scsi_target_reset(struct scsi_target *target);
-/* The LUN of a SAM address; NULL: there is none. */
-struct scsi_lun *scsi_target_lun(const struct scsi_target *target, const uint8_t lun_field[8]);
+void scsi_port_reset(struct scsi_port *port);
+/* The highest number of a target with a LUN; 0: or there is none. Any thread. */
+uint8_t scsi_port_last_target(struct scsi_port *port);
+
+/* target.c */
 
 /* Opens the block channels. -errno. [the thread of @loop] */
-int scsi_ctx_init(struct scsi_ctx *ctx, struct scsi_target *target, struct loop *loop);
+int scsi_ctx_init(struct scsi_ctx *ctx, struct scsi_port *port, struct loop *loop);
+/*
+ * Makes the paths those of the port as it is now. Commands for what has gone, or whose medium has
+ * changed, end before it returns. -errno: a channel could not be opened, and that LUN has no medium
+ * here. [ctx's thread]
+ */
+int scsi_ctx_sync(struct scsi_ctx *ctx);
+/* Has the target a LUN? [ctx's thread] */
+bool scsi_ctx_has_target(const struct scsi_ctx *ctx, uint8_t target);
+/* Adds what @lun has done here. [ctx's thread] */
+void scsi_ctx_count(const struct scsi_ctx *ctx, const struct scsi_lun *lun,
+		    struct scsi_counters *sum);
 /* Waits until nothing is in flight, and closes them. */
 void scsi_ctx_fini(struct scsi_ctx *ctx);
 /* Waits until nothing is in flight. done functions run meanwhile; they must not submit. */
@@ -258,13 +381,11 @@ void scsi_submit(struct scsi_cmd *cmd);
 
 /*
  * Task management for the commands of all @nctx threads, on the first one's thread; the others are
- * asked by loop_call(). When it returns, every command that was to end has had its done called.
- * [thread of ctx[0]]
+ * asked by loop_call(). When it returns, every command of this port that was to end has had its
+ * done called. Those of other ports, where a function concerns them, end as soon as the store gives
+ * them back. [thread of ctx[0]]
  */
-enum scsi_tmf_response scsi_tmf(struct scsi_ctx *const *ctx, unsigned nctx, enum scsi_tmf what,
-				const uint8_t lun_field[8], uint64_t tag);
-
-/* From now on pending for the initiator (there is one per device). Any thread. */
-void scsi_attention(struct scsi_lun *lun, enum scsi_sense why);
+enum scsi_tmf_response scsi_tmf(struct scsi_ctx *const *ctx, unsigned nctx,
+				const struct scsi_tmf_request *request);
 
 #endif

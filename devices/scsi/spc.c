@@ -16,7 +16,9 @@ static enum scsi_sense pollable(const struct scsi_cmd *cmd)
 
 	if (!cmd->unit)
 		return scsi_is_wlun(cmd->lun_field) ? SENSE_NONE : SENSE_NO_SUCH_LUN;
-	why = scsi_attention_take(cmd->unit);
+	why = scsi_attention_take(cmd->nexus);
+	if (!why && (!cmd->chan || cmd->unit->ejected))
+		why = SENSE_NO_MEDIUM;
 	if (!why && cmd->unit->stopped)
 		why = SENSE_STOPPED;
 	return why;
@@ -37,22 +39,35 @@ static void put_padded(uint8_t *to, const char *text, size_t len)
 	memcpy(to, text, strnlen(text, len));
 }
 
+uint8_t scsi_device_type(const struct scsi_cmd *cmd)
+{
+	static const uint8_t types[SCSI_TYPES] = { [SCSI_DISK] = 0x00, [SCSI_CD] = 0x05 };
+
+	if (cmd->unit)
+		return types[cmd->unit->type];
+	return scsi_is_wlun(cmd->lun_field) ? 0x1e : 0x7f;
+}
+
 /* SPC-4 6.6.2, to the end of what it defines, whatever the allocation length. */
 static enum scsi_sense inquiry_standard(struct scsi_cmd *cmd)
 {
+	static const uint16_t command_sets[SCSI_TYPES] = {
+		[SCSI_DISK] = 0x04c0, /* SBC-3 */
+		[SCSI_CD] = 0x0480,   /* MMC-6 */
+	};
 	const struct scsi_lun *unit = cmd->unit;
 	uint8_t data[96] = {
+		[0] = scsi_device_type(cmd),
+		[1] = unit && unit->removable ? 0x80 : 0x00,
 		[2] = 0x06,                /* SPC-4 */
 		[3] = 0x10 | 0x02,         /* HISUP, response data format */
 		[4] = sizeof(data) - 5,
 		[7] = 0x02,                /* CMDQUE */
 		[58] = 0x00, [59] = 0xa0,  /* SAM-5 */
 		[60] = 0x04, [61] = 0x60,  /* SPC-4 */
-		[62] = 0x04, [63] = 0xc0,  /* SBC-3 */
 	};
 
-	if (!unit)
-		data[0] = scsi_is_wlun(cmd->lun_field) ? 0x1e : 0x7f;
+	be16_put(data + 62, command_sets[unit ? unit->type : SCSI_DISK]);
 	put_padded(data + 8, unit ? unit->vendor : "LUNETTE", 8);
 	put_padded(data + 16, unit ? unit->product : "", 16);
 	put_padded(data + 32, unit ? unit->revision : "", 4);
@@ -68,17 +83,37 @@ static enum scsi_sense spc_inquiry(struct scsi_cmd *cmd)
 	return inquiry_standard(cmd);
 }
 
+/*
+ * The list clears the attention that tells of its change, on every LUN of the target that it is
+ * a list of (SPC-4 6.33).
+ */
+static size_t put_luns(struct scsi_cmd *cmd, uint8_t *to)
+{
+	const struct scsi_ctx *ctx = cmd->ctx;
+	size_t len = 0;
+	unsigned i;
+
+	for (i = 0; i < ctx->npaths; i++) {
+		struct scsi_nexus *nexus = ctx->path[i]->nexus;
+
+		if (nexus->lun->target != cmd->target)
+			continue;
+		scsi_lun_address(nexus->lun->lun, to + len);
+		len += 8;
+		atomic_fetch_and(&nexus->attentions, ~(1u << SENSE_LUNS_CHANGED));
+	}
+	return len;
+}
+
 /* SPC-4 6.33: 0 the LUNs, 1 the well-known ones, 2 both. */
 static enum scsi_sense spc_report_luns(struct scsi_cmd *cmd)
 {
-	const struct scsi_target *target = cmd->ctx->target;
 	uint8_t select = cmd->cdb[2];
 	size_t len = 8;
-	unsigned i;
 
 	if (select > 2)
 		return scsi_bad_cdb(cmd, 2, 7);
-	cmd->buffer = calloc(target->nluns + 2, 8);
+	cmd->buffer = calloc(cmd->ctx->npaths + 2, 8);
 	if (!cmd->buffer)
 		return SENSE_FAILURE;
 	if (select != 0) {
@@ -86,8 +121,8 @@ static enum scsi_sense spc_report_luns(struct scsi_cmd *cmd)
 		cmd->buffer[len + 1] = 0x01;
 		len += 8;
 	}
-	for (i = 0; select != 1 && i < target->nluns; i++, len += 8)
-		scsi_lun_address(target->lun[i]->lun, cmd->buffer + len);
+	if (select != 1)
+		len += put_luns(cmd, cmd->buffer + len);
 	be32_put(cmd->buffer, (uint32_t)(len - 8));
 	return scsi_reply(cmd, cmd->buffer, len, be32_get(cmd->cdb + 6));
 }
@@ -99,10 +134,16 @@ static enum scsi_sense spc_send_diagnostic(struct scsi_cmd *cmd)
 	return SENSE_NONE;
 }
 
-/* The medium cannot be removed anyway. */
+/* SPC-4 6.13; each initiator prevents for itself. Allowing is free to all. */
 static enum scsi_sense spc_prevent_allow(struct scsi_cmd *cmd)
 {
-	(void)cmd;
+	bool prevents = cmd->cdb[4] & 1;
+
+	if (prevents && cmd->nexus->refused)
+		return SENSE_CONFLICT;
+	pthread_mutex_lock(&cmd->unit->lock);
+	cmd->nexus->prevents = prevents;
+	pthread_mutex_unlock(&cmd->unit->lock);
 	return SENSE_NONE;
 }
 
@@ -143,7 +184,7 @@ static enum scsi_sense report_all_ops(struct scsi_cmd *cmd, bool timeouts)
 	size_t len = 4;
 
 	len += put_all(data + len, spc_ops, cmd->unit, timeouts);
-	len += put_all(data + len, sbc_ops, cmd->unit, timeouts);
+	len += put_all(data + len, scsi_type_ops(cmd->unit->type), cmd->unit, timeouts);
 	be32_put(data, (uint32_t)(len - 4));
 	return scsi_reply(cmd, data, len, be32_get(cmd->cdb + 6));
 }
@@ -174,7 +215,7 @@ static enum scsi_sense spc_report_opcodes(struct scsi_cmd *cmd)
 {
 	uint8_t opcode = cmd->cdb[3], options = cmd->cdb[2] & 7;
 	uint16_t action = be16_get(cmd->cdb + 4);
-	const struct scsi_op *first = cmd->ctx->op[opcode], *op;
+	const struct scsi_op *first = cmd->ctx->op[cmd->unit->type][opcode], *op;
 	bool timeouts = cmd->cdb[2] & 0x80;
 
 	if (options == REPORT_ALL)
@@ -207,32 +248,73 @@ static enum scsi_sense spc_report_tmfs(struct scsi_cmd *cmd)
 #define FF2 0xff, 0xff
 #define FF4 FF2, FF2
 #define ACTION(n) .has_action = true, .action = n
+#define PR_IN .usage = { 0, 0, 0, 0, 0, 0, FF2, 0 }
+/* Scope and type have no meaning for some actions, and are ignored then. */
+#define PR_OUT .usage = { 0, 0xff, 0, 0, FF4, 0 }
 #define ANYWHERE (SCSI_OP_ANY_LUN | SCSI_OP_WLUN | SCSI_OP_SKIPS_UA)
 
 const struct scsi_op spc_ops[] = {
-	{ 0x00, 6, SCSI_OP_MEDIUM | SCSI_OP_WLUN, .usage = { 0 },
+	{ 0x00, 6, SCSI_OP_MEDIUM | SCSI_OP_WLUN, ACCESS_OPEN, .usage = { 0 },
 	  .run = spc_test_unit_ready, .name = "TEST UNIT READY" },
-	{ 0x03, 6, ANYWHERE, .usage = { 0x01, 0, 0, 0xff, 0 },
+	{ 0x03, 6, ANYWHERE, ACCESS_FREE, .usage = { 0x01, 0, 0, 0xff, 0 },
 	  .run = spc_request_sense, .name = "REQUEST SENSE" },
-	{ 0x12, 6, ANYWHERE, .usage = { 0x01, 0xff, FF2, 0 },
+	{ 0x12, 6, ANYWHERE, ACCESS_FREE, .usage = { 0x01, 0xff, FF2, 0 },
 	  .run = spc_inquiry, .name = "INQUIRY" },
-	{ 0x15, 6, 0, .usage = { 0x10, 0, 0, 0xff, 0 },
+	{ 0x15, 6, 0, ACCESS_WRITE, .usage = { 0x10, 0, 0, 0xff, 0 },
 	  .run = mode_select, .name = "MODE SELECT(6)" },
-	{ 0x1a, 6, 0, .usage = { 0x08, 0xff, 0xff, 0xff, 0 },
+	{ 0x16, 6, 0, ACCESS_FREE, .usage = { 0x1e, 0xff, FF2, 0 },
+	  .run = reserve_unit, .name = "RESERVE(6)" },
+	{ 0x17, 6, 0, ACCESS_FREE, .usage = { 0x1e, 0xff, 0, 0, 0 },
+	  .run = reserve_release_unit, .name = "RELEASE(6)" },
+	{ 0x1a, 6, 0, ACCESS_READ, .usage = { 0x08, 0xff, 0xff, 0xff, 0 },
 	  .run = mode_sense, .name = "MODE SENSE(6)" },
-	{ 0x1d, 6, 0, .usage = { 0x07, 0, 0, 0, 0 },
+	{ 0x1d, 6, 0, ACCESS_WRITE, .usage = { 0x07, 0, 0, 0, 0 },
 	  .run = spc_send_diagnostic, .name = "SEND DIAGNOSTIC" },
-	{ 0x1e, 6, 0, .usage = { 0, 0, 0, 0x01, 0 },
+	{ 0x1e, 6, 0, ACCESS_FREE, .usage = { 0, 0, 0, 0x01, 0 },
 	  .run = spc_prevent_allow, .name = "PREVENT ALLOW MEDIUM REMOVAL" },
-	{ 0x55, 10, 0, .usage = { 0x10, 0, 0, 0, 0, 0, FF2, 0 },
+	{ 0x4d, 10, 0, ACCESS_OPEN, .usage = { 0, 0xff, 0xff, 0, 0, 0, FF2, 0 },
+	  .run = log_sense, .name = "LOG SENSE" },
+	{ 0x55, 10, 0, ACCESS_WRITE, .usage = { 0x10, 0, 0, 0, 0, 0, FF2, 0 },
 	  .run = mode_select, .name = "MODE SELECT(10)" },
-	{ 0x5a, 10, 0, .usage = { 0x18, 0xff, 0xff, 0, 0, 0, FF2, 0 },
+	{ 0x56, 10, 0, ACCESS_FREE, .usage = { 0x10, 0, 0, 0, 0, 0, FF2, 0 },
+	  .run = reserve_unit, .name = "RESERVE(10)" },
+	{ 0x57, 10, 0, ACCESS_FREE, .usage = { 0x10, 0, 0, 0, 0, 0, FF2, 0 },
+	  .run = reserve_release_unit, .name = "RELEASE(10)" },
+	{ 0x5a, 10, 0, ACCESS_READ, .usage = { 0x18, 0xff, 0xff, 0, 0, 0, FF2, 0 },
 	  .run = mode_sense, .name = "MODE SENSE(10)" },
-	{ 0xa0, 12, ANYWHERE, .usage = { 0, 0xff, 0, 0, 0, FF4, 0, 0 },
+	{ 0x5e, 10, 0, ACCESS_OPEN, PR_IN, ACTION(0x00),
+	  .run = reserve_read_keys, .name = "PERSISTENT RESERVE IN, READ KEYS" },
+	{ 0x5e, 10, 0, ACCESS_OPEN, PR_IN, ACTION(0x01),
+	  .run = reserve_read_reservation,
+	  .name = "PERSISTENT RESERVE IN, READ RESERVATION" },
+	{ 0x5e, 10, 0, ACCESS_OPEN, PR_IN, ACTION(0x02),
+	  .run = reserve_report_capabilities,
+	  .name = "PERSISTENT RESERVE IN, REPORT CAPABILITIES" },
+	{ 0x5e, 10, 0, ACCESS_OPEN, PR_IN, ACTION(0x03),
+	  .run = reserve_read_full_status,
+	  .name = "PERSISTENT RESERVE IN, READ FULL STATUS" },
+	{ 0x5f, 10, 0, ACCESS_OPEN, PR_OUT, ACTION(0x00),
+	  .run = reserve_out, .name = "PERSISTENT RESERVE OUT, REGISTER" },
+	{ 0x5f, 10, 0, ACCESS_OPEN, PR_OUT, ACTION(0x01),
+	  .run = reserve_out, .name = "PERSISTENT RESERVE OUT, RESERVE" },
+	{ 0x5f, 10, 0, ACCESS_OPEN, PR_OUT, ACTION(0x02),
+	  .run = reserve_out, .name = "PERSISTENT RESERVE OUT, RELEASE" },
+	{ 0x5f, 10, 0, ACCESS_OPEN, PR_OUT, ACTION(0x03),
+	  .run = reserve_out, .name = "PERSISTENT RESERVE OUT, CLEAR" },
+	{ 0x5f, 10, 0, ACCESS_OPEN, PR_OUT, ACTION(0x04),
+	  .run = reserve_out, .name = "PERSISTENT RESERVE OUT, PREEMPT" },
+	{ 0x5f, 10, 0, ACCESS_OPEN, PR_OUT, ACTION(0x05),
+	  .run = reserve_out, .name = "PERSISTENT RESERVE OUT, PREEMPT AND ABORT" },
+	{ 0x5f, 10, 0, ACCESS_OPEN, PR_OUT, ACTION(0x06),
+	  .run = reserve_out,
+	  .name = "PERSISTENT RESERVE OUT, REGISTER AND IGNORE EXISTING KEY" },
+	{ 0x5f, 10, 0, ACCESS_OPEN, PR_OUT, ACTION(0x07),
+	  .run = reserve_out, .name = "PERSISTENT RESERVE OUT, REGISTER AND MOVE" },
+	{ 0xa0, 12, ANYWHERE, ACCESS_FREE, .usage = { 0, 0xff, 0, 0, 0, FF4, 0, 0 },
 	  .run = spc_report_luns, .name = "REPORT LUNS" },
-	{ 0xa3, 12, 0, .usage = { 0, 0x87, 0xff, FF2, FF4, 0, 0 }, ACTION(0x0c),
+	{ 0xa3, 12, 0, ACCESS_READ, .usage = { 0, 0x87, 0xff, FF2, FF4, 0, 0 }, ACTION(0x0c),
 	  .run = spc_report_opcodes, .name = "REPORT SUPPORTED OPERATION CODES" },
-	{ 0xa3, 12, 0, .usage = { 0, 0x80, 0, 0, 0, FF4, 0, 0 }, ACTION(0x0d),
+	{ 0xa3, 12, 0, ACCESS_READ, .usage = { 0, 0x80, 0, 0, 0, FF4, 0, 0 }, ACTION(0x0d),
 	  .run = spc_report_tmfs, .name = "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS" },
 	{ 0 }
 };

@@ -1,104 +1,23 @@
 #include "devices/scsi/scsi.h"
 
-#include <assert.h>
-#include <ctype.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <time.h>
 
 #include "devices/scsi/op.h"
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
 
-static_assert(SENSE_LUNS_CHANGED < 32, "attentions are bits of 32");
+/* Paths. */
 
-/* SAM-5 4.7.10 */
-static const uint8_t report_luns_wlun[8] = { 0xc1, 0x01 };
-
-/*
- * FNV-1a, folded to the 22 bits that are free in a locally assigned company: of its first byte the
- * lowest bit is 0 and the next one 1, as in a MAC address (IEEE 802, 8.2.2).
- */
-static uint32_t local_company(const char *serial)
+static unsigned path_place(const struct scsi_ctx *ctx, uint8_t target, uint16_t number)
 {
-	uint64_t hash = 0xcbf29ce484222325;
-	uint32_t folded;
-
-	for (; *serial; serial++)
-		hash = (hash ^ (uint8_t)*serial) * 0x100000001b3;
-	folded = (uint32_t)(hash ^ hash >> 22 ^ hash >> 44);
-	return (folded & 0xfcffff) | 0x020000;
-}
-
-void scsi_naa_from_serial(char naa[SCSI_NAA_MAX + 1], uint32_t company, const char *serial)
-{
-	size_t at = snprintf(naa, SCSI_NAA_MAX + 1, "6%06x", company & 0xffffff);
-
-	for (; *serial && at < SCSI_NAA_MAX; serial++) {
-		if (isxdigit((unsigned char)*serial))
-			naa[at++] = (char)tolower((unsigned char)*serial);
-	}
-	memset(naa + at, '0', SCSI_NAA_MAX - at);
-	naa[SCSI_NAA_MAX] = 0;
-}
-
-uint32_t scsi_naa_company(const char *naa)
-{
-	uint32_t company = 0;
-
-	sscanf(naa, "6%6x", &company);
-	return company;
-}
-
-void scsi_lun_init(struct scsi_lun *lun, struct block *block, uint16_t number, const char *serial)
-{
-	BUG_ON(strlen(serial) > SCSI_ID_MAX);
-	*lun = (struct scsi_lun){
-		.lun = number,
-		.block = block,
-		.block_size = 512,
-		.physical_block = block->physical_block,
-		.readonly = block->readonly,
-		.discard = block->can_discard,
-		.vendor = "LUNETTE",
-		.product = "DISK",
-	};
-	snprintf(lun->revision, sizeof(lun->revision), "%s", VERSION);
-	snprintf(lun->serial, sizeof(lun->serial), "%s", serial);
-	scsi_naa_from_serial(lun->naa, local_company(serial), serial);
-	LIST_INIT(&lun->claims[false]);
-	LIST_INIT(&lun->claims[true]);
-	pthread_mutex_init(&lun->lock, NULL);
-}
-
-void scsi_lun_fini(struct scsi_lun *lun)
-{
-	pthread_mutex_destroy(&lun->lock);
-}
-
-void scsi_lun_reset(struct scsi_lun *lun)
-{
-	lun->write_cache = !lun->write_through;
-	lun->descriptor_sense = false;
-	lun->swp = false;
-	lun->stopped = false;
-}
-
-bool scsi_is_protected(const struct scsi_lun *lun)
-{
-	return lun->readonly || lun->swp;
-}
-
-/* Index of the first LUN whose number is not below @number. */
-static unsigned lun_index(const struct scsi_target *target, unsigned number)
-{
-	unsigned low = 0, high = target->nluns;
+	unsigned low = 0, high = ctx->npaths;
 
 	while (low < high) {
 		unsigned mid = (low + high) / 2;
 
-		if (target->lun[mid]->lun < number)
+		if (scsi_lun_compare(ctx->path[mid]->nexus->lun, target, number) < 0)
 			low = mid + 1;
 		else
 			high = mid;
@@ -106,119 +25,154 @@ static unsigned lun_index(const struct scsi_target *target, unsigned number)
 	return low;
 }
 
-int scsi_target_add(struct scsi_target *target, struct scsi_lun *lun)
+struct scsi_path *scsi_ctx_find(const struct scsi_ctx *ctx, uint8_t target,
+				const uint8_t lun_field[8])
 {
-	unsigned at = lun_index(target, lun->lun);
-	struct scsi_lun **luns;
+	int number = scsi_lun_number(lun_field);
+	struct scsi_path *path;
+	unsigned at;
 
-	if (at < target->nluns && target->lun[at]->lun == lun->lun)
-		return -EEXIST;
-	luns = realloc(target->lun, (target->nluns + 1) * sizeof(struct scsi_lun *));
-	if (!luns)
-		return -ENOMEM;
-	memmove(luns + at + 1, luns + at, (target->nluns - at) * sizeof(struct scsi_lun *));
-	luns[at] = lun;
-	target->lun = luns;
-	target->nluns++;
-
-	if (lun->physical_block < lun->block_size)
-		lun->physical_block = lun->block_size;
-	scsi_lun_reset(lun);
-	scsi_attention(lun, SENSE_POWER_ON);
-	return 0;
+	if (number < 0)
+		return NULL;
+	at = path_place(ctx, target, (uint16_t)number);
+	if (at == ctx->npaths)
+		return NULL;
+	path = ctx->path[at];
+	return scsi_lun_compare(path->nexus->lun, target, (uint16_t)number) ? NULL : path;
 }
 
-void scsi_target_reset(struct scsi_target *target)
+bool scsi_ctx_has_target(const struct scsi_ctx *ctx, uint8_t target)
 {
-	unsigned i;
+	unsigned at = path_place(ctx, target, 0);
 
-	for (i = 0; i < target->nluns; i++) {
-		scsi_lun_reset(target->lun[i]);
-		/* It tells all that earlier attentions would. */
-		atomic_store(&target->lun[i]->attentions, 1u << SENSE_POWER_ON);
-	}
+	return at < ctx->npaths && ctx->path[at]->nexus->lun->target == target;
 }
 
-void scsi_target_fini(struct scsi_target *target)
-{
-	free(target->lun);
-	target->lun = NULL;
-	target->nluns = 0;
-}
-
-/*
- * Index of the LUN that is addressed, or -1: peripheral device addressing on bus 0, or flat space
- * addressing, one level (SAM-5 4.7.7).
- */
-static int lun_lookup(const struct scsi_target *target, const uint8_t lun_field[8])
-{
-	static const uint8_t zero[6];
-	unsigned number = be16_get(lun_field) & (SCSI_LUNS_MAX - 1), at;
-	bool flat = lun_field[0] >> 6 == 1;
-
-	if ((!flat && lun_field[0]) || memcmp(lun_field + 2, zero, sizeof(zero)))
-		return -1;
-	at = lun_index(target, number);
-	return at < target->nluns && target->lun[at]->lun == number ? (int)at : -1;
-}
-
-struct scsi_lun *scsi_target_lun(const struct scsi_target *target, const uint8_t lun_field[8])
-{
-	int at = lun_lookup(target, lun_field);
-
-	return at < 0 ? NULL : target->lun[at];
-}
-
-bool scsi_is_wlun(const uint8_t lun_field[8])
-{
-	return !memcmp(lun_field, report_luns_wlun, sizeof(report_luns_wlun));
-}
-
-void scsi_lun_address(uint16_t number, uint8_t lun_field[8])
-{
-	memset(lun_field, 0, 8);
-	be16_put(lun_field, number < 256 ? number : 0x4000 | number);
-}
-
-static void index_ops(struct scsi_ctx *ctx, const struct scsi_op *ops)
+static void index_ops(const struct scsi_op *index[256], const struct scsi_op *ops)
 {
 	for (; ops->run; ops++)
-		if (!ctx->op[ops->opcode])
-			ctx->op[ops->opcode] = ops;
+		if (!index[ops->opcode])
+			index[ops->opcode] = ops;
 }
 
-int scsi_ctx_init(struct scsi_ctx *ctx, struct scsi_target *target, struct loop *loop)
+int scsi_ctx_init(struct scsi_ctx *ctx, struct scsi_port *port, struct loop *loop)
 {
-	unsigned i;
-	int err;
+	enum scsi_type type;
+	int r;
 
-	*ctx = (struct scsi_ctx){ .target = target, .loop = loop };
+	*ctx = (struct scsi_ctx){ .port = port, .loop = loop };
 	LIST_INIT(&ctx->tasks);
-	index_ops(ctx, spc_ops);
-	index_ops(ctx, sbc_ops);
-	ctx->chan = calloc(target->nluns + 1, sizeof(struct block_chan *));
-	if (!ctx->chan)
-		return -ENOMEM;
-	for (i = 0; i < target->nluns; i++) {
-		ctx->chan[i] = block_chan_open(target->lun[i]->block, loop);
-		if (!ctx->chan[i]) {
-			err = -errno;
-			scsi_ctx_fini(ctx);
-			return err;
-		}
+	for (type = 0; type < SCSI_TYPES; type++) {
+		index_ops(ctx->op[type], spc_ops);
+		index_ops(ctx->op[type], scsi_type_ops(type));
 	}
-	return 0;
+	r = scsi_ctx_sync(ctx);
+	if (r < 0)
+		scsi_ctx_fini(ctx);
+	return r;
+}
+
+/* Its commands end, whatever they are at. */
+static void path_quiesce(struct scsi_ctx *ctx, struct scsi_path *path)
+{
+	struct scsi_cmd *cmd;
+
+	LIST_FOREACH(cmd, &ctx->tasks, link)
+		if (cmd->path == path)
+			cmd->aborted = SENSE_RESET;
+	if (path->chan)
+		block_chan_close(path->chan);
+	path->chan = NULL;
+}
+
+static int path_open(struct scsi_ctx *ctx, struct scsi_path *path)
+{
+	struct block *block = path->nexus->lun->block;
+
+	if (path->chan && path->chan->block != block)
+		path_quiesce(ctx, path);
+	if (path->chan || !block)
+		return 0;
+	path->chan = block_chan_open(block, ctx->loop);
+	return path->chan ? 0 : -errno;
+}
+
+/* The path of @nexus, which may be here already. NULL: no memory. */
+static struct scsi_path *path_keep(struct scsi_ctx *ctx, struct scsi_nexus *nexus)
+{
+	unsigned at = path_place(ctx, nexus->lun->target, nexus->lun->lun);
+	struct scsi_path *path;
+
+	if (at < ctx->npaths && ctx->path[at]->nexus == nexus)
+		return ctx->path[at];
+	path = calloc(1, sizeof(*path));
+	if (path)
+		path->nexus = nexus;
+	return path;
+}
+
+/* The paths of the port's nexuses, in *@list, to be freed; their number. */
+static unsigned list_paths(struct scsi_ctx *ctx, struct scsi_path ***list, int *err)
+{
+	struct scsi_port *port = ctx->port;
+	unsigned i, n = 0;
+
+	pthread_mutex_lock(&port->lock);
+	*list = calloc(port->count + 1, sizeof(struct scsi_path *));
+	for (i = 0; *list && i < port->count; i++) {
+		(*list)[n] = path_keep(ctx, port->nexus[i]);
+		if ((*list)[n])
+			n++;
+	}
+	*err = n < port->count ? -ENOMEM : 0;
+	pthread_mutex_unlock(&port->lock);
+	return n;
+}
+
+/* Frees the paths that are not in @list. */
+static void drop_paths(struct scsi_ctx *ctx, struct scsi_path *const *list, unsigned n)
+{
+	unsigned i, k = 0;
+
+	for (i = 0; i < ctx->npaths; i++) {
+		const struct scsi_lun *lun = ctx->path[i]->nexus->lun;
+
+		while (k < n && scsi_lun_compare(list[k]->nexus->lun, lun->target, lun->lun) < 0)
+			k++;
+		if (k < n && list[k] == ctx->path[i])
+			continue;
+		path_quiesce(ctx, ctx->path[i]);
+		free(ctx->path[i]);
+	}
+	free(ctx->path);
+}
+
+int scsi_ctx_sync(struct scsi_ctx *ctx)
+{
+	struct scsi_path **list;
+	unsigned i, n;
+	int err, r;
+
+	n = list_paths(ctx, &list, &err);
+	if (!list)
+		return -ENOMEM;
+	drop_paths(ctx, list, n);
+	ctx->path = list;
+	ctx->npaths = n;
+	for (i = 0; i < n; i++) {
+		r = path_open(ctx, list[i]);
+		if (r < 0)
+			err = r;
+	}
+	return err;
 }
 
 void scsi_ctx_fini(struct scsi_ctx *ctx)
 {
-	unsigned i;
-
 	scsi_ctx_drain(ctx);
-	for (i = 0; i < ctx->target->nluns; i++)
-		block_chan_close(ctx->chan[i]);
-	free(ctx->chan);
-	ctx->chan = NULL;
+	drop_paths(ctx, NULL, 0);
+	ctx->path = NULL;
+	ctx->npaths = 0;
 }
 
 void scsi_ctx_drain(struct scsi_ctx *ctx)
@@ -229,23 +183,58 @@ void scsi_ctx_drain(struct scsi_ctx *ctx)
 		block_drain(cmd->chan);
 }
 
-void scsi_attention(struct scsi_lun *lun, enum scsi_sense why)
+/* Counters. */
+
+void scsi_ctx_count(const struct scsi_ctx *ctx, const struct scsi_lun *lun,
+		    struct scsi_counters *sum)
 {
-	BUG_ON(why < SENSE_POWER_ON || why > SENSE_LUNS_CHANGED);
-	atomic_fetch_or(&lun->attentions, 1u << why);
+	unsigned at = path_place(ctx, lun->target, lun->lun), i;
+	const struct scsi_counters *c;
+
+	if (at == ctx->npaths || ctx->path[at]->nexus->lun != lun)
+		return;
+	c = &ctx->path[at]->counters;
+	sum->commands += c->commands;
+	sum->errors += c->errors;
+	sum->read += c->read;
+	sum->written += c->written;
+	sum->unmapped += c->unmapped;
+	sum->flushes += c->flushes;
+	sum->resets += c->resets;
+	for (i = 0; i < SCSI_LATENCIES; i++)
+		sum->latency[i] += c->latency[i];
 }
 
-enum scsi_sense scsi_attention_take(struct scsi_lun *lun)
+static uint64_t now_ns(void)
 {
-	unsigned pending = lun->attentions;
-	unsigned first;
+	struct timespec t;
 
-	do {
-		if (!pending)
-			return SENSE_NONE;
-		first = pending & -pending;
-	} while (!atomic_compare_exchange_weak(&lun->attentions, &pending, pending & ~first));
-	return (enum scsi_sense)__builtin_ctz(first);
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
+/* Of a command that ends; what its I/O has moved was counted as it went. */
+static void count(struct scsi_cmd *cmd)
+{
+	struct scsi_counters *c = &cmd->path->counters;
+	uint64_t us = (now_ns() - cmd->began) / 1000;
+	unsigned slot = us ? 64 - __builtin_clzll(us) : 0;
+
+	c->commands++;
+	c->errors += cmd->response != SCSI_RESPONSE_OK || cmd->status != SCSI_GOOD;
+	c->latency[min_u64(slot, SCSI_LATENCIES - 1)]++;
+}
+
+/* Dispatch. */
+
+static const struct scsi_op *const type_ops[SCSI_TYPES] = {
+	[SCSI_DISK] = sbc_ops,
+	[SCSI_CD] = mmc_ops,
+};
+
+const struct scsi_op *scsi_type_ops(enum scsi_type type)
+{
+	return type_ops[type];
 }
 
 bool scsi_op_offered(const struct scsi_op *op, const struct scsi_lun *unit)
@@ -256,7 +245,7 @@ bool scsi_op_offered(const struct scsi_op *op, const struct scsi_lun *unit)
 const struct scsi_op *scsi_op_find(const struct scsi_ctx *ctx, const struct scsi_lun *unit,
 				   uint8_t opcode, uint16_t action)
 {
-	const struct scsi_op *op = ctx->op[opcode];
+	const struct scsi_op *op = ctx->op[unit ? unit->type : SCSI_DISK][opcode];
 
 	for (; op && op->run && op->opcode == opcode; op++)
 		if ((!op->has_action || op->action == action) && scsi_op_offered(op, unit))
@@ -299,6 +288,14 @@ static enum scsi_sense check_usage(struct scsi_cmd *cmd)
 	return SENSE_NONE;
 }
 
+/* Are there actions of this opcode, but not this one? */
+static bool has_actions(const struct scsi_cmd *cmd)
+{
+	const struct scsi_op *first = cmd->ctx->op[cmd->unit->type][cmd->cdb[0]];
+
+	return first && first->has_action;
+}
+
 /* An unknown command, or one for a LUN that is not there. */
 static enum scsi_sense check_op(struct scsi_cmd *cmd)
 {
@@ -306,9 +303,11 @@ static enum scsi_sense check_op(struct scsi_cmd *cmd)
 
 	if (!cmd->unit && scsi_is_wlun(cmd->lun_field))
 		return op && op->flags & SCSI_OP_WLUN ? SENSE_NONE : SENSE_INVALID_OPCODE;
+	if (!cmd->unit && !scsi_ctx_has_target(cmd->ctx, cmd->target))
+		return SENSE_BAD_TARGET;
 	if (!cmd->unit)
 		return op && op->flags & SCSI_OP_ANY_LUN ? SENSE_NONE : SENSE_NO_SUCH_LUN;
-	if (!op && cmd->ctx->op[cmd->cdb[0]] && cmd->ctx->op[cmd->cdb[0]]->has_action)
+	if (!op && has_actions(cmd))
 		return scsi_bad_cdb(cmd, 1, 4);
 	return op ? SENSE_NONE : SENSE_INVALID_OPCODE;
 }
@@ -317,6 +316,8 @@ static enum scsi_sense check_unit(const struct scsi_cmd *cmd)
 {
 	if (!cmd->unit)
 		return SENSE_NONE;
+	if (cmd->op->flags & SCSI_OP_MEDIUM && (!cmd->chan || cmd->unit->ejected))
+		return SENSE_NO_MEDIUM;
 	if (cmd->op->flags & SCSI_OP_MEDIUM && cmd->unit->stopped)
 		return SENSE_STOPPED;
 	if (cmd->op->flags & SCSI_OP_WRITES && scsi_is_protected(cmd->unit))
@@ -331,7 +332,9 @@ static enum scsi_sense dispatch(struct scsi_cmd *cmd)
 	cmd->op = scsi_op_find(cmd->ctx, cmd->unit, cmd->cdb[0], cmd->cdb[1] & 0x1f);
 	why = check_op(cmd);
 	if (!why && cmd->unit && !(cmd->op->flags & SCSI_OP_SKIPS_UA))
-		why = scsi_attention_take(cmd->unit);
+		why = scsi_attention_take(cmd->nexus);
+	if (!why && cmd->unit && cmd->op->access & cmd->nexus->refused)
+		why = SENSE_CONFLICT;
 	if (!why)
 		why = check_usage(cmd);
 	if (!why)
@@ -339,14 +342,21 @@ static enum scsi_sense dispatch(struct scsi_cmd *cmd)
 	return why ? why : cmd->op->run(cmd);
 }
 
+static void find_unit(struct scsi_cmd *cmd)
+{
+	cmd->path = scsi_ctx_find(cmd->ctx, cmd->target, cmd->lun_field);
+	cmd->nexus = cmd->path ? cmd->path->nexus : NULL;
+	cmd->unit = cmd->nexus ? cmd->nexus->lun : NULL;
+	cmd->chan = cmd->path ? cmd->path->chan : NULL;
+	cmd->epoch = cmd->nexus ? cmd->nexus->epoch : 0;
+	cmd->began = now_ns();
+}
+
 void scsi_submit(struct scsi_cmd *cmd)
 {
-	struct scsi_ctx *ctx = cmd->ctx;
-	int at = lun_lookup(ctx->target, cmd->lun_field);
 	enum scsi_sense why;
 
-	cmd->unit = at < 0 ? NULL : ctx->target->lun[at];
-	cmd->chan = at < 0 ? NULL : ctx->chan[at];
+	find_unit(cmd);
 	cmd->detail = (struct scsi_detail){ 0 };
 	cmd->moved = 0;
 	cmd->sense_len = 0;
@@ -355,7 +365,7 @@ void scsi_submit(struct scsi_cmd *cmd)
 	cmd->progress = 0;
 	cmd->buffer = NULL;
 	cmd->claim.held = false;
-	LIST_INSERT_HEAD(&ctx->tasks, cmd, link);
+	LIST_INSERT_HEAD(&cmd->ctx->tasks, cmd, link);
 
 	why = dispatch(cmd);
 	if (why != SENSE_PENDING)
@@ -381,6 +391,8 @@ void scsi_complete(struct scsi_cmd *cmd, enum scsi_sense why)
 						  &cmd->detail);
 	if (cmd->claim.held)
 		claim_release(cmd);
+	if (cmd->path)
+		count(cmd);
 	free(cmd->buffer);
 	LIST_REMOVE(cmd, link);
 	cmd->done(cmd);

@@ -7,18 +7,21 @@
 /* What each function does (SAM-5 7). CLEAR ACA has no row: NACA is refused, so there is no ACA. */
 static const struct tmf_kind {
 	bool known;
-	bool all_luns;             /* the LUN is not looked at */
+	bool all_luns;             /* of the target; the LUN is not looked at */
 	bool by_tag;               /* one command, not all */
 	enum scsi_sense end;       /* how commands end; NONE: a mere question */
-	enum scsi_sense attention; /* pending afterwards; NONE: nothing is reset */
+	enum scsi_sense attention; /* pending afterwards for who asked; NONE: none */
+	enum scsi_sense others;    /* for other initiators, whose commands end, too; NONE: not */
 } kinds[] = {
 	[SCSI_ABORT_TASK] = { .known = true, .by_tag = true, .end = SENSE_ABORTED },
 	[SCSI_ABORT_TASK_SET] = { .known = true, .end = SENSE_ABORTED },
-	[SCSI_CLEAR_TASK_SET] = { .known = true, .end = SENSE_ABORTED },
+	[SCSI_CLEAR_TASK_SET] = { .known = true, .end = SENSE_ABORTED,
+				  .others = SENSE_CLEARED_BY_OTHER },
 	[SCSI_I_T_NEXUS_RESET] = { .known = true, .all_luns = true, .end = SENSE_RESET,
 				   .attention = SENSE_NEXUS_LOSS },
 	[SCSI_LOGICAL_UNIT_RESET] = { .known = true, .end = SENSE_RESET,
-				      .attention = SENSE_BUS_DEVICE_RESET },
+				      .attention = SENSE_BUS_DEVICE_RESET,
+				      .others = SENSE_BUS_DEVICE_RESET },
 	[SCSI_QUERY_TASK] = { .known = true, .by_tag = true },
 	[SCSI_QUERY_TASK_SET] = { .known = true },
 };
@@ -27,16 +30,18 @@ static_assert(ARRAY_SIZE(kinds) == SCSI_TMF_COUNT, "a function has no row");
 
 struct tmf {
 	const struct tmf_kind *kind;
-	const struct scsi_lun *unit;
-	uint64_t tag;
-	struct scsi_ctx *ctx; /* asked now */
+	const struct scsi_tmf_request *request;
+	struct scsi_ctx *ctx;         /* asked now */
+	const struct scsi_path *path; /* the LUN there */
 	bool found;
 };
 
 static bool concerns(const struct tmf *tmf, const struct scsi_cmd *cmd)
 {
-	return (tmf->kind->all_luns || cmd->unit == tmf->unit) &&
-	       (!tmf->kind->by_tag || cmd->tag == tmf->tag);
+	bool here = tmf->kind->all_luns ? cmd->target == tmf->request->target :
+					  cmd->path == tmf->path;
+
+	return here && (!tmf->kind->by_tag || cmd->tag == tmf->request->tag);
 }
 
 static struct scsi_cmd *next_aborted(const struct scsi_ctx *ctx)
@@ -58,6 +63,7 @@ static int tmf_on_thread(void *arg)
 	struct tmf *tmf = arg;
 	struct scsi_cmd *cmd;
 
+	tmf->path = scsi_ctx_find(tmf->ctx, tmf->request->target, tmf->request->lun_field);
 	LIST_FOREACH(cmd, &tmf->ctx->tasks, link) {
 		if (concerns(tmf, cmd)) {
 			tmf->found = true;
@@ -69,36 +75,53 @@ static int tmf_on_thread(void *arg)
 	return 0;
 }
 
-/* Before commands are aborted: one that comes in meanwhile on another thread must see it. */
-static void reset_luns(const struct tmf *tmf, const struct scsi_target *target)
+static void reset_nexus(const struct tmf_kind *kind, struct scsi_path *path)
 {
-	unsigned i;
+	struct scsi_nexus *nexus = path->nexus;
 
-	for (i = 0; i < target->nluns; i++) {
-		struct scsi_lun *lun = target->lun[i];
-
-		if (!tmf->kind->all_luns && lun != tmf->unit)
-			continue;
-		if (tmf->kind->attention == SENSE_BUS_DEVICE_RESET)
-			scsi_lun_reset(lun);
-		scsi_attention(lun, tmf->kind->attention);
+	if (kind->attention == SENSE_BUS_DEVICE_RESET)
+		scsi_lun_reset(nexus->lun);
+	if (kind->attention == SENSE_NEXUS_LOSS)
+		reserve_release(nexus->lun, nexus);
+	if (kind->others) {
+		scsi_end_others(nexus);
+		scsi_attention_others(nexus, kind->others);
+	}
+	if (kind->attention) {
+		scsi_nexus_attention(nexus, kind->attention);
+		path->counters.resets++;
 	}
 }
 
-enum scsi_tmf_response scsi_tmf(struct scsi_ctx *const *ctx, unsigned nctx, enum scsi_tmf what,
-				const uint8_t lun_field[8], uint64_t tag)
+/* Before commands are aborted: one that comes in meanwhile on another thread must see it. */
+static void reset_luns(const struct tmf *tmf)
 {
-	struct tmf tmf = { .tag = tag };
 	unsigned i;
 
-	if (what >= SCSI_TMF_COUNT || !kinds[what].known)
+	for (i = 0; i < tmf->ctx->npaths; i++) {
+		struct scsi_path *path = tmf->ctx->path[i];
+
+		if (tmf->kind->all_luns ? path->nexus->lun->target == tmf->request->target :
+					  path == tmf->path)
+			reset_nexus(tmf->kind, path);
+	}
+}
+
+enum scsi_tmf_response scsi_tmf(struct scsi_ctx *const *ctx, unsigned nctx,
+				const struct scsi_tmf_request *request)
+{
+	struct tmf tmf = { .request = request, .ctx = ctx[0] };
+	unsigned i;
+
+	if (!scsi_ctx_has_target(ctx[0], request->target))
+		return SCSI_TMF_BAD_TARGET;
+	if (request->what >= SCSI_TMF_COUNT || !kinds[request->what].known)
 		return SCSI_TMF_REJECTED;
-	tmf.kind = &kinds[what];
-	tmf.unit = scsi_target_lun(ctx[0]->target, lun_field);
-	if (!tmf.unit && !tmf.kind->all_luns)
+	tmf.kind = &kinds[request->what];
+	tmf.path = scsi_ctx_find(ctx[0], request->target, request->lun_field);
+	if (!tmf.path && !tmf.kind->all_luns)
 		return SCSI_TMF_INCORRECT_LUN;
-	if (tmf.kind->attention)
-		reset_luns(&tmf, ctx[0]->target);
+	reset_luns(&tmf);
 	for (i = 0; i < nctx; i++) {
 		tmf.ctx = ctx[i];
 		loop_call(ctx[i]->loop, tmf_on_thread, &tmf);

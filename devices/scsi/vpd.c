@@ -1,3 +1,4 @@
+#include <ctype.h>
 #include <stdio.h>
 
 #include "devices/scsi/op.h"
@@ -8,6 +9,7 @@
 struct vpd_page {
 	uint8_t code;
 	bool wlun; /* has the REPORT LUNS well-known LUN it, too? */
+	bool disk; /* not for other types */
 	bool thin; /* only if the LUN offers UNMAP */
 	/* Writes the page from its byte 4 on, over zeroes. Returns how much. */
 	size_t (*put)(const struct scsi_cmd *cmd, uint8_t *to);
@@ -21,9 +23,9 @@ static size_t put_serial(const struct scsi_cmd *cmd, uint8_t *to)
 	return len;
 }
 
-enum code_set { BINARY = 1, ASCII = 2 };
+enum code_set { BINARY = 1, ASCII = 2, UTF8 = 3 };
 enum association { UNIT = 0x00, PORT = 0x10 };
-enum designator { T10_VENDOR = 1, NAA = 3, RELATIVE_PORT = 4 };
+enum designator { T10_VENDOR = 1, NAA = 3, RELATIVE_PORT = 4, SCSI_NAME = 8 };
 
 /* The header of a designation descriptor, SPC-4 7.8.6.1. Returns where its @len bytes go. */
 static uint8_t *designator(uint8_t *to, enum code_set set, unsigned kind, size_t len)
@@ -55,6 +57,18 @@ static size_t put_naa(const struct scsi_lun *unit, uint8_t *to)
 	return 4 + len;
 }
 
+/* SPC-4 7.8.6.11: "naa." and the name in capitals, with zeroes up to a multiple of four. */
+static size_t put_scsi_name(const struct scsi_lun *unit, uint8_t *to)
+{
+	size_t i, len = strlen(unit->naa);
+	uint8_t *name = designator(to, UTF8, UNIT | SCSI_NAME, 4 + len + 4);
+
+	memcpy(name, "naa.", 4);
+	for (i = 0; i < len; i++)
+		name[4 + i] = (uint8_t)toupper((unsigned char)unit->naa[i]);
+	return 4 + 4 + len + 4;
+}
+
 /* NAA first: tools take the first one as the name of the disk. */
 static size_t put_identification(const struct scsi_cmd *cmd, uint8_t *to)
 {
@@ -63,8 +77,9 @@ static size_t put_identification(const struct scsi_cmd *cmd, uint8_t *to)
 	if (cmd->unit) {
 		at += put_naa(cmd->unit, at);
 		at += put_t10_name(cmd->unit, at);
+		at += put_scsi_name(cmd->unit, at);
 	}
-	be32_put(designator(at, BINARY, PORT | RELATIVE_PORT, 4), 1);
+	be32_put(designator(at, BINARY, PORT | RELATIVE_PORT, 4), cmd->ctx->port->id);
 	return at + 8 - to;
 }
 
@@ -82,7 +97,7 @@ static size_t put_block_limits(const struct scsi_cmd *cmd, uint8_t *to)
 {
 	const struct scsi_lun *unit = cmd->unit;
 	uint32_t bs = unit->block_size;
-	uint32_t granularity = unit->block->discard_granularity;
+	uint32_t granularity = cmd->chan ? cmd->chan->block->discard_granularity : 0;
 
 	to[4 - 4] = 0x01; /* WSNZ */
 	to[5 - 4] = sbc_max_compare_and_write(unit);
@@ -102,13 +117,13 @@ static size_t put_block_limits(const struct scsi_cmd *cmd, uint8_t *to)
 static size_t put_characteristics(const struct scsi_cmd *cmd, uint8_t *to)
 {
 	/* Rotation rate: not reported, or 1 for "does not rotate". */
-	be16_put(to + 4 - 4, cmd->unit->block->rotational ? 0 : 1);
+	be16_put(to + 4 - 4, cmd->chan && cmd->chan->block->rotational ? 0 : 1);
 	return 64 - 4;
 }
 
 static size_t put_provisioning(const struct scsi_cmd *cmd, uint8_t *to)
 {
-	bool zeroes = cmd->unit->block->discard_zeroes;
+	bool zeroes = cmd->chan && cmd->chan->block->discard_zeroes;
 
 	to[5 - 4] = 0x80 | 0x40 | 0x20 | (zeroes ? 0x04 : 0); /* LBPU, LBPWS, LBPWS10, LBPRZ */
 	to[6 - 4] = 0x02;                                     /* thin provisioned */
@@ -122,8 +137,8 @@ static const struct vpd_page pages[] = {
 	{ 0x80, .put = put_serial },
 	{ 0x83, .wlun = true, .put = put_identification },
 	{ 0x86, .put = put_extended },
-	{ 0xb0, .put = put_block_limits },
-	{ 0xb1, .put = put_characteristics },
+	{ 0xb0, .disk = true, .put = put_block_limits },
+	{ 0xb1, .disk = true, .put = put_characteristics },
 	{ 0xb2, .thin = true, .put = put_provisioning },
 };
 
@@ -131,6 +146,8 @@ static bool page_offered(const struct scsi_cmd *cmd, const struct vpd_page *page
 {
 	if (!cmd->unit)
 		return page->wlun && scsi_is_wlun(cmd->lun_field);
+	if (page->disk && cmd->unit->type != SCSI_DISK)
+		return false;
 	return cmd->unit->discard || !page->thin;
 }
 
@@ -146,7 +163,7 @@ static size_t put_supported(const struct scsi_cmd *cmd, uint8_t *to)
 
 enum scsi_sense vpd_inquiry(struct scsi_cmd *cmd)
 {
-	uint8_t data[VPD_MAX] = { cmd->unit ? 0x00 : 0x1e, cmd->cdb[2] };
+	uint8_t data[VPD_MAX] = { scsi_device_type(cmd), cmd->cdb[2] };
 	size_t i, len;
 
 	for (i = 0; i < ARRAY_SIZE(pages); i++) {

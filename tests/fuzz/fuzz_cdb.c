@@ -43,7 +43,10 @@ static void act(struct scsi_rig *rig, struct fuzz_input *in)
 	struct request *r = &requests[slot];
 
 	if (action % ACTIONS == TMF) {
-		scsi_tmf(ctx, 1, action / ACTIONS, rig->lun_field, slot);
+		struct scsi_tmf_request tmf = { .what = action / ACTIONS, .tag = slot };
+
+		memcpy(tmf.lun_field, rig->lun_field, 8);
+		scsi_tmf(ctx, 1, &tmf);
 	} else if (action % ACTIONS == START) {
 		if (flights[slot].cmd.done && !flights[slot].done)
 			scsi_ctx_drain(&rig->ctx); /* the slot is taken */

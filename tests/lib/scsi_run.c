@@ -11,6 +11,14 @@ uint8_t rig_byte(uint64_t at)
 	return (uint8_t)(at * 7 + (at >> 9) * 13 + 1);
 }
 
+static void forget_attentions(struct scsi_lun *lun)
+{
+	struct scsi_nexus *nexus;
+
+	LIST_FOREACH(nexus, &lun->nexuses, link)
+		nexus->attentions = 0;
+}
+
 void rig_init(struct scsi_rig *rig)
 {
 	uint64_t i;
@@ -21,35 +29,50 @@ void rig_init(struct scsi_rig *rig)
 	for (i = 0; i < RIG_BLOCKS * 512; i++)
 		rig->ram->bytes[i] = rig_byte(i);
 	scsi_lun_init(&rig->lun, &rig->ram->block, 0, "serial-0");
-	BUG_ON(scsi_target_add(&rig->target, &rig->lun));
-	BUG_ON(scsi_ctx_init(&rig->ctx, &rig->target, rig->loop));
-	rig->lun.attentions = 0;
+	scsi_port_init(&rig->port, 1);
+	BUG_ON(scsi_port_add(&rig->port, &rig->lun));
+	BUG_ON(scsi_ctx_init(&rig->ctx, &rig->port, rig->loop));
+	forget_attentions(&rig->lun);
 }
 
 void rig_add(struct scsi_rig *rig, struct scsi_lun *lun)
 {
-	scsi_ctx_fini(&rig->ctx);
-	BUG_ON(scsi_target_add(&rig->target, lun));
-	BUG_ON(scsi_ctx_init(&rig->ctx, &rig->target, rig->loop));
-	lun->attentions = 0;
+	BUG_ON(scsi_port_add(&rig->port, lun));
+	BUG_ON(scsi_ctx_sync(&rig->ctx));
+	forget_attentions(lun);
 }
 
 void rig_restart(struct scsi_rig *rig)
 {
 	scsi_ctx_fini(&rig->ctx);
-	scsi_target_fini(&rig->target);
-	BUG_ON(scsi_target_add(&rig->target, &rig->lun));
-	BUG_ON(scsi_ctx_init(&rig->ctx, &rig->target, rig->loop));
-	rig->lun.attentions = 0;
+	scsi_port_fini(&rig->port);
+	scsi_port_init(&rig->port, 1);
+	BUG_ON(scsi_port_add(&rig->port, &rig->lun));
+	BUG_ON(scsi_ctx_init(&rig->ctx, &rig->port, rig->loop));
+	forget_attentions(&rig->lun);
 }
 
 void rig_fini(struct scsi_rig *rig)
 {
 	scsi_ctx_fini(&rig->ctx);
-	scsi_target_fini(&rig->target);
+	scsi_port_fini(&rig->port);
 	scsi_lun_fini(&rig->lun);
 	block_close(&rig->ram->block);
 	loop_destroy(rig->loop);
+}
+
+void rig_other_init(struct scsi_rig *rig, struct scsi_rig_port *other, uint16_t id)
+{
+	scsi_port_init(&other->port, id);
+	BUG_ON(scsi_port_add(&other->port, &rig->lun));
+	BUG_ON(scsi_ctx_init(&other->ctx, &other->port, rig->loop));
+	forget_attentions(&rig->lun);
+}
+
+void rig_other_fini(struct scsi_rig_port *other)
+{
+	scsi_ctx_fini(&other->ctx);
+	scsi_port_fini(&other->port);
 }
 
 /* Each element is in memory of its own, so that a sanitizer sees a step over its end. */
@@ -88,7 +111,8 @@ static void address(struct scsi_flight *flight, struct scsi_rig *rig, const uint
 {
 	struct scsi_cmd *cmd = &flight->cmd;
 
-	cmd->ctx = &rig->ctx;
+	cmd->ctx = rig->other ? &rig->other->ctx : &rig->ctx;
+	cmd->target = rig->target;
 	memcpy(cmd->lun_field, rig->lun_field, 8);
 	memcpy(cmd->cdb, cdb, SCSI_CDB_MAX);
 	cmd->iov = flight->io;
@@ -142,7 +166,7 @@ uint32_t scsi_run(struct scsi_rig *rig, const uint8_t *cdb, const void *out, siz
 	flight.cmd.in = shatter(rig, in, in_len, flight.in);
 	address(&flight, rig, cdb);
 	scsi_submit(&flight.cmd);
-	scsi_ctx_drain(&rig->ctx);
+	scsi_ctx_drain(flight.cmd.ctx);
 	result = flight_result(&flight);
 	gather(flight.out, out_len, NULL);
 	gather(flight.in, in_len, in);

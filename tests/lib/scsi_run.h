@@ -13,15 +13,22 @@
 #define RIG_BLOCKS 4096
 #define RIG_IOVS 256
 
+/* Another initiator's way to LUN 0. */
+struct scsi_rig_port {
+	struct scsi_port port;
+	struct scsi_ctx ctx;
+};
+
 struct scsi_rig {
 	struct loop *loop;
 	struct ramstore *ram;
 	struct scsi_lun lun;
-	struct scsi_target target;
+	struct scsi_port port;
 	struct scsi_ctx ctx;
 	struct scsi_cmd cmd; /* the last one of scsi_run() */
 	size_t cut;          /* bytes of one iovec element; 0: all in one */
-	uint8_t lun_field[8];
+	uint8_t target, lun_field[8];
+	struct scsi_rig_port *other; /* who sends; NULL: the rig's own port */
 };
 
 /* A command in flight, with all that it needs. */
@@ -41,6 +48,9 @@ void rig_add(struct scsi_rig *rig, struct scsi_lun *lun);
 /* Powers LUN 0 on again, alone, after a test has changed its fixed facts or the store's. */
 void rig_restart(struct scsi_rig *rig);
 void rig_fini(struct scsi_rig *rig);
+/* A second port, without a power-on attention. Ends before the rig. */
+void rig_other_init(struct scsi_rig *rig, struct scsi_rig_port *other, uint16_t id);
+void rig_other_fini(struct scsi_rig_port *other);
 
 /*
  * Runs a command to its end; what there is to know more is in rig->cmd. Returns 0 for GOOD,

@@ -22,12 +22,14 @@ static char image[] = "/tmp/lunette-lio-image-XXXXXX";
 static struct block *block;
 static struct block null_block = { .path = "null", .size = MIB(1) };
 static struct scsi_lun lun[3];
-static struct scsi_target target;
+static struct scsi_port target;
+static unsigned nluns;
 
 static void add_lun(unsigned i, struct block *b, uint16_t number, const char *serial)
 {
 	scsi_lun_init(&lun[i], b, number, serial);
-	ck_assert_int_eq(scsi_target_add(&target, &lun[i]), 0);
+	nluns = i + 1;
+	ck_assert_int_eq(scsi_port_add(&target, &lun[i]), 0);
 }
 
 static void set_up(void)
@@ -40,7 +42,8 @@ static void set_up(void)
 	ck_assert_int_eq(ftruncate(fd, MIB(2)), 0);
 	close(fd);
 	ck_assert_int_eq(block_open(&how, &block), 0);
-	memset(&target, 0, sizeof(target));
+	scsi_port_init(&target, 1);
+	nluns = 0;
 	lio = NULL;
 	tree = fakelio_open();
 }
@@ -51,9 +54,9 @@ static void tear_down(void)
 
 	lio_destroy(lio);
 	fakelio_close(tree);
-	for (i = 0; i < target.nluns; i++)
-		scsi_lun_fini(target.lun[i]);
-	scsi_target_fini(&target);
+	scsi_port_fini(&target);
+	for (i = 0; i < nluns; i++)
+		scsi_lun_fini(&lun[i]);
 	block_close(block);
 	unlink(image);
 }

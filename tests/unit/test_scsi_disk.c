@@ -66,9 +66,9 @@ static int make(const char *text)
 	return device_create(&tb.p, &tb.devices, full);
 }
 
-static struct scsi_target *target(void)
+static struct scsi_port *target(void)
 {
-	return virtio_scsi_target(device_find(&tb.devices, "virtio-scsi", "s0"));
+	return virtio_scsi_port(device_find(&tb.devices, "virtio-scsi", "s0"));
 }
 
 static void start(void)
@@ -84,14 +84,14 @@ START_TEST(order_is_lun_order)
 	ck_assert_int_eq(make("scsi-disk,file=%/a.img"), 0);
 	ck_assert_int_eq(make("scsi-disk,store=null,size=1G,lun=7"), 0);
 	ck_assert_int_eq(make("scsi-disk,store=null,size=2G,serial=x"), 0);
-	ck_assert_uint_eq(target()->nluns, 4);
-	ck_assert_uint_eq(target()->lun[0]->lun, 0);
-	ck_assert_uint_eq(target()->lun[0]->block->size, MIB(2));
-	ck_assert_uint_eq(target()->lun[1]->lun, 1);
-	ck_assert_uint_eq(target()->lun[1]->block->size, MIB(1));
-	ck_assert_uint_eq(target()->lun[2]->lun, 7);
-	ck_assert_uint_eq(target()->lun[3]->lun, 8);
-	ck_assert_uint_eq(target()->lun[3]->block->size, GIB(2));
+	ck_assert_uint_eq(target()->count, 4);
+	ck_assert_uint_eq(target()->nexus[0]->lun->lun, 0);
+	ck_assert_uint_eq(target()->nexus[0]->lun->block->size, MIB(2));
+	ck_assert_uint_eq(target()->nexus[1]->lun->lun, 1);
+	ck_assert_uint_eq(target()->nexus[1]->lun->block->size, MIB(1));
+	ck_assert_uint_eq(target()->nexus[2]->lun->lun, 7);
+	ck_assert_uint_eq(target()->nexus[3]->lun->lun, 8);
+	ck_assert_uint_eq(target()->nexus[3]->lun->block->size, GIB(2));
 }
 END_TEST
 
@@ -102,13 +102,13 @@ START_TEST(settings_reach_the_lun)
 	ck_assert_int_eq(make("scsi-disk,%/a.img,lun=5,serial=S 1,wwn=5000C50012345678,"
 			      "block-size=4096,discard=off"), 0);
 	ck_assert_int_eq(make("scsi-disk,%/b.img,readonly=on"), 0);
-	lun = target()->lun[0];
+	lun = target()->nexus[0]->lun;
 	ck_assert_uint_eq(lun->lun, 5);
 	ck_assert_str_eq(lun->serial, "S 1");
 	ck_assert_str_eq(lun->naa, "5000c50012345678");
 	ck_assert_uint_eq(lun->block_size, 4096);
 	ck_assert(!lun->discard && !lun->readonly);
-	lun = target()->lun[1];
+	lun = target()->nexus[1]->lun;
 	ck_assert(lun->readonly && !lun->discard);
 	ck_assert_uint_eq(lun->block_size, 512);
 }
@@ -120,20 +120,89 @@ START_TEST(names_by_default)
 
 	make_file("sub.img", 4096);
 	ck_assert_int_eq(make("scsi-disk,%/a.img,readonly=on"), 0);
-	ck_assert_str_eq(target()->lun[0]->serial, "a.img");
-	strcpy(naa, target()->lun[0]->naa);
+	ck_assert_str_eq(target()->nexus[0]->lun->serial, "a.img");
+	strcpy(naa, target()->nexus[0]->lun->naa);
 	ck_assert_str_eq(naa + 7, "a000000000000000000000000");
 	/* The same name again: the bus and the number make it another one. */
 	ck_assert_int_eq(make("scsi-disk,%/a.img,readonly=on"), 0);
-	ck_assert_str_eq(target()->lun[1]->serial, "a.img-s0-1");
-	ck_assert_str_ne(target()->lun[1]->naa, naa);
+	ck_assert_str_eq(target()->nexus[1]->lun->serial, "a.img-s0-1");
+	ck_assert_str_ne(target()->nexus[1]->lun->naa, naa);
 	/* On another bus, too. */
 	ck_assert_int_eq(make("virtio-scsi,id=s1"), 0);
 	ck_assert_int_eq(make("scsi-disk,%/a.img,readonly=on"), 0);
-	ck_assert_str_eq(virtio_scsi_target(device_find(&tb.devices, "virtio-scsi", "s1"))
-			 ->lun[0]->serial, "a.img-s1-0");
+	ck_assert_str_eq(virtio_scsi_port(device_find(&tb.devices, "virtio-scsi", "s1"))
+			 ->nexus[0]->lun->serial, "a.img-s1-0");
 	ck_assert_int_eq(make("scsi-disk,%/sub.img,bus=s0"), 0);
-	ck_assert_str_eq(target()->lun[2]->serial, "sub.img");
+	ck_assert_str_eq(target()->nexus[2]->lun->serial, "sub.img");
+}
+END_TEST
+
+/* One disk on two controllers: the same name, two ways. */
+START_TEST(several_buses)
+{
+	struct scsi_port *second;
+
+	ck_assert_int_eq(make("virtio-scsi,id=s1"), 0);
+	ck_assert_int_eq(make("scsi-disk,%/b.img,bus=s1"), 0);
+	ck_assert_int_eq(make("scsi-disk,%/a.img,bus=s0+s1,target=0"), 0);
+	second = virtio_scsi_port(device_find(&tb.devices, "virtio-scsi", "s1"));
+	ck_assert_uint_eq(target()->count, 1);
+	ck_assert_uint_eq(second->count, 2);
+	ck_assert_ptr_eq(target()->nexus[0]->lun, second->nexus[1]->lun);
+	ck_assert_uint_eq(second->nexus[1]->lun->lun, 1); /* free on both */
+	ck_assert_uint_ne(target()->id, second->id);
+	stderr_begin(&said);
+	ck_assert_int_eq(make("scsi-disk,store=null,size=4096,bus=s0+s0"), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "bus=s0: is named twice"));
+	stderr_begin(&said);
+	ck_assert_int_eq(make("scsi-disk,store=null,size=4096,bus=s0+s9"), -ENODEV);
+	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "bus=s9: no virtio-scsi of this name"));
+	stderr_begin(&said);
+	ck_assert_int_eq(make("scsi-disk,store=null,size=4096,bus=s0+s1,lun=0"), -EEXIST);
+	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "lun=0: is in use by b.img"));
+	ck_assert_uint_eq(target()->count, 1);
+	ck_assert_int_eq(make("scsi-disk,store=null,size=4096,bus=s0,lun=0"), 0);
+}
+END_TEST
+
+START_TEST(targets)
+{
+	ck_assert_int_eq(make("scsi-disk,%/a.img,target=9"), 0);
+	ck_assert_int_eq(make("scsi-disk,%/b.img"), 0);
+	ck_assert_int_eq(make("scsi-disk,store=null,size=4096,target=9"), 0);
+	ck_assert_uint_eq(target()->nexus[0]->lun->target, 0);
+	ck_assert_uint_eq(target()->nexus[0]->lun->lun, 0);
+	ck_assert_uint_eq(target()->nexus[2]->lun->target, 9);
+	ck_assert_uint_eq(target()->nexus[2]->lun->lun, 1);
+	start();
+	ck_assert_uint_eq(vdriver_peek(&v, v.config + 30, 2), 9); /* max_target */
+}
+END_TEST
+
+START_TEST(kinds)
+{
+	const struct scsi_lun *lun;
+
+	make_file("c.iso", 8192);
+	ck_assert_int_eq(make("scsi-disk,%/a.img,physical-block=4096,removable=on"), 0);
+	ck_assert_int_eq(make("scsi-cd,%/c.iso"), 0);
+	ck_assert_int_eq(make("scsi-cd"), 0);
+	lun = target()->nexus[0]->lun;
+	ck_assert(lun->removable);
+	ck_assert_uint_eq(lun->block_size, 512);
+	ck_assert_uint_eq(lun->physical_block, 4096);
+	lun = target()->nexus[1]->lun;
+	ck_assert_int_eq(lun->type, SCSI_CD);
+	ck_assert(lun->readonly && lun->removable && lun->block->readonly);
+	ck_assert_str_eq(lun->serial, "c.iso");
+	lun = target()->nexus[2]->lun;
+	ck_assert_ptr_null(lun->block);
+	ck_assert_str_eq(lun->serial, "scsi-cd1");
+	stderr_begin(&said);
+	ck_assert_int_eq(make("scsi-cd,%/odd.img"), -ENOENT);
+	make_file("odd.img", 2047);
+	ck_assert_int_eq(make("scsi-cd,%/odd.img"), -EDOM);
+	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "not a multiple of the block size, 2048"));
 }
 END_TEST
 
@@ -142,12 +211,12 @@ START_TEST(names_are_stable)
 	char naa[SCSI_NAA_MAX + 1];
 
 	ck_assert_int_eq(make("scsi-disk,%/a.img"), 0);
-	strcpy(naa, target()->lun[0]->naa);
+	strcpy(naa, target()->nexus[0]->lun->naa);
 	device_destroy_all(&tb.devices);
 	ck_assert_int_eq(make("virtio-scsi,id=s0"), 0);
 	ck_assert_int_eq(make("scsi-disk,store=null,size=4096"), 0);
 	ck_assert_int_eq(make("scsi-disk,%/a.img"), 0);
-	ck_assert_str_eq(target()->lun[1]->naa, naa);
+	ck_assert_str_eq(target()->nexus[1]->lun->naa, naa);
 }
 END_TEST
 
@@ -210,7 +279,7 @@ START_TEST(refused_with_a_line)
 	line = stderr_end(&said);
 	ck_assert_msg(strstr(line, refused[_i].part), "%s", line);
 	ck_assert_ptr_eq(strchr(line, '\n'), line + strlen(line) - 1);
-	ck_assert_uint_eq(target()->nluns, 1);
+	ck_assert_uint_eq(target()->count, 1);
 	ck_assert_int_eq(make("scsi-disk,%/a.img"), 0);
 }
 END_TEST
@@ -455,6 +524,9 @@ Suite *scsi_disk_suite(void)
 	tcase_add_test(tc, order_is_lun_order);
 	tcase_add_test(tc, settings_reach_the_lun);
 	tcase_add_test(tc, names_by_default);
+	tcase_add_test(tc, several_buses);
+	tcase_add_test(tc, targets);
+	tcase_add_test(tc, kinds);
 	tcase_add_test(tc, names_are_stable);
 	tcase_add_loop_test(tc, refused_with_a_line, 0, ARRAY_SIZE(refused));
 	tcase_add_test(tc, no_bus_and_no_number_left);

@@ -33,7 +33,7 @@ static void set_up(const char *text)
 	ck_assert_int_eq(device_create(&tb.p, &tb.devices, text), 0);
 	ram = ramstore_open(BLOCKS * 512);
 	scsi_lun_init(&lun, &ram->block, 3, "ram");
-	ck_assert_int_eq(scsi_target_add(virtio_scsi_target(tb.devices.last), &lun), 0);
+	ck_assert_int_eq(scsi_port_add(virtio_scsi_port(tb.devices.last), &lun), 0);
 	testbed_start(&tb);
 }
 

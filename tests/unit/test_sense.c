@@ -15,17 +15,25 @@ static const struct {
 	{ SENSE_POWER_ON, 0x6, 0x29, 0x00 },
 	{ SENSE_BUS_DEVICE_RESET, 0x6, 0x29, 0x03 },
 	{ SENSE_NEXUS_LOSS, 0x6, 0x29, 0x07 },
+	{ SENSE_CLEARED_BY_OTHER, 0x6, 0x2f, 0x00 },
+	{ SENSE_MEDIUM_CHANGED, 0x6, 0x28, 0x00 },
 	{ SENSE_MODE_PARAMETERS_CHANGED, 0x6, 0x2a, 0x01 },
+	{ SENSE_RESERVATIONS_PREEMPTED, 0x6, 0x2a, 0x03 },
+	{ SENSE_RESERVATIONS_RELEASED, 0x6, 0x2a, 0x04 },
+	{ SENSE_REGISTRATIONS_PREEMPTED, 0x6, 0x2a, 0x05 },
 	{ SENSE_CAPACITY_CHANGED, 0x6, 0x2a, 0x09 },
 	{ SENSE_LUNS_CHANGED, 0x6, 0x3f, 0x0e },
 	{ SENSE_INVALID_OPCODE, 0x5, 0x20, 0x00 },
 	{ SENSE_INVALID_FIELD_IN_CDB, 0x5, 0x24, 0x00 },
 	{ SENSE_INVALID_FIELD_IN_PARAMETERS, 0x5, 0x26, 0x00 },
+	{ SENSE_INVALID_RELEASE, 0x5, 0x26, 0x04 },
 	{ SENSE_PARAMETER_LIST_LENGTH, 0x5, 0x1a, 0x00 },
 	{ SENSE_LBA_OUT_OF_RANGE, 0x5, 0x21, 0x00 },
 	{ SENSE_NO_SUCH_LUN, 0x5, 0x25, 0x00 },
 	{ SENSE_SAVING_NOT_SUPPORTED, 0x5, 0x39, 0x00 },
 	{ SENSE_STOPPED, 0x2, 0x04, 0x02 },
+	{ SENSE_NO_MEDIUM, 0x2, 0x3a, 0x00 },
+	{ SENSE_REMOVAL_PREVENTED, 0x5, 0x53, 0x02 },
 	{ SENSE_WRITE_PROTECTED, 0x7, 0x27, 0x00 },
 	{ SENSE_SPACE_ALLOCATION_FAILED, 0x7, 0x27, 0x07 },
 	{ SENSE_MISCOMPARE, 0xe, 0x1d, 0x00 },
@@ -39,8 +47,8 @@ START_TEST(every_reason_in_both_formats)
 	uint8_t sense[SCSI_SENSE_MAX];
 	size_t i;
 
-	/* All but NONE, PENDING and the five without sense data. */
-	ck_assert_uint_eq(ARRAY_SIZE(codes), SENSE_COUNT - 7);
+	/* All but NONE, PENDING and the seven without sense data. */
+	ck_assert_uint_eq(ARRAY_SIZE(codes), SENSE_COUNT - 9);
 	for (i = 0; i < ARRAY_SIZE(codes); i++) {
 		uint8_t fixed[18] = { 0x70, 0, codes[i].key, 0, 0, 0, 0, 10,
 				      0, 0, 0, 0, codes[i].asc, codes[i].ascq };

@@ -34,9 +34,18 @@ static void start_reads(void)
 	}
 }
 
+static enum scsi_tmf_response ask_of(struct scsi_ctx *const *ctx, unsigned n, enum scsi_tmf what,
+				     const uint8_t lun_field[8], uint64_t tag)
+{
+	struct scsi_tmf_request request = { .what = what, .tag = tag };
+
+	memcpy(request.lun_field, lun_field, 8);
+	return scsi_tmf(ctx, n, &request);
+}
+
 static enum scsi_tmf_response ask(enum scsi_tmf what, uint64_t tag)
 {
-	return scsi_tmf(ctxs, 1, what, lun0, tag);
+	return ask_of(ctxs, 1, what, lun0, tag);
 }
 
 static uint32_t tur(void)
@@ -99,7 +108,7 @@ START_TEST(nexus_reset)
 
 	start_reads();
 	rig.lun.write_cache = false;
-	ck_assert_int_eq(scsi_tmf(ctxs, 1, SCSI_I_T_NEXUS_RESET, lun5, 0), SCSI_TMF_COMPLETE);
+	ck_assert_int_eq(ask_of(ctxs, 1, SCSI_I_T_NEXUS_RESET, lun5, 0), SCSI_TMF_COMPLETE);
 	for (i = 0; i < 4; i++)
 		ck_assert_uint_eq(flight_result(&flight[i]), RIG_RESPONSE(SCSI_RESPONSE_RESET));
 	ck_assert(!rig.lun.write_cache);
@@ -130,7 +139,7 @@ START_TEST(refused)
 	ck_assert_int_eq(ask((enum scsi_tmf)0xffffffff, 0), SCSI_TMF_REJECTED);
 	for (what = 0; what < SCSI_TMF_COUNT; what++)
 		if (what != SCSI_CLEAR_ACA && what != SCSI_I_T_NEXUS_RESET)
-			ck_assert_int_eq(scsi_tmf(ctxs, 1, what, lun5, 0), SCSI_TMF_INCORRECT_LUN);
+			ck_assert_int_eq(ask_of(ctxs, 1, what, lun5, 0), SCSI_TMF_INCORRECT_LUN);
 }
 END_TEST
 
@@ -144,8 +153,8 @@ START_TEST(abort_between_steps)
 	/* WRITE SAME of 1 MiB: 16 steps. */
 	flight[0].cmd.tag = 1;
 	flight_start(&flight[0], &rig, CDB(0x93, [12] = 0x08), block, 512, NULL, 0);
-	ck_assert(ramstore_step(rig.ctx.chan[0]));
-	ck_assert(ramstore_step(rig.ctx.chan[0]));
+	ck_assert(ramstore_step(rig.ctx.path[0]->chan));
+	ck_assert(ramstore_step(rig.ctx.path[0]->chan));
 	before = rig.ram->nlog;
 	ck_assert_int_eq(ask(SCSI_ABORT_TASK, 1), SCSI_TMF_COMPLETE);
 	ck_assert_uint_eq(flight_result(&flight[0]), RIG_RESPONSE(SCSI_RESPONSE_ABORTED));
@@ -171,7 +180,7 @@ START_TEST(other_lun)
 	ck_assert_int_eq(ask(SCSI_ABORT_TASK, 10), SCSI_TMF_COMPLETE);
 	ck_assert_int_eq(ask(SCSI_LOGICAL_UNIT_RESET, 0), SCSI_TMF_COMPLETE);
 	ck_assert_uint_eq(flight[0].done, 0);
-	ck_assert_uint_eq(other.attentions, 0);
+	ck_assert_uint_eq(LIST_FIRST(&other.nexuses)->attentions, 0);
 	ck_assert_int_eq(ask(SCSI_I_T_NEXUS_RESET, 0), SCSI_TMF_COMPLETE);
 	ck_assert_uint_eq(flight_result(&flight[0]), RIG_RESPONSE(SCSI_RESPONSE_RESET));
 	ck_assert_uint_eq(tur(), 0x062907);
@@ -191,7 +200,7 @@ static int second_start(void *arg)
 	struct second *s = arg;
 	struct scsi_cmd *cmd = &s->flight.cmd;
 
-	ck_assert_int_eq(scsi_ctx_init(&s->ctx, &rig.target, s->loop), 0);
+	ck_assert_int_eq(scsi_ctx_init(&s->ctx, &rig.port, s->loop), 0);
 	memset(&s->flight, 0, sizeof(s->flight));
 	flight_prepare(&s->flight, &rig, CDB(0x28, [8] = 1), NULL, 0, s->data, 512);
 	cmd->ctx = &s->ctx;
@@ -216,14 +225,14 @@ START_TEST(two_threads)
 	ck_assert_int_eq(loop_start(second.loop), 0);
 	loop_call(second.loop, second_start, &second);
 	start_reads();
-	ck_assert_int_eq(scsi_tmf(both, 2, SCSI_QUERY_TASK, lun0, 99), SCSI_TMF_SUCCEEDED);
-	ck_assert_int_eq(scsi_tmf(both, 2, SCSI_ABORT_TASK, lun0, 99), SCSI_TMF_COMPLETE);
+	ck_assert_int_eq(ask_of(both, 2, SCSI_QUERY_TASK, lun0, 99), SCSI_TMF_SUCCEEDED);
+	ck_assert_int_eq(ask_of(both, 2, SCSI_ABORT_TASK, lun0, 99), SCSI_TMF_COMPLETE);
 	ck_assert_uint_eq(flight_result(&second.flight), RIG_RESPONSE(SCSI_RESPONSE_ABORTED));
 	ck_assert_uint_eq(flight[0].done, 0);
 
 	loop_call(second.loop, second_stop, &second);
 	loop_call(second.loop, second_start, &second);
-	ck_assert_int_eq(scsi_tmf(both, 2, SCSI_LOGICAL_UNIT_RESET, lun0, 0), SCSI_TMF_COMPLETE);
+	ck_assert_int_eq(ask_of(both, 2, SCSI_LOGICAL_UNIT_RESET, lun0, 0), SCSI_TMF_COMPLETE);
 	ck_assert_uint_eq(flight_result(&second.flight), RIG_RESPONSE(SCSI_RESPONSE_RESET));
 	ck_assert_uint_eq(flight_result(&flight[0]), RIG_RESPONSE(SCSI_RESPONSE_RESET));
 	loop_call(second.loop, second_stop, &second);

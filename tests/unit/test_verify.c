@@ -158,9 +158,9 @@ START_TEST(write_and_verify_finds_out)
 	rig.ram->hold = true;
 	memset(out, 0x5a, 1024);
 	flight_start(&flight, &rig, CDB(0x2e, 0x02, [8] = 2), out, 1024, NULL, 0);
-	ck_assert(ramstore_step(rig.ctx.chan[0]));
+	ck_assert(ramstore_step(rig.ctx.path[0]->chan));
 	rig.ram->bytes[600] = 0;
-	ck_assert(ramstore_step(rig.ctx.chan[0]));
+	ck_assert(ramstore_step(rig.ctx.path[0]->chan));
 	ck_assert_uint_eq(flight_result(&flight), 0x0e1d00);
 	ck_assert_uint_eq(be32_get(flight.cmd.sense + 3), 600);
 	ck_assert_uint_eq(flight.cmd.moved, 1024);
@@ -269,7 +269,7 @@ static int counter_open(void *arg)
 {
 	struct counter *c = arg;
 
-	return scsi_ctx_init(&c->ctx, &rig.target, c->loop);
+	return scsi_ctx_init(&c->ctx, &rig.port, c->loop);
 }
 
 static int counter_close(void *arg)

@@ -72,6 +72,8 @@ START_TEST(identification)
 		0x01, 0x03, 0, 8, 0x31, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef,
 		0x02, 0x01, 0, 21, 'L', 'U', 'N', 'E', 'T', 'T', 'E', ' ',
 		'D', 'I', 'S', 'K', ':', 's', 'e', 'r', 'i', 'a', 'l', '-', '0',
+		0x03, 0x08, 0, 24, 'n', 'a', 'a', '.', '3', '1', '2', '3', '4', '5', '6', '7',
+		'8', '9', 'A', 'B', 'C', 'D', 'E', 'F', 0, 0, 0, 0,
 		0x01, 0x14, 0, 4, 0, 0, 0, 1,
 	};
 
@@ -94,6 +96,25 @@ START_TEST(identification_extended)
 	strcpy(rig.lun.naa, "6001405abcdef0123456789abcdef012");
 	get(0x83);
 	ck_assert_mem_eq(page + 4, expected, sizeof(expected));
+}
+END_TEST
+
+/* The same names on another port, which has another number. */
+START_TEST(identification_by_two_ports)
+{
+	static uint8_t first[512];
+	struct scsi_rig_port other;
+	size_t len;
+
+	rig_other_init(&rig, &other, 0x0102);
+	len = get(0x83);
+	memcpy(first, page, len);
+	rig.other = &other;
+	ck_assert_uint_eq(get(0x83), len);
+	ck_assert_mem_eq(page, first, len - 4);
+	ck_assert_uint_eq(be32_get(first + len - 4), 1);
+	ck_assert_uint_eq(be32_get(page + len - 4), 0x0102);
+	rig_other_fini(&other);
 }
 END_TEST
 
@@ -171,6 +192,7 @@ Suite *vpd_suite(void)
 	tcase_add_test(tc, serial);
 	tcase_add_test(tc, identification);
 	tcase_add_test(tc, identification_extended);
+	tcase_add_test(tc, identification_by_two_ports);
 	tcase_add_test(tc, extended);
 	tcase_add_test(tc, block_limits);
 	tcase_add_test(tc, block_limits_of_4k);

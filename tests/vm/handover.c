@@ -269,7 +269,7 @@ static struct lio *set_up(const char *transport, const char *file)
 	backend[0] = vdev->backend;
 	fd = vhost_scsi_open(&why);
 	if (fd < 0 ||
-	    lio_create(&lio_configfs, "handover", virtio_scsi_target(dev), &lio, &why) < 0) {
+	    lio_create(&lio_configfs, "handover", virtio_scsi_port(dev), &lio, &why) < 0) {
 		printf("%s\n", why.text);
 		exit(1);
 	}
