@@ -82,7 +82,7 @@ const struct lio_tree lio_configfs = {
 
 struct making {
 	struct lio *lio;
-	const struct scsi_lun *lun;
+	struct scsi_lun *lun;
 	char store[LIO_PATH]; /* the LUN's */
 	struct why *why;
 };
@@ -165,7 +165,7 @@ static int check_names(const struct scsi_lun *lun, struct why *why)
 }
 
 /* What the kernel's target has no like of, or not the way that we make it. */
-static int check_kind(const struct scsi_lun *lun, struct why *why)
+static int check_kind(struct scsi_lun *lun, struct why *why)
 {
 	if (lun->type != SCSI_DISK || lun->removable)
 		return why_not(why, -EINVAL, "lun=%u: the kernel's target has no removable media",
@@ -173,7 +173,7 @@ static int check_kind(const struct scsi_lun *lun, struct why *why)
 	if (lun->target)
 		return why_not(why, -EINVAL, "target=%u: the kernel's target is made with one "
 			       "target", lun->target);
-	if (LIST_NEXT(LIST_FIRST(&lun->nexuses), link))
+	if (scsi_lun_is_shared(lun))
 		return why_not(why, -EINVAL, "lun=%u: is on several buses, whose reservations are "
 			       "kept in process", lun->lun);
 	return 0;

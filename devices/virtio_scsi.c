@@ -100,9 +100,9 @@ static void config_reset(struct virtio_device *vdev)
 	le32_put(c + FIELD(sense_size), VIRTIO_SCSI_SENSE_DEFAULT_SIZE);
 	le32_put(c + FIELD(cdb_size), VIRTIO_SCSI_CDB_DEFAULT_SIZE);
 	le16_put(c + FIELD(max_channel), 0);
-	/* Windows takes this for how many there are, and would look at none. */
+	/* Windows takes this for how many there are. */
 	last = s->wwn ? UINT8_MAX : scsi_port_last_target(&s->port);
-	le16_put(c + FIELD(max_target), last ? last : 1);
+	le16_put(c + FIELD(max_target), (uint16_t)min_u64(last + 1u, UINT8_MAX));
 	le32_put(c + FIELD(max_lun), SCSI_LUNS_MAX - 1);
 }
 

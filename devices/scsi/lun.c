@@ -106,6 +106,18 @@ bool scsi_is_protected(const struct scsi_lun *lun)
 	return lun->readonly || lun->swp;
 }
 
+bool scsi_lun_is_shared(struct scsi_lun *lun)
+{
+	const struct scsi_nexus *first;
+	bool shared;
+
+	pthread_mutex_lock(&lun->lock);
+	first = LIST_FIRST(&lun->nexuses);
+	shared = first && LIST_NEXT(first, link);
+	pthread_mutex_unlock(&lun->lock);
+	return shared;
+}
+
 bool scsi_lun_is_locked(struct scsi_lun *lun)
 {
 	struct scsi_nexus *nexus;

@@ -11,7 +11,7 @@
 #define LEAD_OUT 0xaa
 #define DATA_TRACK 0x14 /* ADR 1: a position; CONTROL 4: data, that is not to be copied */
 
-/* An address as LBA, or as minute, second, frame, which begins at two seconds (MMC-6 4.2.3.2.3). */
+/* An address as LBA, or as minute, second, frame, which begins at two seconds. */
 static void put_address(uint8_t *to, uint32_t lba, bool msf)
 {
 	uint32_t frame = lba + 150;
@@ -55,7 +55,7 @@ static size_t put_sessions(const struct scsi_cmd *cmd, uint8_t *to)
 	return put_track(to, 1, 0, cmd->cdb[1] & 0x02);
 }
 
-/* MMC-6 table 495: first track, last track, lead-out, and the track itself, by time. */
+/* First track, last track, lead-out, and the track itself, by time. */
 static size_t put_raw_toc(const struct scsi_cmd *cmd, uint8_t *to)
 {
 	static const uint8_t points[] = { 0xa0, 0xa1, 0xa2, 1 };
@@ -77,6 +77,7 @@ static const struct {
 	size_t (*put)(const struct scsi_cmd *cmd, uint8_t *to);
 } toc_formats[] = { { put_toc }, { put_sessions }, { put_raw_toc } };
 
+/* MMC-6 6.25 */
 static enum scsi_sense mmc_read_toc(struct scsi_cmd *cmd)
 {
 	uint8_t format = cmd->cdb[2] & 0x0f, data[64] = { 0 };
@@ -92,7 +93,7 @@ static enum scsi_sense mmc_read_toc(struct scsi_cmd *cmd)
 	return scsi_reply(cmd, data, 4 + len, be16_get(cmd->cdb + 7));
 }
 
-/* MMC-6 6.22: complete, one session, one track. */
+/* MMC-6 6.21: complete, one session, one track. */
 static enum scsi_sense mmc_read_disc_information(struct scsi_cmd *cmd)
 {
 	uint8_t data[34] = {
@@ -124,7 +125,7 @@ static bool names_the_track(const struct scsi_cmd *cmd)
 	}
 }
 
-/* MMC-6 6.27 */
+/* MMC-6 6.26 */
 static enum scsi_sense mmc_read_track_information(struct scsi_cmd *cmd)
 {
 	uint8_t data[36] = {
@@ -142,7 +143,7 @@ static enum scsi_sense mmc_read_track_information(struct scsi_cmd *cmd)
 	return scsi_reply(cmd, data, sizeof(data), be16_get(cmd->cdb + 7));
 }
 
-/* Features, MMC-6 5.3. */
+/* Features, MMC-6 5.3; GET CONFIGURATION, 6.5. */
 
 enum profile { NO_PROFILE = 0x0000, CD_ROM = 0x0008, DVD_ROM = 0x0010 };
 

@@ -97,7 +97,7 @@ void scsi_nexus_end_commands(struct scsi_nexus *nexus);
 void scsi_end_others(const struct scsi_nexus *nexus);
 /* Takes the pending attention that is to be reported first; SENSE_NONE: there is none. */
 enum scsi_sense scsi_attention_take(struct scsi_nexus *nexus);
-/* GET EVENT STATUS NOTIFICATION's media events (MMC-6 6.6.2.6), in lun->media_event. */
+/* GET EVENT STATUS NOTIFICATION's media events (MMC-6 6.6), in lun->media_event. */
 enum { SCSI_MEDIA_NO_EVENT, SCSI_MEDIA_EJECT_WISH, SCSI_MEDIA_NEW, SCSI_MEDIA_REMOVED };
 /* The tray opens, closes; whoever has a nexus is told that the medium may be another. */
 void scsi_lun_eject(struct scsi_lun *lun);

@@ -151,6 +151,15 @@ void scsi_nexus_free(struct scsi_nexus *nexus)
 	free(nexus);
 }
 
+/* What an initiator has set for itself. */
+static void leave(struct scsi_nexus *nexus)
+{
+	pthread_mutex_lock(&nexus->lun->lock);
+	nexus->prevents = false;
+	pthread_mutex_unlock(&nexus->lun->lock);
+	reserve_release(nexus->lun, nexus);
+}
+
 void scsi_port_reset(struct scsi_port *port)
 {
 	unsigned i;
@@ -159,9 +168,10 @@ void scsi_port_reset(struct scsi_port *port)
 	for (i = 0; i < port->count; i++) {
 		struct scsi_nexus *nexus = port->nexus[i];
 
-		scsi_lun_reset(nexus->lun);
-		scsi_end_others(nexus);
-		scsi_attention_others(nexus, SENSE_BUS_DEVICE_RESET);
+		if (scsi_lun_is_shared(nexus->lun))
+			leave(nexus);
+		else
+			scsi_lun_reset(nexus->lun);
 		/* It tells all that earlier attentions would. */
 		atomic_store(&nexus->attentions, 1u << SENSE_POWER_ON);
 	}

@@ -149,7 +149,7 @@ enum scsi_sense provision_unmap(struct scsi_cmd *cmd)
 	return why ? why : unmap_step(cmd);
 }
 
-/* The stores cannot tell what is mapped, so all is. SBC-3 5.6 */
+/* The stores cannot tell what is mapped, so all is. SBC-3 5.4 */
 enum scsi_sense provision_lba_status(struct scsi_cmd *cmd)
 {
 	uint64_t lba = be64_get(cmd->cdb + 2), capacity = sbc_capacity(cmd);

@@ -267,7 +267,7 @@ enum scsi_sense sbc_synchronize_cache(struct scsi_cmd *cmd)
 /*
  * There is no cache of ours that blocks could be fetched into, and the host's reads ahead by
  * itself. GOOD says that not all of them fit, where CONDITION MET would say that they do (SBC-3
- * 5.10).
+ * 5.8).
  */
 static enum scsi_sense sbc_pre_fetch(struct scsi_cmd *cmd)
 {

@@ -188,7 +188,7 @@ struct scsi_lun {
 	atomic_bool swp;              /* control mode page: software write protect */
 	atomic_bool stopped;          /* START STOP UNIT */
 	atomic_bool ejected;          /* the tray is open */
-	atomic_uint media_event;      /* to be reported once: MMC-6 6.6.2.6; see mmc.c */
+	atomic_uint media_event;      /* to be reported once: MMC-6 6.6; see mmc.c */
 
 	pthread_mutex_t lock;         /* of all that follows, and of parts of its nexuses */
 	LIST_HEAD(, scsi_nexus) nexuses;
@@ -327,6 +327,8 @@ void scsi_naa_from_serial(char naa[SCSI_NAA_MAX + 1], uint32_t company, const ch
 uint32_t scsi_naa_company(const char *naa);
 /* From now on pending for all initiators. Any thread. */
 void scsi_attention(struct scsi_lun *lun, enum scsi_sense why);
+/* Do several ports reach it? Any thread. */
+bool scsi_lun_is_shared(struct scsi_lun *lun);
 /* Does an initiator prevent the removal of the medium? Any thread. */
 bool scsi_lun_is_locked(struct scsi_lun *lun);
 
@@ -348,7 +350,10 @@ int scsi_port_add(struct scsi_port *port, struct scsi_lun *lun);
 struct scsi_nexus *scsi_port_take(struct scsi_port *port, const struct scsi_lun *lun);
 /* Its registration and reservation end. NULL: nothing to do. */
 void scsi_nexus_free(struct scsi_nexus *nexus);
-/* Hard reset: every LUN is as after power on, and says so. Nothing is in flight. Any thread. */
+/*
+ * The initiator starts anew: it finds every LUN as after power on, and is told so; but one that
+ * other ports use, too, is left as it is. Nothing of it is in flight. Any thread.
+ */
 void scsi_port_reset(struct scsi_port *port);
 /* The highest number of a target with a LUN; 0: or there is none. Any thread. */
 uint8_t scsi_port_last_target(struct scsi_port *port);

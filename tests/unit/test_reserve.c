@@ -399,7 +399,7 @@ START_TEST(resets_and_loss)
 	ck_assert_uint_eq(pr_out(B, RESERVE, 3, KEY(B), 0), 0);
 	scsi_port_reset(&rig.port);
 	ck_assert_uint_eq(tur(A), 0x062900);
-	ck_assert_uint_eq(tur(B), 0x062903);
+	ck_assert_uint_eq(tur(B), 0);
 	ck_assert_uint_eq(read_block(A), CONFLICT);
 	rig_other_fini(&ports[0]);
 	ck_assert_uint_eq(read_block(A), 0);
@@ -450,6 +450,14 @@ START_TEST(old_reserve_and_resets)
 	ck_assert_uint_eq(tur(B), 0x062903);
 	ck_assert_uint_eq(tur(A), 0x062903);
 	ck_assert_uint_eq(tur(B), 0);
+	/* Nor does it outlive the start of a new driver. */
+	ck_assert_uint_eq(run(A, CDB(0x16), NULL, 0, 0), 0);
+	scsi_port_reset(&ports[0].port);
+	ck_assert_uint_eq(tur(B), 0x062900);
+	ck_assert_uint_eq(tur(B), CONFLICT);
+	scsi_port_reset(&rig.port);
+	ck_assert_uint_eq(tur(B), 0);
+	ck_assert_uint_eq(tur(A), 0x062900);
 	/* The loss of another nexus does not end it, that of its own does. */
 	ck_assert_uint_eq(run(A, CDB(0x16), NULL, 0, 0), 0);
 	reset.what = SCSI_I_T_NEXUS_RESET;

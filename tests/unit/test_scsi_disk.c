@@ -175,7 +175,7 @@ START_TEST(targets)
 	ck_assert_uint_eq(target()->nexus[2]->lun->target, 9);
 	ck_assert_uint_eq(target()->nexus[2]->lun->lun, 1);
 	start();
-	ck_assert_uint_eq(vdriver_peek(&v, v.config + 30, 2), 9); /* max_target */
+	ck_assert_uint_eq(vdriver_peek(&v, v.config + 30, 2), 10); /* max_target */
 }
 END_TEST
 
