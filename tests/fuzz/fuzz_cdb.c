@@ -1,6 +1,7 @@
 /*
- * Random commands with random data for a LUN in memory, alone, several at once, and aborted. Each
- * one ends once, moves no more than its buffers hold, and leaves nothing behind.
+ * Random commands with random data for a LUN in memory, a disk or a CD-ROM drive: from two
+ * initiators, alone, several at once, and aborted. Each one ends once, moves no more than its
+ * buffers hold, and leaves nothing behind.
  */
 #include "tests/fuzz/fuzz.h"
 
@@ -34,13 +35,15 @@ static void check(const struct scsi_cmd *cmd, const struct request *r)
 	BUG_ON(cmd->sense_len > SCSI_SENSE_LONGEST);
 }
 
-static void act(struct scsi_rig *rig, struct fuzz_input *in)
+static void act(struct scsi_rig *rig, struct scsi_rig_port *other, struct fuzz_input *in)
 {
 	static struct request requests[FLIGHTS], alone;
 	static struct scsi_flight flights[FLIGHTS];
-	uint8_t action = fuzz_u8(in), slot = fuzz_u8(in) % FLIGHTS;
-	struct scsi_ctx *const ctx[] = { &rig->ctx };
+	uint8_t action = fuzz_u8(in), choice = fuzz_u8(in), slot = choice % FLIGHTS;
+	struct scsi_ctx *const ctx[] = { choice & 0x80 ? &other->ctx : &rig->ctx };
 	struct request *r = &requests[slot];
+
+	rig->other = choice & 0x80 ? other : NULL;
 
 	if (action % ACTIONS == TMF) {
 		struct scsi_tmf_request tmf = { .what = action / ACTIONS, .tag = slot };
@@ -49,7 +52,7 @@ static void act(struct scsi_rig *rig, struct fuzz_input *in)
 		scsi_tmf(ctx, 1, &tmf);
 	} else if (action % ACTIONS == START) {
 		if (flights[slot].cmd.done && !flights[slot].done)
-			scsi_ctx_drain(&rig->ctx); /* the slot is taken */
+			scsi_ctx_drain(flights[slot].cmd.ctx); /* the slot is taken */
 		take(r, in);
 		flights[slot].cmd.tag = slot;
 		flight_start(&flights[slot], rig, r->cdb, r->out, r->out_len, r->in, r->in_len);
@@ -64,6 +67,7 @@ static void act(struct scsi_rig *rig, struct fuzz_input *in)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static struct scsi_rig rig;
+	struct scsi_rig_port other;
 	struct fuzz_input in = { data, len };
 	uint8_t facts;
 
@@ -73,11 +77,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	rig.lun.readonly = rig.ram->block.readonly = facts & 1;
 	rig.lun.discard = facts & 2;
 	rig.lun.block_size = facts & 4 ? 4096 : 512;
+	rig.lun.removable = facts & 0x10;
+	rig.lun.type = SCSI_DISK;
+	if (facts & 0x08)
+		scsi_lun_become_cd(&rig.lun);
+	rig.lun.ejected = false;
 	rig.lun_field[1] = facts & 0x80 ? 1 : 0;
 	rig_restart(&rig);
+	rig_other_init(&rig, &other, 2);
 	while (in.left)
-		act(&rig, &in);
+		act(&rig, &other, &in);
 	scsi_ctx_drain(&rig.ctx);
+	rig_other_fini(&other);
 	BUG_ON(!LIST_EMPTY(&rig.lun.claims[0]) || !LIST_EMPTY(&rig.lun.claims[1]));
 	return 0;
 }
