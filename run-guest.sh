@@ -31,16 +31,17 @@ fail() { # STATUS MESSAGE
 }
 quote() { printf "'%s' " "${@//\'/\'\\\'\'}"; }
 
-args=() disks=() job= kernel= initrd= append=loglevel=1 memory=512M
+args=() disks=() cdroms=() job= kernel= initrd= append=loglevel=1 memory=512M
 while [ $# -gt 0 ]; do
 	case $1 in
 	--) shift; [ $# -gt 0 ] || fail 200 'no command after --'; job=$(quote "$@"); break ;;
 	--help | -h) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit ;;
 	--*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
-	--disk | --device | --kernel | --initrd | --append | --memory)
+	--disk | --cdrom | --device | --kernel | --initrd | --append | --memory)
 		[ $# -ge 2 ] || fail 200 "$1 needs a value"
 		case $1 in
 		--disk) disks+=("$2") args+=("$1" "$2") ;;
+		--cdrom) cdroms+=("$2,readonly=on") args+=("$1" "$2") ;;
 		--device)
 			[[ $2 != scsi-disk,* ]] || disks+=("${2#scsi-disk,}")
 			args+=("$1" "$2") ;;
@@ -147,7 +148,7 @@ lab_run() {
 	for file in "$kernel" "$initrd"; do
 		[ ! -f "$file" ] || lab+=(--add "$file")
 	done
-	for disk in "${disks[@]}"; do lab_disk "$disk"; done
+	for disk in "${disks[@]}" "${cdroms[@]}"; do lab_disk "$disk"; done
 	[ -z "$terminal" ] || lab+=(--tty)
 	"$top/tests/lab/l1" "${lab[@]}" "$top/guest/boot" "$status" lunette "${args[@]}" <"$stdin" &
 }
