@@ -69,7 +69,9 @@ ingredients() {
 	cp "$(guest/mkinitramfs.sh base "$kernel" "$busybox")" "$work/initramfs.cpio"
 	local tools=()
 	for tool in mkfs.ext4 lsblk sg_inq sg_vpd sg_readcap sg_opcodes sg_luns sg_modes sg_raw \
-		sg_unmap sg_requests sg_reset sg_sync sg_turs sg_write_same sg_verify; do
+		sg_unmap sg_requests sg_reset sg_sync sg_turs sg_write_same sg_verify \
+		sg_write_verify sg_compare_and_write sg_get_lba_status sg_logs sg_start sg_persist \
+		sg_senddiag; do
 		tools+=("$(command -v $tool)") || return
 	done
 	guest/mkinitramfs.sh extra "$work/tools.cpio" "${tools[@]}" "$udev/bin/udevadm:/bin/udevadm" \

@@ -42,12 +42,41 @@ write-same sg_write_same --lba=8 --num=8 --xferlen=512 --in=/files/block /dev/sg
 write-same-reads dd if=/dev/sda bs=512 skip=15 count=1 iflag=direct | cmp - /files/block
 unmap sg_unmap --lba=8 --num=8 --force /dev/sg0
 unmap-reads dd if=/dev/sda bs=512 skip=15 count=1 iflag=direct | tr -d '\000' | wc -c
+verify-data sg_verify --lba=40 --count=1 --ndo=512 --in=/files/block /dev/sg0
+write-verify sg_write_verify --lba=40 --num=1 --ilen=512 --in=/files/block /dev/sg0
+verify-the-same sg_verify --lba=40 --count=1 --ndo=512 --in=/files/block /dev/sg0
+compare-and-write sg_compare_and_write --lba=40 --num=1 --xferlen=1024 --in=/files/pair /dev/sg0
+compare-differs sg_compare_and_write --lba=40 --num=1 --xferlen=1024 --in=/files/pair /dev/sg0
+compared dd if=/dev/sda bs=512 skip=40 count=1 iflag=direct | tr -d '\000' | wc -c
+lba-status sg_get_lba_status -b --lba=0 /dev/sg0
+lba-status-past-the-end sg_get_lba_status --lba=131072 /dev/sg0
+pre-fetch sg_raw /dev/sg0 34 00 00 00 00 00 00 00 08 00
+logs sg_logs -a /dev/sg0
+exceptions sg_logs -p 0x2f /dev/sg0
+stop sg_start --stop /dev/sg0
+stopped sg_turs /dev/sg0
+start sg_start --start /dev/sg0
+eject-fixed sg_start --eject /dev/sg0
+timeouts sg_opcodes -R -o 0x28 /dev/sg0
+pr-capabilities sg_persist -i -c /dev/sg0
+pr-register sg_persist -o -n -G -S 0xabc /dev/sg0
+pr-keys sg_persist -i -n -k /dev/sg0
+pr-reserve sg_persist -o -n -R -K 0xabc -T 5 /dev/sg0
+pr-reservation sg_persist -i -n -r /dev/sg0
+pr-status sg_persist -i -n -s /dev/sg0
+pr-wrong-key sg_persist -o -n -L -K 0xdef -T 5 /dev/sg0
+pr-aptpl sg_persist -o -n -I -S 0xabd -Z /dev/sg0
+pr-release sg_persist -o -n -L -K 0xabc -T 5 /dev/sg0
+pr-clear sg_persist -o -n -C -K 0xabc /dev/sg0
+pr-no-keys sg_persist -i -n -k /dev/sg0
+diagnostic sg_senddiag -t /dev/sg0
 reset sg_reset -d /dev/sg0
 unknown-opcode sg_raw /dev/sg0 ff 0 0 0 0 0
 write-readonly sg_raw -s 512 -i /files/block /dev/sg3 2a 00 00 00 00 00 00 00 01 00
 END
 EOF2
 head -c 512 /dev/urandom >files/block
+{ cat files/block; head -c 512 /dev/zero; } >files/pair
 truncate -s 64M a.img
 truncate -s 3072G b.img
 truncate -s 8M c.img
@@ -125,6 +154,47 @@ test_unmap() {
 	says unmap '^status 0'
 	says unmap-reads '^0$'
 }
+test_verify_data() {
+	says verify-data 'MISCOMPARE|iscompare' '^status 14'
+	says write-verify '^status 0'
+	says verify-the-same '^status 0'
+}
+test_compare_and_write() {
+	says compare-and-write '^status 0'
+	says compare-differs '[Mm]iscompare' '^status 14'
+	says compared '^0$'
+}
+test_lba_status() {
+	says lba-status '0x0[^x]*0x20000 ' '^status 0'
+	says lba-status-past-the-end 'LBA out of range'
+}
+test_pre_fetch() { says pre-fetch 'SCSI Status: Good' '^status 0'; }
+test_logs() {
+	says logs 'Supported log pages' '^status 0'
+	says exceptions 'IE asc = 0x0, ascq = 0x0' '^status 0'
+}
+test_start_and_stop() {
+	says stop '^status 0'
+	says stopped '^status 2'
+	says start '^status 0'
+	says eject-fixed '[Ii]llegal [Rr]equest|Invalid field'
+}
+test_timeouts() { says timeouts 'Read\(10\)' '^status 0'; }
+test_persistent_reservations() {
+	says pr-capabilities 'Persist Through Power Loss Capable.*: 0' \
+		'xclusive Access, all registrants: 1' '^status 0'
+	says pr-register '^status 0'
+	says pr-keys '0xabc$' '^status 0'
+	says pr-reserve '^status 0'
+	says pr-reservation 'Key=0xabc' 'Write Exclusive, registrants only' '^status 0'
+	says pr-status 'Reservation holder' 'Transport Id of initiator' 'SAS address: 0x3000000000000001'
+	says pr-wrong-key 'onflict' '^status 24'
+	says pr-aptpl '^status 5'
+	says pr-release '^status 0'
+	says pr-clear '^status 0'
+	says pr-no-keys 'NO registered reservation keys' '^status 0'
+}
+test_diagnostic() { says diagnostic '^status 0'; }
 test_reset() { says reset '^status 0'; }
 test_unknown_opcode() { says unknown-opcode 'Illegal Request' 'Invalid command operation code'; }
 test_write_to_readonly() { says write-readonly 'Data Protect' 'Write protected'; }
