@@ -4,6 +4,7 @@
 # make check-vm   the tests with real guests, in the lab
 # make lint       layer order and other promises of ARCHITECTURE.md
 # make bench      figures; BENCH='boot io' for some of them (see tests/bench/run.sh)
+# make guest-kernel   a small kernel, for run --kernel micro; FULL=1: with modules, BPF and more
 # make clean dist install uninstall
 #
 # Choices are in config.mk. Sources are found by wildcard: a new file needs no edit here.

@@ -1,7 +1,7 @@
 #!/bin/bash
 # setup.sh - install the Debian packages that are missing.
 #
-#   usage: setup.sh LIST...        LISTs: run, lab, test, bench, fuzz
+#   usage: setup.sh LIST...        LISTs: run, lab, test, bench, fuzz, kernel
 #
 # Prints nothing when nothing is missing. Otherwise one line says what is installed, by apt-get as
 # root or by sudo; where neither is possible a line gives the command and the exit status is 201.
@@ -18,12 +18,14 @@ test='check pkg-config strace bsdutils sg3-utils lz4'
 bench='strace valgrind'
 # To fuzz: a compiler with libFuzzer.
 fuzz='clang libclang-rt-14-dev'
+# To build a small kernel for guests.
+kernel='flex bison bc libelf-dev xz-utils lz4'
 
 wanted=()
 for list; do
 	case $list in
-	run | lab | test | bench | fuzz) read -ra words -d '' <<<"${!list}" || true ;;
-	*) echo "setup.sh: no list \"$list\": run, lab, test, bench, fuzz" >&2; exit 200 ;;
+	run | lab | test | bench | fuzz | kernel) read -ra words -d '' <<<"${!list}" || true ;;
+	*) echo "setup.sh: no list \"$list\": run, lab, test, bench, fuzz, kernel" >&2; exit 200 ;;
 	esac
 	wanted+=("${words[@]}")
 done

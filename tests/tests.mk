@@ -85,7 +85,11 @@ $(out)/tests/bench/payload.elf: tests/bench/payload.S
 
 bench-programs: lunette $(bench_programs)
 
+# A small kernel for guests, in the cache; FULL=1: one with modules, BPF and more.
+guest-kernel:
+	guest/kernel/build.sh $(if $(FULL),full)
+
 bench:
 	tests/bench/run.sh $(out) $(BENCH)
 
-.PHONY: bench-programs lab-programs
+.PHONY: guest-kernel bench-programs lab-programs
