@@ -7,9 +7,12 @@ units = $(patsubst %.c,$(out)/%,$(wildcard tests/unit/test_*.c))
 fuzzers = $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 replays = $(fuzzers:%=$(out)/tests/fuzz/replay_%)
 
+# What needs no KVM above that.
+above_o = $(patsubst %,$(out)/vmm/%.o,image unpack)
+
 .SECONDARY: $(lib_o) $(units:%=%.o) $(fuzzers:%=$(out)/tests/fuzz/fuzz_%.o) $(out)/tests/fuzz/replay.o
 
-$(out)/tests/unit/test_%: $(out)/tests/unit/test_%.o $(lib_o) $(lower_o)
+$(out)/tests/unit/test_%: $(out)/tests/unit/test_%.o $(lib_o) $(lower_o) $(above_o)
 	$(CC) $(flags) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) $(shell pkg-config --libs check)
 
 # The same entry as the fuzzer's, and a main() that feeds it the corpus.

@@ -61,6 +61,9 @@ struct arch_entry {
 	unsigned mode; /* the architecture's own */
 };
 
+/* Where in a kernel file the kernel proper is packed: for image_unpack(). False: nowhere. */
+bool arch_kernel_packed(const struct image *kernel, uint64_t *off, uint64_t *len);
+
 /* Kernel, initrd (or NULL) and command line into guest memory. -errno after one line. (boot.c) */
 int arch_load(struct machine *m, const struct image *kernel, const struct image *initrd,
 	      const char *cmdline, struct arch_entry *entry);

@@ -1,0 +1,305 @@
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <lz4.h>
+#include <lzma.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <zlib.h>
+#include <zstd.h>
+
+#include "vmm/core/util.h"
+#include "vmm/unpack.h"
+
+Suite *unpack_suite(void);
+
+#define SIZE (MIB(8) + 300001) /* two blocks of lz4 */
+#define ROOM (SIZE + MIB(1))
+
+static uint8_t *plain, *packed;
+static size_t packed_len;
+
+/* Text with some order in it, so that all formats have something to do. */
+static void setup(void)
+{
+	uint32_t seed = 1;
+	size_t i;
+
+	plain = malloc(SIZE);
+	packed = malloc(ROOM);
+	ck_assert(plain && packed);
+	for (i = 0; i < SIZE; i++) {
+		seed = seed * 1103515245 + 12345;
+		plain[i] = i % 64 < 60 ? i / 64 : seed >> 24;
+	}
+}
+
+static void teardown(void)
+{
+	free(plain);
+	free(packed);
+}
+
+static void pack_gzip(void)
+{
+	z_stream z = { 0 };
+
+	ck_assert_int_eq(deflateInit2(&z, 1, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY),
+			 Z_OK);
+	z.next_in = plain;
+	z.avail_in = SIZE;
+	z.next_out = packed;
+	z.avail_out = ROOM;
+	ck_assert_int_eq(deflate(&z, Z_FINISH), Z_STREAM_END);
+	packed_len = z.total_out;
+	deflateEnd(&z);
+}
+
+static void pack_lz4(void)
+{
+	uint64_t at, n;
+
+	memcpy(packed, "\x02\x21\x4c\x18", 4);
+	packed_len = 4;
+	for (at = 0; at < SIZE; at += n) {
+		int len;
+
+		n = min_u64(SIZE - at, MIB(8));
+		len = LZ4_compress_default((const char *)plain + at,
+					   (char *)packed + packed_len + 4, n,
+					   ROOM - packed_len - 4);
+		ck_assert_int_gt(len, 0);
+		le32_put(packed + packed_len, len);
+		packed_len += 4 + len;
+	}
+}
+
+static void pack_zstd(void)
+{
+	packed_len = ZSTD_compress(packed, ROOM, plain, SIZE, 1);
+	ck_assert(!ZSTD_isError(packed_len));
+}
+
+static void run_lzma(lzma_stream *s)
+{
+	s->next_in = plain;
+	s->avail_in = SIZE;
+	s->next_out = packed;
+	s->avail_out = ROOM;
+	ck_assert_int_eq(lzma_code(s, LZMA_FINISH), LZMA_STREAM_END);
+	packed_len = s->total_out;
+	lzma_end(s);
+}
+
+static void pack_xz(void)
+{
+	lzma_stream s = LZMA_STREAM_INIT;
+
+	ck_assert_int_eq(lzma_easy_encoder(&s, 0, LZMA_CHECK_CRC32), LZMA_OK);
+	run_lzma(&s);
+}
+
+static void pack_lzma(void)
+{
+	lzma_stream s = LZMA_STREAM_INIT;
+	lzma_options_lzma options;
+
+	ck_assert(!lzma_lzma_preset(&options, 0));
+	ck_assert_int_eq(lzma_alone_encoder(&s, &options), LZMA_OK);
+	run_lzma(&s);
+}
+
+static const struct {
+	const char *name;
+	void (*pack)(void);
+} formats[] = {
+	{ "gzip", pack_gzip }, { "lz4", pack_lz4 }, { "zstd", pack_zstd }, { "xz", pack_xz },
+	{ "lzma", pack_lzma },
+};
+
+/* A buffer of [0, end) that gives room for so much at a time, and none for what lies in the gap. */
+struct buffer {
+	uint8_t *bytes;
+	uint64_t end, at_a_time, gap, gap_end, asked;
+};
+
+static void *place(void *arg, uint64_t at, uint64_t *len)
+{
+	struct buffer *b = arg;
+
+	ck_assert_uint_gt(*len, 0);
+	ck_assert(range_ok(at, *len, b->end));
+	b->asked++;
+	if (at >= b->gap && at < b->gap_end) {
+		*len = min_u64(*len, b->gap_end - at);
+		return NULL;
+	}
+	*len = min_u64(*len, b->at_a_time);
+	if (at < b->gap)
+		*len = min_u64(*len, b->gap - at);
+	return b->bytes + at;
+}
+
+static struct buffer buffer(uint64_t end, uint64_t at_a_time)
+{
+	struct buffer b = { .end = end, .at_a_time = at_a_time, .gap = UINT64_MAX };
+
+	b.bytes = calloc(1, end); /* a byte too many is the sanitizer's */
+	ck_assert(b.bytes);
+	return b;
+}
+
+static int run(struct buffer *b)
+{
+	return unpack(packed, packed_len, b->end, place, b);
+}
+
+START_TEST(in_one_piece)
+{
+	struct buffer b = buffer(SIZE, UINT64_MAX);
+
+	formats[_i].pack();
+	ck_assert_str_eq(unpack_format(packed, packed_len), formats[_i].name);
+	ck_assert_int_eq(run(&b), 0);
+	ck_assert(!memcmp(b.bytes, plain, SIZE));
+	free(b.bytes);
+}
+END_TEST
+
+START_TEST(in_small_pieces)
+{
+	struct buffer b = buffer(SIZE, 3001);
+
+	formats[_i].pack();
+	ck_assert_int_eq(run(&b), 0);
+	ck_assert(!memcmp(b.bytes, plain, SIZE));
+	ck_assert_uint_ge(b.asked, SIZE / 3001);
+	free(b.bytes);
+}
+END_TEST
+
+START_TEST(with_a_gap) /* from the first block to the second: nothing is written there */
+{
+	struct buffer b = buffer(SIZE, UINT64_MAX);
+	uint64_t i;
+
+	b.gap = MIB(7);
+	b.gap_end = MIB(8) + 4097;
+	formats[_i].pack();
+	ck_assert_int_eq(run(&b), 0);
+	ck_assert(!memcmp(b.bytes, plain, b.gap));
+	ck_assert(!memcmp(b.bytes + b.gap_end, plain + b.gap_end, SIZE - b.gap_end));
+	for (i = b.gap; i < b.gap_end; i++)
+		ck_assert_uint_eq(b.bytes[i], 0);
+	free(b.bytes);
+}
+END_TEST
+
+START_TEST(the_beginning)
+{
+	static const uint64_t ends[] = { 1, 4096, MIB(8), MIB(8) + 1, SIZE - 1 };
+	unsigned i;
+
+	formats[_i].pack();
+	for (i = 0; i < ARRAY_SIZE(ends); i++) {
+		struct buffer b = buffer(ends[i], UINT64_MAX);
+
+		ck_assert_int_eq(run(&b), 0);
+		ck_assert(!memcmp(b.bytes, plain, ends[i]));
+		free(b.bytes);
+	}
+}
+END_TEST
+
+START_TEST(more_than_there_is)
+{
+	struct buffer b = buffer(SIZE + 1, UINT64_MAX);
+
+	formats[_i].pack();
+	ck_assert_int_eq(run(&b), -EBADMSG);
+	free(b.bytes);
+}
+END_TEST
+
+START_TEST(cut_off) /* anywhere, in the header too */
+{
+	struct buffer b = buffer(SIZE, UINT64_MAX);
+	size_t whole, step;
+
+	formats[_i].pack();
+	whole = packed_len;
+	step = whole / 3;
+	for (packed_len = 7; packed_len + step < whole; packed_len += packed_len < 24 ? 1 : step)
+		ck_assert_int_eq(run(&b), -EBADMSG);
+	free(b.bytes);
+}
+END_TEST
+
+START_TEST(damaged) /* lz4 has no checksum: it may not notice; but no byte goes astray */
+{
+	struct buffer b = buffer(SIZE, MIB(1));
+	unsigned i;
+
+	formats[_i].pack();
+	for (i = 0; i < 4; i++) {
+		size_t at = 6 + i * (packed_len / 5);
+		int r;
+
+		packed[at] ^= 0x55;
+		r = run(&b);
+		ck_assert(r == 0 || r == -EBADMSG || r == -ENOMEM);
+		packed[at] ^= 0x55;
+	}
+	ck_assert_int_eq(run(&b), 0);
+	free(b.bytes);
+}
+END_TEST
+
+START_TEST(lz4_block_longer_than_the_file)
+{
+	static const uint32_t sizes[] = { 0, 100, INT32_MAX, UINT32_MAX };
+	struct buffer b = buffer(SIZE, UINT64_MAX);
+	unsigned i;
+
+	pack_lz4();
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		le32_put(packed + 4, sizes[i]);
+		packed_len = 50;
+		ck_assert_int_eq(run(&b), -EBADMSG);
+	}
+	free(b.bytes);
+}
+END_TEST
+
+START_TEST(unknown)
+{
+	struct buffer b = buffer(16, UINT64_MAX);
+
+	memcpy(packed, "BZh91AY&SY", 10);
+	packed_len = 10;
+	ck_assert_ptr_null(unpack_format(packed, packed_len));
+	ck_assert_int_eq(run(&b), -ENOTSUP);
+	ck_assert_ptr_null(unpack_format("\x1f", 1));
+	ck_assert_ptr_null(unpack_format("", 0));
+	free(b.bytes);
+}
+END_TEST
+
+Suite *unpack_suite(void)
+{
+	const TTest *const each[] = { in_one_piece, in_small_pieces, with_a_gap,
+		the_beginning, more_than_there_is, cut_off, damaged };
+	Suite *suite = suite_create("unpack");
+	TCase *tc = unit_case(suite, "formats");
+	unsigned i;
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_checked_fixture(tc, setup, teardown);
+	for (i = 0; i < ARRAY_SIZE(each); i++)
+		tcase_add_loop_test(tc, each[i], 0, ARRAY_SIZE(formats));
+	tcase_add_test(tc, lz4_block_longer_than_the_file);
+	tcase_add_test(tc, unknown);
+	return suite;
+}
+
+UNIT_MAIN(unpack_suite)
