@@ -8,7 +8,7 @@ fuzzers = $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 replays = $(fuzzers:%=$(out)/tests/fuzz/replay_%)
 
 # What needs no KVM above that.
-above_o = $(patsubst %,$(out)/vmm/%.o,image unpack)
+above_o = $(patsubst %,$(out)/vmm/%.o,image unpack kernel_config kernel_check cause arch/$(ARCH)/boot)
 
 .SECONDARY: $(lib_o) $(units:%=%.o) $(fuzzers:%=$(out)/tests/fuzz/fuzz_%.o) $(out)/tests/fuzz/replay.o
 

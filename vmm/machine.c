@@ -15,6 +15,7 @@
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
 #include "vmm/image.h"
+#include "vmm/kernel_check.h"
 #include "vmm/sandbox.h"
 
 #define CMDLINE_MAX 2048
@@ -296,8 +297,10 @@ static int setup_guest(struct machine *m, const struct machine_cfg *cfg, const s
 		r = -EIO;
 	if (r == 0)
 		r = setup_devices(m, cfg);
-	if (r == 0)
+	if (r == 0) {
+		kernel_check_warn(kernel->path, &m->devices, initrd);
 		r = arch_load(m, kernel, initrd, cmdline, &entry);
+	}
 	if (r == 0)
 		r = arch_describe(m);
 	if (r == 0)

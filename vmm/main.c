@@ -18,6 +18,7 @@ static const struct {
 } commands[] = {
 	{ "run", run_main, "boot a guest (lunette run --help)" },
 	{ "doctor", doctor_main, "can this machine run guests?" },
+	{ "kernel-check", kernel_check_main, "does a kernel FILE have what guests here need?" },
 	{ "clean", clean_main, "remove what killed runs have left in the kernel" },
 };
 
@@ -28,7 +29,7 @@ static void help(FILE *out)
 	fputs("lunette " VERSION " - a small hypervisor with SCSI disks built in\n\n"
 	      "usage: lunette COMMAND [OPTION...]\n\n", out);
 	for (i = 0; i < ARRAY_SIZE(commands); i++)
-		fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].help);
+		fprintf(out, "  %-13s %s\n", commands[i].name, commands[i].help);
 	fputs("\nExit status:\n", out);
 	cause_help(out);
 }

@@ -8,5 +8,6 @@
 int run_main(int argc, char **argv);
 int doctor_main(int argc, char **argv);
 int clean_main(int argc, char **argv);
+int kernel_check_main(int argc, char **argv);
 
 #endif

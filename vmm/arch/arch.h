@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "vmm/kernel_check.h"
+
 struct device_list;
 struct image;
 struct machine;
@@ -35,6 +37,9 @@ extern const char arch_hvc_words[];    /* virtio-console, and the serial port un
 
 /* The kernels that arch_load() takes, in words, for error messages. */
 extern const char arch_kernel_formats[];
+
+/* What every kernel here should have. */
+extern const struct kernel_need arch_kernel_needs[];
 
 /*
  * KVM's routes of the controllers' own inputs, exactly ARCH_IRQ_ROUTES of them; what MSIs use comes

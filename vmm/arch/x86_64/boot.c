@@ -61,6 +61,18 @@ const char arch_serial_words[] = "console=ttyS0";
 const char arch_hvc_words[] = "console=hvc0 earlycon=uart8250,io,0x3f8";
 const char arch_kernel_formats[] = "an x86-64 bzImage or an x86-64 ELF vmlinux";
 
+const struct kernel_need arch_kernel_needs[] = {
+	{ NULL, "64BIT", KERNEL_NEED_BUILTIN, "the processor" },
+	{ NULL, "ACPI", KERNEL_NEED_BUILTIN, "where devices and processors are, power-off" },
+	{ "serial", "SERIAL_8250", KERNEL_NEED_BUILTIN, "console=ttyS0" },
+	{ "serial", "SERIAL_8250_CONSOLE", KERNEL_NEED_BUILTIN, "console=ttyS0" },
+	{ "serial", "SERIAL_8250_PNP", KERNEL_NEED_NICE, "its interrupt" },
+	{ "pci-host", "PCI_MMCONFIG", KERNEL_NEED_NICE, "half the exits for each access" },
+	{ NULL, "KVM_GUEST", KERNEL_NEED_NICE, "a clock that is not calibrated" },
+	{ NULL, "X86_X2APIC", KERNEL_NEED_NICE, "interrupts between processors by one write" },
+	{ 0 }
+};
+
 /* What is being loaded. */
 struct load {
 	struct machine *m;
