@@ -6,8 +6,8 @@
 #
 # base: busybox, guest/init and the modules (of the folder KERNEL, with those they need), loaded in
 # this order by init, but those with a "-" before the name, which wait for a modprobe; without MODULEs
-# those of lunette's devices. Kept in the cache; prints the file's name. The same input gives the same
-# bytes.
+# those of lunette's devices. "-" is a KERNEL with all of that built in. Kept in the cache; prints the
+# file's name. The same input gives the same bytes.
 #
 # extra: an archive to append to a base with cat: files and folders, at the same path or at DEST,
 # with the libraries that executables need.
@@ -24,12 +24,25 @@ archive() { # the tree, padded so that another one can follow it
 		cpio --quiet --reproducible -o -H newc -R 0:0)
 }
 
-base() { # KERNEL BUSYBOX [MODULE...]
-	local kernel=$1 busybox=$2 version sum out applet
+modules() { # KERNEL VERSION MODULE...
+	local kernel=$1 version=$2
 	shift 2
-	[ $# -gt 0 ] || set -- sd_mod sg virtio_scsi pvpanic-mmio virtio_pci virtio_mmio virtio_rng \
-		virtio_console
-	version=$(ls "$kernel/lib/modules")
+	printf '%s\n' "$@" | grep -v ^- >"$tree/etc/modules"
+	modprobe -d "$kernel" -S "$version" -a --show-depends "${@#-}" |
+		sed -n "s,^insmod $kernel/\([^ ]*\).*,\1,p" | sort -u |
+		(cd "$kernel" && xargs cp -t "$tree" --parents)
+	cp -t "$tree/lib/modules/$version" "$kernel/lib/modules/$version"/modules.{order,builtin*}
+	depmod -b "$tree" "$version"
+}
+
+base() { # KERNEL BUSYBOX [MODULE...]
+	local kernel=$1 busybox=$2 version= sum out applet
+	shift 2
+	if [ "$kernel" != - ]; then
+		[ $# -gt 0 ] || set -- sd_mod sg virtio_scsi pvpanic-mmio virtio_pci virtio_mmio \
+			virtio_rng virtio_console
+		version=$(ls "$kernel/lib/modules")
+	fi
 	sum=$(cat "$0" "$guest/init" "$busybox" <(echo "$version $*") | cksum)
 	out=$cache/initramfs-${sum%% *}.cpio
 	if [ ! -e "$out" ]; then
@@ -40,12 +53,7 @@ base() { # KERNEL BUSYBOX [MODULE...]
 			[ "$applet" = busybox ] || ln -s busybox "$tree/bin/$applet"
 		done
 		cp "$guest/init" "$tree/init"
-		printf '%s\n' "$@" | grep -v ^- >"$tree/etc/modules"
-		modprobe -d "$kernel" -S "$version" -a --show-depends "${@#-}" |
-			sed -n "s,^insmod $kernel/\([^ ]*\).*,\1,p" | sort -u |
-			(cd "$kernel" && xargs cp -t "$tree" --parents)
-		cp -t "$tree/lib/modules/$version" "$kernel/lib/modules/$version"/modules.{order,builtin*}
-		depmod -b "$tree" "$version"
+		[ "$kernel" = - ] || modules "$kernel" "$version" "$@"
 		archive >"$out.$$"
 		mv "$out.$$" "$out"
 	fi

@@ -3,9 +3,11 @@
  */
 #include "vmm/run.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "vmm/core/log.h"
 #include "vmm/core/opt.h"
@@ -27,7 +29,7 @@ static const char *const vhost_words[] = { "auto", "on", "off", NULL };
 
 static const struct opt run_opts[] = {
 	{ "kernel", OPT_STR, AT(machine.kernel), .arg = "FILE",
-	  .help = "the guest's kernel: a bzImage, or an ELF vmlinux" },
+	  .help = "the guest's kernel: a bzImage, an ELF vmlinux, or micro (make guest-kernel)" },
 	{ "initrd", OPT_STR, AT(machine.initrd), .arg = "FILE", .help = "its initial file system" },
 	{ "append", OPT_STR, AT(machine.append), .arg = "WORDS",
 	  .help = "added to its command line: console=ttyS0 quiet panic=-1 and others" },
@@ -142,6 +144,26 @@ static int parse(struct run_cfg *cfg, int argc, char **argv)
 	return -1;
 }
 
+/*
+ * The small kernel that guest/kernel/build.sh leaves in the cache stands for "micro". Returns its
+ * name, malloc()ed; NULL after one line.
+ */
+static char *find_micro(void)
+{
+	const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+	bool given = cache && *cache;
+	char *path;
+
+	if (asprintf(&path, "%s%s/lunette/kernel-micro/vmlinux", given ? cache : home ? home : "",
+		     given ? "" : "/.cache") < 0)
+		return NULL;
+	if (access(path, R_OK) == 0)
+		return path;
+	log_err("--kernel micro: %s: %s; \"make guest-kernel\" builds it", path, strerror(errno));
+	free(path);
+	return NULL;
+}
+
 static int run(const struct run_cfg *cfg)
 {
 	struct machine *m = malloc(sizeof(*m));
@@ -170,9 +192,16 @@ int run_main(int argc, char **argv)
 {
 	struct run_cfg cfg = { 0 };
 	int status = parse(&cfg, argc, argv);
+	char *micro = NULL;
 
+	if (status < 0 && !strcmp(cfg.machine.kernel, "micro")) {
+		cfg.machine.kernel = micro = find_micro();
+		if (!micro)
+			status = causes[CAUSE_SETUP].status;
+	}
 	if (status < 0)
 		status = run(&cfg);
+	free(micro);
 	opt_free(run_opts, &cfg);
 	return status;
 }

@@ -84,6 +84,11 @@ test_kernel_missing() {
 	contains err 'none.*No such file'
 }
 
+test_kernel_micro_not_made() { # says how
+	status 201 env XDG_CACHE_HOME="$PWD" "$top/lunette" run --kernel micro 2>err
+	contains err "$PWD/lunette/kernel-micro.*make guest-kernel"
+}
+
 test_option_out_of_range() {
 	status 200 run_guest --cpus 65 -- true
 	cat out >>err # where the emulated machine's console is
