@@ -6,6 +6,9 @@
 #          run.sh vm [NAME...]     tests with guests, in the lab host: tests/vm/NAME.sh
 #          run.sh cli [NAME...]    tests of the commands that users type: tests/cli/NAME.sh
 #
+# Guests get the small kernel of "make guest-kernel" when it has been made, but those of a few files,
+# the stock kernel; KERNEL=micro or KERNEL=stock chooses for all.
+#
 # A line for each test, "ok", "not ok" with what it had to say, or "skip" with the reason; for unit
 # tests, of which there are many, a line for each kind of build. The last line has the totals:
 # "N passed, N failed", and "N skipped" if there are any. The exit status is 1 when one failed.
@@ -60,14 +63,53 @@ names() {
 	fi
 }
 
+# The kernel for a file of tests: the stock kernel stays tested in a few.
+stock_files=' boot disks transport '
+kernel_for() { # NAME
+	if [ -n "${KERNEL-}" ]; then echo "$KERNEL"
+	elif [[ $stock_files == *" $1 "* ]] || [ ! -e "$cache/kernel-micro" ]; then echo stock
+	else echo micro
+	fi
+}
+kernel_line() {
+	if [ -n "${KERNEL-}" ]; then echo "vm: guests have the $KERNEL kernel"
+	elif [ -e "$cache/kernel-micro" ]; then
+		echo "vm: guests have the small kernel, and the stock kernel in:$stock_files"
+	else echo 'vm: guests have the stock kernel; "make guest-kernel" makes one that starts faster'
+	fi
+}
+
+# vmlinuz, vmlinux, release and initramfs.cpio of a kernel, in a folder of its name
+kernel_files() { # stock | micro
+	local dir=$work/$1 from=$cache/kernel-micro modules=- setup offset length
+	mkdir "$dir"
+	if [ "$1" = stock ]; then
+		modules=$(tests/lab/kernel) || return
+		cp "$modules/vmlinuz" "$dir/vmlinuz"
+		# The ELF file inside the bzImage, which is LZ4 with a size after it that unlz4 reports.
+		setup=$((($(od -An -tu1 -j 0x1f1 -N 1 "$dir/vmlinuz") + 1) * 512))
+		offset=$(od -An -tu4 -j 0x248 -N 4 "$dir/vmlinuz")
+		length=$(od -An -tu4 -j 0x24c -N 4 "$dir/vmlinuz")
+		tail -c +$((setup + offset + 1)) "$dir/vmlinuz" | head -c "$length" |
+			lz4 -dc >"$dir/vmlinux" 2>/dev/null
+	else
+		cp "$from/bzImage" "$dir/vmlinuz" && cp "$from/vmlinux" "$dir/vmlinux" || return
+	fi
+	# The header has the place of "RELEASE (builder@host) ...".
+	offset=$(od -An -tu2 -j 0x20e -N 2 "$dir/vmlinuz")
+	tail -c +$((offset + 512 + 1)) "$dir/vmlinuz" | head -c 100 | tr ' ' '\n' |
+		head -n 1 >"$dir/release"
+	cp "$(guest/mkinitramfs.sh base "$modules" \
+		"$(tests/lab/deb busybox-static)/bin/busybox")" "$dir/initramfs.cpio"
+}
+
 # What guests in the lab host are made of: see tests/vm/lib.sh.
-ingredients() {
-	local kernel busybox setup offset length udev
-	kernel=$(tests/lab/kernel) && busybox=$(tests/lab/deb busybox-static)/bin/busybox &&
-		udev=$(tests/lab/deb udev) || return
-	cp "$kernel/vmlinuz" "$work/vmlinuz"
-	cp "$(guest/mkinitramfs.sh base "$kernel" "$busybox")" "$work/initramfs.cpio"
-	local tools=()
+ingredients() { # NAME...
+	local name kernel udev tools=()
+	for kernel in $(for name; do kernel_for "$name"; done | sort -u); do
+		kernel_files "$kernel" || return
+	done
+	udev=$(tests/lab/deb udev) || return
 	for tool in mkfs.ext4 lsblk sg_inq sg_vpd sg_readcap sg_opcodes sg_luns sg_modes sg_raw \
 		sg_unmap sg_requests sg_reset sg_sync sg_turs sg_write_same sg_verify \
 		sg_write_verify sg_compare_and_write sg_get_lba_status sg_logs sg_start sg_persist \
@@ -76,12 +118,6 @@ ingredients() {
 	done
 	guest/mkinitramfs.sh extra "$work/tools.cpio" "${tools[@]}" "$udev/bin/udevadm:/bin/udevadm" \
 		"$udev/lib/udev/scsi_id:/lib/udev/scsi_id" "$udev/lib/udev/rules.d:/lib/udev/rules.d"
-	# The ELF file inside the bzImage, which is LZ4 with a size after it that unlz4 reports.
-	setup=$((($(od -An -tu1 -j 0x1f1 -N 1 "$work/vmlinuz") + 1) * 512))
-	offset=$(od -An -tu4 -j 0x248 -N 4 "$work/vmlinuz")
-	length=$(od -An -tu4 -j 0x24c -N 4 "$work/vmlinuz")
-	tail -c +$((setup + offset + 1)) "$work/vmlinuz" | head -c "$length" |
-		lz4 -dc >"$work/vmlinux" 2>/dev/null
 	gcc -nostdlib -static -no-pie -Wl,--build-id=none,-z,noseparate-code,-Ttext-segment=0x200000 \
 		-o "$work/payload.elf" tests/vm/payload.S
 }
@@ -89,10 +125,14 @@ ingredients() {
 # vm_file NAME: in a lab host of its own, and in another one if that goes down: QEMU's emulation of
 # nested guests is not perfect, and brings the host's kernel down once in some hundred guests.
 vm_file() {
-	local try rc
+	local try rc file kernel own=()
+	kernel=$work/$(kernel_for "$1")
+	for file in vmlinuz vmlinux release initramfs.cpio; do
+		own+=(--add "$kernel/$file:/lab/$file")
+	done
 	for try in 1 2; do
-		tests/lab/l1 --timeout 600 --mem 4096 "${lab[@]}" "$work/script" "$1" </dev/null \
-			>"$work/vm-$1" 2>&1
+		tests/lab/l1 --timeout 600 --mem 4096 "${lab[@]}" "${own[@]}" "$work/script" "$1" \
+			>"$work/vm-$1" 2>&1 </dev/null
 		rc=$?
 		[ $rc = 210 ] || [ $rc = 124 ] || break
 	done
@@ -102,11 +142,12 @@ vm_file() {
 
 vm() { # [NAME...]: two files at a time
 	local file program name
-	ingredients || { step 'vm: kernel and tools for guests' 10 false; return; }
+	kernel_line
+	ingredients $(names vm "$@") || { step 'vm: kernel and tools for guests' 10 false; return; }
 	lab=(--add "$PWD/lunette:/bin/lunette" --add "$PWD/guest/boot:/lab/boot"
 		--add "$PWD/tests/vm:/lab/tests"
 		--add "$(command -v setpriv):/lab/setpriv") # busybox has a smaller one of that name
-	for file in vmlinuz vmlinux initramfs.cpio tools.cpio payload.elf; do
+	for file in tools.cpio payload.elf; do
 		lab+=(--add "$work/$file:/lab/$file")
 	done
 	for program in handover verify; do
