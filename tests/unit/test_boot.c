@@ -1,0 +1,276 @@
+#include "tests/unit/unit.h"
+
+#include <asm/bootparam.h>
+#include <elf.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "tests/lib/stderr.h"
+#include "vmm/arch/arch.h"
+#include "vmm/core/util.h"
+#include "vmm/image.h"
+#include "vmm/machine.h"
+
+Suite *boot_suite(void);
+
+#define SETUP 1024      /* before the part in protected mode: a sector and the boot sector */
+#define PAYLOAD 0x300   /* what is packed, in that part */
+#define TEXT_AT MIB(16)
+#define TEXT 5000       /* bytes */
+#define DATA_AT (MIB(18) + 0x1000)
+#define ZERO_PAGE 0x7000
+#define INIT_SIZE MIB(40)
+
+static struct machine m;
+static struct stderr_text said;
+static char path[40];
+static uint8_t vmlinux[20000], bzimage[30000];
+static size_t bzimage_len;
+static struct arch_entry entry;
+
+/* An ELF file with text, and data with as much to be zeroed behind it; the rest is noise. */
+static void make_vmlinux(void)
+{
+	Elf64_Ehdr eh = { .e_ident = { 0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT },
+			  .e_type = ET_EXEC, .e_machine = EM_X86_64, .e_entry = TEXT_AT,
+			  .e_phoff = 64, .e_phentsize = sizeof(Elf64_Phdr), .e_phnum = 2 };
+	Elf64_Phdr ph[2] = {
+		{ .p_type = PT_LOAD, .p_offset = 4096, .p_paddr = TEXT_AT, .p_filesz = TEXT,
+		  .p_memsz = TEXT },
+		{ .p_type = PT_LOAD, .p_offset = 12000, .p_paddr = DATA_AT, .p_filesz = 100,
+		  .p_memsz = 200 },
+	};
+	uint32_t seed = 1;
+	unsigned i;
+
+	for (i = 0; i < sizeof(vmlinux); i++) {
+		seed = seed * 1103515245 + 12345;
+		vmlinux[i] = seed >> 24 | 1;
+	}
+	memcpy(vmlinux, &eh, sizeof(eh));
+	memcpy(vmlinux + 64, ph, sizeof(ph));
+}
+
+static struct setup_header *header(void)
+{
+	return (struct setup_header *)(bzimage + 0x1f1);
+}
+
+static void make_bzimage(void)
+{
+	z_stream z = { 0 };
+	struct setup_header h = {
+		.setup_sects = 1, .header = 0x53726448, .version = 0x20f,
+		.xloadflags = XLF_KERNEL_64, .cmdline_size = 2047, .pref_address = TEXT_AT,
+		.init_size = INIT_SIZE, .payload_offset = PAYLOAD,
+	};
+
+	memset(bzimage, 0x5a, sizeof(bzimage));
+	ck_assert_int_eq(deflateInit2(&z, 9, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY), Z_OK);
+	z.next_in = vmlinux;
+	z.avail_in = sizeof(vmlinux);
+	z.next_out = bzimage + SETUP + PAYLOAD;
+	z.avail_out = sizeof(bzimage) - SETUP - PAYLOAD;
+	ck_assert_int_eq(deflate(&z, Z_FINISH), Z_STREAM_END);
+	h.payload_length = z.total_out;
+	h.syssize = (PAYLOAD + z.total_out + 15) / 16;
+	bzimage_len = SETUP + h.syssize * 16;
+	deflateEnd(&z);
+	memcpy(header(), &h, sizeof(h));
+}
+
+static void set_up(void)
+{
+	strcpy(path, "/tmp/lunette-boot-XXXXXX");
+	close(mkstemp(path));
+	memset(&m.mem, 0, sizeof(m.mem));
+	ck_assert_int_eq(mem_add(&m.mem, 0, MIB(64)), 0);
+	make_vmlinux();
+	make_bzimage();
+}
+
+static void tear_down(void)
+{
+	unlink(path);
+	mem_free(&m.mem);
+}
+
+/* The result of arch_load(), whose lines are in @said. */
+static int load(const void *file, size_t len)
+{
+	int fd = open(path, O_WRONLY | O_TRUNC), r;
+	struct image kernel;
+
+	ck_assert_int_eq(write(fd, file, len), (ssize_t)len);
+	close(fd);
+	ck_assert_int_eq(image_open(&kernel, "--kernel", path), 0);
+	stderr_begin(&said);
+	r = arch_load(&m, &kernel, NULL, "hello", &entry);
+	stderr_end(&said);
+	image_close(&kernel);
+	return r;
+}
+
+static bool memory_is(uint64_t gpa, const void *bytes, size_t len)
+{
+	static uint8_t got[sizeof(bzimage)];
+
+	ck_assert_int_eq(mem_read(&m.mem, gpa, got, len), 0);
+	return !memcmp(got, bytes, len);
+}
+
+static void check_loaded(void)
+{
+	static const uint8_t zero[8192];
+
+	ck_assert_uint_eq(entry.pc, TEXT_AT);
+	ck_assert_uint_eq(entry.arg, ZERO_PAGE);
+	ck_assert(memory_is(TEXT_AT, vmlinux + 4096, TEXT));
+	ck_assert(memory_is(TEXT_AT + TEXT, zero, sizeof(zero)));
+	ck_assert(memory_is(DATA_AT, vmlinux + 12000, 100));
+	ck_assert(memory_is(DATA_AT + 100, zero, sizeof(zero)));
+}
+
+static struct boot_params boot_params(void)
+{
+	struct boot_params bp;
+
+	ck_assert_int_eq(mem_read(&m.mem, ZERO_PAGE, &bp, sizeof(bp)), 0);
+	return bp;
+}
+
+START_TEST(elf)
+{
+	ck_assert_int_eq(load(vmlinux, sizeof(vmlinux)), 0);
+	check_loaded();
+	ck_assert_uint_eq(boot_params().hdr.type_of_loader, 0xff);
+}
+END_TEST
+
+START_TEST(packed_elf)
+{
+	ck_assert_int_eq(load(bzimage, bzimage_len), 0);
+	check_loaded();
+	ck_assert_uint_eq(boot_params().hdr.init_size, INIT_SIZE);
+	ck_assert_str_eq(said.text, "");
+}
+END_TEST
+
+/* By the boot protocol, 512 bytes in. */
+static void check_as_is(void)
+{
+	ck_assert_int_eq(load(bzimage, bzimage_len), 0);
+	ck_assert_uint_eq(entry.pc, TEXT_AT + 0x200);
+	ck_assert(memory_is(TEXT_AT, bzimage + SETUP, bzimage_len - SETUP));
+	ck_assert_ptr_nonnull(strstr(said.text, "unpacks itself"));
+}
+
+START_TEST(unknown_format)
+{
+	bzimage[SETUP + PAYLOAD] = 'x';
+	check_as_is();
+}
+END_TEST
+
+START_TEST(nowhere) /* the header says nothing of use */
+{
+	struct setup_header *h = header();
+
+	h->payload_length = 0;
+	check_as_is();
+	h->payload_length = 100;
+	h->payload_offset = h->syssize * 16 - 99;
+	check_as_is();
+	h->payload_offset = UINT32_MAX;
+	h->payload_length = UINT32_MAX;
+	check_as_is();
+}
+END_TEST
+
+START_TEST(packed_but_no_elf)
+{
+	memcpy(vmlinux, "MZ", 2);
+	make_bzimage();
+	check_as_is();
+}
+END_TEST
+
+START_TEST(damaged)
+{
+	memset(bzimage + SETUP + PAYLOAD + 400, 0xff, 50);
+	ck_assert_int_lt(load(bzimage, bzimage_len), 0);
+	ck_assert_ptr_nonnull(strstr(said.text, "it is damaged"));
+}
+END_TEST
+
+START_TEST(cut_off) /* anywhere: a line, and no more */
+{
+	size_t len;
+
+	for (len = 1; len < bzimage_len - 16; len += 97) {
+		ck_assert_int_lt(load(bzimage, len), 0);
+		ck_assert_uint_gt(strlen(said.text), 20);
+	}
+}
+END_TEST
+
+START_TEST(little_memory) /* the packed kernel needs less than one that unpacks itself */
+{
+	mem_free(&m.mem);
+	memset(&m.mem, 0, sizeof(m.mem));
+	ck_assert_int_eq(mem_add(&m.mem, 0, MIB(20)), 0);
+	ck_assert_int_eq(load(bzimage, bzimage_len), 0);
+	check_loaded();
+	header()->payload_length = 0;
+	ck_assert_int_lt(load(bzimage, bzimage_len), 0);
+	ck_assert_ptr_nonnull(strstr(said.text, "needs 56 MiB"));
+}
+END_TEST
+
+/* Headers that a damaged ELF file may have; each is in a file of its own and in a bzImage. */
+START_TEST(broken_segments)
+{
+	static const struct {
+		unsigned at; /* in the second program header */
+		uint64_t value;
+	} rows[] = {
+		{ offsetof(Elf64_Phdr, p_paddr), 0x1000 },
+		{ offsetof(Elf64_Phdr, p_paddr), MIB(64) - 50 },
+		{ offsetof(Elf64_Phdr, p_paddr), UINT64_MAX - 50 },
+		{ offsetof(Elf64_Phdr, p_filesz), 201 },
+		{ offsetof(Elf64_Phdr, p_filesz), UINT64_MAX },
+		{ offsetof(Elf64_Phdr, p_memsz), UINT64_MAX },
+		{ offsetof(Elf64_Phdr, p_offset), sizeof(vmlinux) - 99 },
+		{ offsetof(Elf64_Phdr, p_offset), UINT64_MAX - 50 },
+	};
+
+	le64_put(vmlinux + 64 + sizeof(Elf64_Phdr) + rows[_i].at, rows[_i].value);
+	make_bzimage();
+	ck_assert_int_lt(load(vmlinux, sizeof(vmlinux)), 0);
+	ck_assert_uint_gt(strlen(said.text), 20);
+	ck_assert_int_lt(load(bzimage, bzimage_len), 0);
+	ck_assert_uint_gt(strlen(said.text), 20);
+}
+END_TEST
+
+Suite *boot_suite(void)
+{
+	Suite *suite = suite_create("boot");
+	TCase *tc = unit_case(suite, "kernels");
+
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_test(tc, elf);
+	tcase_add_test(tc, packed_elf);
+	tcase_add_test(tc, unknown_format);
+	tcase_add_test(tc, nowhere);
+	tcase_add_test(tc, packed_but_no_elf);
+	tcase_add_test(tc, damaged);
+	tcase_add_test(tc, cut_off);
+	tcase_add_test(tc, little_memory);
+	tcase_add_loop_test(tc, broken_segments, 0, 8);
+	return suite;
+}
+
+UNIT_MAIN(boot_suite)
