@@ -473,12 +473,12 @@ START_TEST(full_disk)
 	tb.p.disk_full = disk_full;
 	ck_assert_int_eq(make("scsi-disk,%/a.img"), 0);
 	ck_assert_int_eq(make("scsi-disk,%/b.img,on-enospc=report"), 0);
-	block = target()->lun[0]->block;
+	block = target()->nexus[0]->lun->block;
 	ck_assert_int_eq(block->full, BLOCK_FULL_FAIL);
 	ck_assert_int_eq(block->fd, 0); /* not for the kernel's target */
 	block->on_full(block->on_full_arg);
 	ck_assert_uint_eq(fulls, 1);
-	block = target()->lun[1]->block;
+	block = target()->nexus[1]->lun->block;
 	ck_assert_int_eq(block->full, BLOCK_FULL_REPORT);
 	ck_assert_int_gt(block->fd, 0);
 }
