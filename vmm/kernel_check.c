@@ -32,6 +32,7 @@ static const struct kernel_need needs[] = {
 	{ "virtio-scsi", "SCSI_VIRTIO", KERNEL_NEED_ANY, "the SCSI controller" },
 	{ "scsi-disk", "BLK_DEV_SD", KERNEL_NEED_ANY, "disks" },
 	{ "scsi-disk", "CHR_DEV_SG", KERNEL_NEED_NICE, "SCSI commands from programs" },
+	{ "scsi-cd", "BLK_DEV_SR", KERNEL_NEED_ANY, "CD-ROM drives" },
 	{ "virtio-rng", "HW_RANDOM", KERNEL_NEED_ANY, "random numbers" },
 	{ "virtio-rng", "HW_RANDOM_VIRTIO", KERNEL_NEED_ANY, "random numbers" },
 	{ "virtio-console", "VIRTIO_CONSOLE", KERNEL_NEED_ANY, "consoles and ports" },
