@@ -284,8 +284,8 @@ static int setup_guest(struct machine *m, const struct machine_cfg *cfg, const s
 	struct arch_entry entry;
 	int r;
 
-	r = snprintf(cmdline, sizeof(cmdline), "%s %s%s%s",
-		     cfg->console == CONSOLE_HVC ? arch_hvc_words : arch_serial_words, arch_cmdline,
+	r = snprintf(cmdline, sizeof(cmdline), "%s %s%s%s", arch_cmdline,
+		     cfg->console == CONSOLE_HVC ? arch_hvc_words : arch_serial_words,
 		     cfg->append ? " " : "", cfg->append ? cfg->append : "");
 	if ((size_t)r >= sizeof(cmdline)) {
 		log_err("--append: %d characters are too many, %zu at most", r,

@@ -32,7 +32,7 @@ static const struct opt run_opts[] = {
 	  .help = "the guest's kernel: a bzImage, an ELF vmlinux, or micro (make guest-kernel)" },
 	{ "initrd", OPT_STR, AT(machine.initrd), .arg = "FILE", .help = "its initial file system" },
 	{ "append", OPT_STR, AT(machine.append), .arg = "WORDS",
-	  .help = "added to its command line: console=ttyS0 quiet panic=-1 and others" },
+	  .help = "added to its command line: quiet panic=-1 console=ttyS0 and others" },
 	{ "console", OPT_ENUM, AT(machine.console), "serial", .words = console_words,
 	  .arg = "WHERE",
 	  .help = "the serial port, or hvc0 for guests that have virtio_console" },

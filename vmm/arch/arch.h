@@ -30,7 +30,7 @@ struct vm_cap {
 /* Those beyond the common ones; ends with a row without a name. */
 extern const struct vm_cap arch_caps[];
 
-/* Words that --append is added to: those for every guest, after those for its console. */
+/* Words that --append is added to: those for every guest, and then those for its console. */
 extern const char arch_cmdline[];
 extern const char arch_serial_words[]; /* the serial port */
 extern const char arch_hvc_words[];    /* virtio-console, and the serial port until that is there */

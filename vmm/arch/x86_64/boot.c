@@ -53,6 +53,7 @@
 #define PTE_HUGE 0x80
 
 /*
+ * quiet: before the console's words, as an earlycon prints from the moment that it is read of.
  * noearly: there is no old chipset on the bus to be mended before the bus is scanned. nr_uarts: nor
  * are there more serial ports. Looking for either would be some hundred exits.
  */
