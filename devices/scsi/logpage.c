@@ -13,7 +13,7 @@ struct log_page {
 static size_t put_supported(uint8_t *to);
 static size_t put_supported_subpages(uint8_t *to);
 
-/* Informational exceptions, general: none. SPC-4 7.3.8 */
+/* Informational exceptions, general: none. SPC-4 7.3 */
 static size_t put_exceptions(uint8_t *to)
 {
 	to[2] = 0x03; /* a binary list, not to be saved */
@@ -48,7 +48,7 @@ static size_t put_supported_subpages(uint8_t *to)
 	return 2 * i;
 }
 
-/* SPC-4 6.7, 7.3.2. There are no thresholds, so whichever values are asked for are the same. */
+/* SPC-4 6.8. There are no thresholds, so whichever values are asked for are the same. */
 enum scsi_sense log_sense(struct scsi_cmd *cmd)
 {
 	uint8_t code = cmd->cdb[2] & 0x3f, subpage = cmd->cdb[3], data[LOG_MAX] = { 0 };

@@ -24,7 +24,7 @@ struct mode_page {
 #define DISKS (1 << SCSI_DISK)
 #define CDS (1 << SCSI_CD)
 
-/* Ascending. SBC-3 6.5.6, 6.5.5; SPC-4 7.5.8, 7.5.12; MMC-5 E.3.3 */
+/* Ascending. SBC-3 6.5.6, 6.5.5; SPC-4 7.5.8, 7.5.12; MMC-5 annex E */
 static const struct mode_page pages[] = {
 	{ 0x01, DISKS | CDS, 0x0a, { 0 } },
 	{ 0x08, DISKS, 0x12, { 0 } },

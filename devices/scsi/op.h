@@ -27,8 +27,8 @@ enum scsi_op_flags {
 };
 
 /*
- * What a command does to a LUN that another initiator has reserved (SPC-4 table 66, SBC-3 table 13;
- * SPC-2 table 10 for the old RESERVE): a bit that the reservation may refuse.
+ * What a command does to a LUN that another initiator has reserved (the tables of SPC-4 5.13.1 and
+ * SBC-3; those of SPC-2 for the old RESERVE): a bit that the reservation may refuse.
  */
 enum scsi_access {
 	ACCESS_FREE = 0,   /* always allowed, or the command looks itself */

@@ -14,7 +14,7 @@
 #include "devices/scsi/op.h"
 #include "vmm/core/util.h"
 
-/* SPC-4 table 60 */
+/* SPC-4 6.15.3: the TYPE field */
 enum reservation_type {
 	NO_RESERVATION = 0,
 	WRITE_EXCLUSIVE = 1,
@@ -355,7 +355,7 @@ static unsigned remove_registrants(struct action *a, bool any)
 	return n;
 }
 
-/* SPC-4 5.13.11.1.4: the reservation changes hands if it is the key's, or if it is everyone's. */
+/* SPC-4 5.13.11.2.4: the reservation changes hands if it is the key's, or if it is everyone's. */
 static enum scsi_sense act_preempt(struct action *a)
 {
 	const struct scsi_reservation *r = &a->lun->reservation;

@@ -158,7 +158,7 @@ struct scsi_nexus {
 /* Reservations of a LUN (SPC-4 5.13), under its lock. */
 struct scsi_reservation {
 	uint32_t generation;
-	uint8_t type;              /* of the persistent one, SPC-4 table 60; 0: there is none */
+	uint8_t type;              /* of the persistent one, SPC-4 6.15.3; 0: there is none */
 	struct scsi_nexus *holder; /* NULL: none, or all registrants */
 	struct scsi_nexus *owner;  /* of SPC-2's RESERVE; NULL: none */
 };

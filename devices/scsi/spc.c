@@ -134,7 +134,7 @@ static enum scsi_sense spc_send_diagnostic(struct scsi_cmd *cmd)
 	return SENSE_NONE;
 }
 
-/* SPC-4 6.13; each initiator prevents for itself. Allowing is free to all. */
+/* SBC-3 5.10; each initiator prevents for itself. Allowing is free to all. */
 static enum scsi_sense spc_prevent_allow(struct scsi_cmd *cmd)
 {
 	bool prevents = cmd->cdb[4] & 1;

@@ -57,7 +57,7 @@ static size_t put_naa(const struct scsi_lun *unit, uint8_t *to)
 	return 4 + len;
 }
 
-/* SPC-4 7.8.6.11: "naa." and the name in capitals, with zeroes up to a multiple of four. */
+/* SPC-4 7.8.6: "naa." and the name in capitals, with zeroes up to a multiple of four. */
 static size_t put_scsi_name(const struct scsi_lun *unit, uint8_t *to)
 {
 	size_t i, len = strlen(unit->naa);
