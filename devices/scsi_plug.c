@@ -97,6 +97,13 @@ static void tell(struct scsi_host *host, const struct scsi_lun *lun, uint32_t ev
 	scsi_host_tell(host, &e);
 }
 
+/* By the event queue, and for who does not listen there, by a unit attention. */
+static void tell_change(struct scsi_host *host, const struct scsi_lun *lun, uint32_t reason)
+{
+	scsi_port_luns_changed(scsi_host_port(host), lun);
+	tell(host, lun, VIRTIO_SCSI_T_TRANSPORT_RESET, reason);
+}
+
 static int sync_paths(struct scsi_ctx *ctx, void *arg)
 {
 	(void)arg;
@@ -113,7 +120,7 @@ int scsi_plug_add(struct scsi_host *host, struct scsi_lun *lun)
 	if (r < 0)
 		scsi_plug_remove(host, lun);
 	else
-		tell(host, lun, VIRTIO_SCSI_T_TRANSPORT_RESET, VIRTIO_SCSI_EVT_RESET_RESCAN);
+		tell_change(host, lun, VIRTIO_SCSI_EVT_RESET_RESCAN);
 	return r;
 }
 
@@ -125,7 +132,7 @@ void scsi_plug_remove(struct scsi_host *host, struct scsi_lun *lun)
 		return;
 	scsi_host_ask(host, sync_paths, NULL);
 	scsi_nexus_free(nexus);
-	tell(host, lun, VIRTIO_SCSI_T_TRANSPORT_RESET, VIRTIO_SCSI_EVT_RESET_REMOVED);
+	tell_change(host, lun, VIRTIO_SCSI_EVT_RESET_REMOVED);
 }
 
 int scsi_plug_media(struct scsi_host *host)

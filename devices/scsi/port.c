@@ -178,6 +178,20 @@ void scsi_port_reset(struct scsi_port *port)
 	pthread_mutex_unlock(&port->lock);
 }
 
+void scsi_port_luns_changed(struct scsi_port *port, const struct scsi_lun *lun)
+{
+	unsigned i;
+
+	pthread_mutex_lock(&port->lock);
+	for (i = 0; i < port->count; i++) {
+		struct scsi_nexus *nexus = port->nexus[i];
+
+		if (nexus->lun != lun && nexus->lun->target == lun->target)
+			scsi_nexus_attention(nexus, SENSE_LUNS_CHANGED);
+	}
+	pthread_mutex_unlock(&port->lock);
+}
+
 uint8_t scsi_port_last_target(struct scsi_port *port)
 {
 	uint8_t last = 0;

@@ -355,6 +355,8 @@ void scsi_nexus_free(struct scsi_nexus *nexus);
  * other ports use, too, is left as it is. Nothing of it is in flight. Any thread.
  */
 void scsi_port_reset(struct scsi_port *port);
+/* @lun has come or gone: the others of its target say so (SPC-4 6.33). Any thread. */
+void scsi_port_luns_changed(struct scsi_port *port, const struct scsi_lun *lun);
 /* The highest number of a target with a LUN; 0: or there is none. Any thread. */
 uint8_t scsi_port_last_target(struct scsi_port *port);
 

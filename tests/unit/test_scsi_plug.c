@@ -123,8 +123,10 @@ START_TEST(plug_and_unplug)
 	      VIRTIO_SCSI_EVT_RESET_RESCAN);
 	ck_assert_uint_eq(status_of(0, 4, &response), SCSI_CHECK_CONDITION); /* POWER ON */
 	ck_assert_uint_eq(status_of(0, 4, &response), SCSI_GOOD);
+	ck_assert_uint_eq(status_of(0, 3, &response), SCSI_CHECK_CONDITION); /* LUNS CHANGED */
 	ck_assert_int_eq(scsi_plug_add(host, &lun[1]), -EEXIST);
 	ck_assert_int_eq(scsi_plug_add(host, &lun[2]), 0);
+	ck_assert_uint_eq(status_of(0, 3, &response), SCSI_GOOD); /* not of this target */
 	check(far, VIRTIO_SCSI_T_TRANSPORT_RESET, "\1\2\x41\x2c\0\0\0\0",
 	      VIRTIO_SCSI_EVT_RESET_RESCAN);
 	ck_assert_uint_eq(status_of(2, 300, &response), SCSI_CHECK_CONDITION);

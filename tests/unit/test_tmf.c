@@ -187,6 +187,38 @@ START_TEST(other_lun)
 }
 END_TEST
 
+/* What another initiator does to commands of ours: they end as the store gives them back. */
+START_TEST(other_initiator)
+{
+	static const struct {
+		enum scsi_tmf what;
+		uint32_t result, attention;
+	} cases[] = {
+		{ SCSI_CLEAR_TASK_SET, RIG_RESPONSE(SCSI_RESPONSE_RESET), 0x062f00 },
+		{ SCSI_LOGICAL_UNIT_RESET, RIG_RESPONSE(SCSI_RESPONSE_RESET), 0x062903 },
+		{ SCSI_ABORT_TASK_SET, 0, 0 },
+		{ SCSI_I_T_NEXUS_RESET, 0, 0 },
+		{ SCSI_QUERY_TASK_SET, 0, 0 },
+	};
+	struct scsi_rig_port other;
+	struct scsi_ctx *const theirs[] = { &other.ctx };
+	unsigned i;
+
+	rig_other_init(&rig, &other, 2);
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		start_reads();
+		ck_assert_int_eq(ask_of(theirs, 1, cases[i].what, lun0, 0), SCSI_TMF_COMPLETE);
+		ck_assert_uint_eq(flight[0].done, 0);
+		scsi_ctx_drain(&rig.ctx);
+		ck_assert_uint_eq(flight_result(&flight[0]), cases[i].result);
+		ck_assert_uint_eq(flight_result(&flight[3]), cases[i].result);
+		ck_assert_uint_eq(tur(), cases[i].attention);
+		ck_assert_uint_eq(tur(), 0);
+	}
+	rig_other_fini(&other);
+}
+END_TEST
+
 /* Commands on two threads, each with its own loop; the function is asked for on the first one's. */
 struct second {
 	struct loop *loop;
@@ -255,6 +287,7 @@ Suite *tmf_suite(void)
 	tcase_add_test(tc, refused);
 	tcase_add_test(tc, abort_between_steps);
 	tcase_add_test(tc, other_lun);
+	tcase_add_test(tc, other_initiator);
 	tcase_add_test(tc, two_threads);
 	return suite;
 }
