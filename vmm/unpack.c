@@ -182,14 +182,19 @@ static void place_scratch(struct unpacking *u, uint64_t len)
 	}
 }
 
-/* A block is unpacked where it belongs when that is one place, and in the scratch buffer else. */
-static int lz4_block(struct unpacking *u, size_t size)
+/*
+ * A block is unpacked where it belongs when that is one place, and in the scratch buffer else. To
+ * stop in the middle of one takes the library twice the time, so only the last one is asked for so.
+ */
+static int lz4_block(struct unpacking *u, int size)
 {
 	uint64_t want = min_u64(u->end - u->at, LZ4_BLOCK), room = want;
-	uint8_t *to = u->place(u->arg, u->at, &room);
-	bool direct = to && room == want;
-	int n = LZ4_decompress_safe_partial((const char *)u->in,
-					    (char *)(direct ? to : u->scratch), size, want, want);
+	uint8_t *place = u->place(u->arg, u->at, &room);
+	bool direct = place && room == want;
+	char *to = (char *)(direct ? place : u->scratch);
+	const char *in = (const char *)u->in;
+	int n = want == LZ4_BLOCK ? LZ4_decompress_safe(in, to, size, want)
+				  : LZ4_decompress_safe_partial(in, to, size, want, want);
 
 	if (n <= 0)
 		return -EBADMSG;
