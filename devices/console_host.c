@@ -145,7 +145,7 @@ static void control_send(struct console_host *h)
 /* Input. */
 
 /* May there be input, and is there somebody to give it to? */
-static bool input_wanted(const struct console_host_port *p)
+static bool input_wanted(struct console_host_port *p)
 {
 	struct virtio_device *vdev = p->host->vdev;
 	struct virtqueue *vq = &vdev->vq[rx_queue(p)];
@@ -155,6 +155,9 @@ static bool input_wanted(const struct console_host_port *p)
 		return false;
 	if (!listening || !vq_started(vq) || virtio_is_broken(vdev))
 		return false;
+	if (p->unread && !vq_rearm_beyond(vq, p->ahead))
+		return false;
+	p->unread = false;
 	return p->rx.busy || vq_rearm(vq);
 }
 
@@ -183,6 +186,16 @@ static bool input_buffer(struct console_host_port *p)
 	return p->rx.busy;
 }
 
+/*
+ * Linux's console takes one buffer of input for an interrupt and does not look for another: that
+ * would be stuck until a key is pressed. So it gets the next when it has given that one back.
+ */
+static void input_pace(struct console_host_port *p)
+{
+	p->unread = !p->end->name;
+	p->ahead = vq_ahead(&p->host->vdev->vq[rx_queue(p)]);
+}
+
 /* One buffer at a time, as a second read might wait. */
 static void input_ready(void *arg)
 {
@@ -196,6 +209,7 @@ static void input_ready(void *arg)
 		if (n > 0) {
 			vq_push(&h->vdev->vq[rx_queue(p)], p->rx.head, n);
 			p->rx.busy = false;
+			input_pace(p);
 			if (p->end->took)
 				p->end->took(p->end->arg);
 		} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
@@ -406,7 +420,7 @@ void console_host_stop(struct console_host *h, unsigned q)
 	watch_set(h, &p->readable, false);
 	if (p->rx.busy)
 		vq_push(&h->vdev->vq[q], p->rx.head, 0);
-	p->rx.busy = false;
+	p->rx.busy = p->unread = false;
 }
 
 void console_host_reset(struct console_host *h)

@@ -58,6 +58,8 @@ struct console_host_port {
 	bool added, ready; /* the driver has been told of it, and has taken it */
 	bool open;         /* somebody in the guest has it open */
 	bool ended;        /* there is no more input */
+	bool unread;       /* the console's driver has not yet taken a buffer of input ... */
+	uint16_t ahead;    /* ... after which there were so many more */
 	unsigned due;      /* bits of enum message */
 	struct console_transfer rx, tx;
 	struct console_watch readable, writable;

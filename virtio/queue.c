@@ -257,11 +257,21 @@ bool vq_flush(struct virtqueue *vq)
 	return vring_need_event(load16(used_event(vq)), to, from);
 }
 
-bool vq_rearm(struct virtqueue *vq)
+uint16_t vq_ahead(const struct virtqueue *vq)
+{
+	return load16(vq->driver + RING_IDX) - vq->s.next_avail;
+}
+
+bool vq_rearm_beyond(struct virtqueue *vq, uint16_t ahead)
 {
 	if (vq->broken)
 		return false;
 	if (vq->s.event_idx)
-		store16(avail_event(vq), vq->s.next_avail);
-	return load16(vq->driver + RING_IDX) != vq->s.next_avail;
+		store16(avail_event(vq), vq->s.next_avail + ahead);
+	return vq_ahead(vq) > ahead;
+}
+
+bool vq_rearm(struct virtqueue *vq)
+{
+	return vq_rearm_beyond(vq, 0);
 }

@@ -106,5 +106,9 @@ bool vq_flush(struct virtqueue *vq);
 
 /* Asks the driver for kicks (§2.7.10). True: more has arrived meanwhile, pop again. */
 bool vq_rearm(struct virtqueue *vq);
+/* The same for what comes after the next @ahead chains, which need not be popped. */
+bool vq_rearm_beyond(struct virtqueue *vq, uint16_t ahead);
+/* How many chains could be popped, as the driver says. */
+uint16_t vq_ahead(const struct virtqueue *vq);
 
 #endif

@@ -1,5 +1,6 @@
 #include "tests/unit/unit.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -131,6 +132,25 @@ START_TEST(input_waits_for_the_driver)
 	ck_assert_int_eq(console_take(&v, 0, got, sizeof(got), CONSOLE_WAIT_MS), 6);
 	ck_assert_mem_eq(got, "y bird", 6);
 	ck_assert_int_eq(atomic_load(&term.mores), 2);
+}
+END_TEST
+
+/* Linux looks at one buffer per interrupt: there must not be two that it has not taken. */
+START_TEST(input_comes_one_by_one)
+{
+	char got[64];
+
+	make("", false);
+	ck_assert(vdriver_start(&v, ~0ull, 2, 32));
+	console_give(&v, 0, 64);
+	console_give(&v, 0, 64);
+	ck_assert_uint_eq(term.user->input(term.dev, "a", 1), 1);
+	ck_assert_int_eq(console_take(&v, 0, got, sizeof(got), CONSOLE_WAIT_MS), 1);
+	ck_assert_uint_eq(term.user->input(term.dev, "b", 1), 1);
+	ck_assert_int_eq(console_take(&v, 0, got, sizeof(got), 50), -ETIMEDOUT);
+	console_give(&v, 0, 64);
+	ck_assert_int_eq(console_take(&v, 0, got, sizeof(got), CONSOLE_WAIT_MS), 1);
+	ck_assert_int_eq(got[0], 'b');
 }
 END_TEST
 
@@ -268,6 +288,7 @@ static void add_tests(TCase *tc, SFun set_up_on)
 	tcase_add_test(tc, output_comes_to_the_terminal);
 	tcase_add_test(tc, output_however_it_is_cut);
 	tcase_add_test(tc, input_waits_for_the_driver);
+	tcase_add_test(tc, input_comes_one_by_one);
 	tcase_add_test(tc, input_is_bounded);
 	tcase_add_test(tc, size_follows_the_terminal);
 	tcase_add_test(tc, ports_are_announced);
