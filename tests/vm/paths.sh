@@ -18,7 +18,7 @@ node() {
 }
 a=$(node 0 1 both.img 1)
 b=$(node 0 1 both.img 2)
-far=$(node 200 16000 far.img)
+far=$(node 200 32384 far.img) # Linux counts flat addresses from 4000h
 cd=$(node 0 2 disc.iso)
 while read -r name command; do
 	echo "== $name"
@@ -58,7 +58,7 @@ head -c 512 /dev/urandom >files/block
 truncate -s 8M one.img
 truncate -s 8M both.img
 truncate -s 8M far.img
-head -c 4M /dev/urandom >disc.iso
+truncate -s 4M disc.iso
 guest 'sh /files/ask' --device virtio-scsi,id=s0 --device virtio-scsi,id=s1 \
 	--disk one.img,bus=s1 --disk both.img,bus=s0+s1 --disk far.img,bus=s1,target=200,lun=16000 \
 	--cdrom disc.iso,bus=s0
