@@ -141,6 +141,25 @@ START_TEST(lines_of_threads_do_not_mix)
 }
 END_TEST
 
+START_TEST(errors_are_heard)
+{
+	char text[16];
+
+	stderr_begin(&err);
+	log_hear(text, sizeof(text));
+	ck_assert_str_eq(text, "");
+	log_err("first");
+	log_warn("not an error");
+	log_err("the second one is cut");
+	ck_assert_str_eq(text, "the second one ");
+	log_hear(NULL, 0);
+	log_err("as ever");
+	ck_assert_str_eq(stderr_end(&err), "lunette: warning: not an error\n"
+			 "lunette: error: as ever\n");
+	ck_assert_str_eq(text, "the second one ");
+}
+END_TEST
+
 START_TEST(bug_aborts)
 {
 	stderr_begin(&err);
@@ -160,6 +179,7 @@ Suite *log_suite(void)
 	tcase_add_test(tc, guest_cannot_flood);
 	tcase_add_test(tc, resets_do_not_help_a_flood);
 	tcase_add_test(tc, lines_of_threads_do_not_mix);
+	tcase_add_test(tc, errors_are_heard);
 	tcase_add_test_raise_signal(tc, bug_aborts, SIGABRT);
 	return s;
 }

@@ -7,6 +7,12 @@
 
 static enum log_level threshold = LOG_NOTE;
 
+/* Where log_hear() wants the errors of this thread. */
+static _Thread_local struct {
+	char *text;
+	size_t size;
+} heard;
+
 static const char *const names[] = {
 	[LOG_ERR] = "error: ",
 	[LOG_WARN] = "warning: ",
@@ -41,12 +47,24 @@ static void put(enum log_level level, const char *fmt, va_list ap, const char *t
 	if (len > sizeof(line) - 1)
 		len = sizeof(line) - 1;
 	be_one_line(line, len);
+	if (level == LOG_ERR && heard.text) {
+		snprintf(heard.text, heard.size, "%s", line + head);
+		return;
+	}
 	len += snprintf(line + len, sizeof(line) - len, "%s", tail);
 	if (len > sizeof(line) - 1)
 		len = sizeof(line) - 1;
 	line[len++] = '\n'; /* in the place of the final zero */
 	if (write(STDERR_FILENO, line, len) < 0)
 		return; /* nobody to tell */
+}
+
+void log_hear(char *text, size_t size)
+{
+	heard.text = text;
+	heard.size = size;
+	if (text)
+		*text = 0;
 }
 
 void log_line(enum log_level level, const char *fmt, ...)

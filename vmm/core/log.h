@@ -17,6 +17,7 @@
 #define CORE_LOG_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 
 enum log_level { LOG_ERR, LOG_WARN, LOG_NOTE, LOG_INFO, LOG_DEBUG };
 
@@ -24,6 +25,13 @@ enum log_level { LOG_ERR, LOG_WARN, LOG_NOTE, LOG_INFO, LOG_DEBUG };
 void log_set_level(enum log_level level);
 
 void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/*
+ * From now on this thread's error lines do not go to stderr: the last one is in @text, cut to @size
+ * bytes (at least 1); before the first one it is empty. For who tells it to somebody else. NULL: no
+ * longer.
+ */
+void log_hear(char *text, size_t size);
 
 #define log_err(...) log_line(LOG_ERR, __VA_ARGS__)
 #define log_warn(...) log_line(LOG_WARN, __VA_ARGS__)
