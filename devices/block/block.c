@@ -71,6 +71,28 @@ int block_commit(struct block *block)
 	return block->ops->commit ? block->ops->commit(block) : 0;
 }
 
+int block_resize(struct block *block, uint64_t size, void (*settle)(void *arg), void *arg)
+{
+	uint64_t old = block->size;
+	int r;
+
+	if (!block->ops->resize) {
+		log_err("%s: cannot be resized: a store of the kind %s keeps its size", block->path,
+			block->ops->name);
+		return -EOPNOTSUPP;
+	}
+	if (size < old) {
+		/* In this order: who sees the new size must find the old one (block_req_ok). */
+		block->before = old;
+		block->size = size;
+		settle(arg);
+	}
+	r = block->ops->resize(block, size);
+	block->size = r < 0 ? old : size;
+	block->before = 0;
+	return r;
+}
+
 const char *block_hint(struct block *block, int err)
 {
 	return block->ops->hint ? block->ops->hint(block, err) : NULL;
@@ -106,11 +128,14 @@ void block_chan_close(struct block_chan *chan)
 
 static bool block_req_ok(const struct block *block, const struct block_req *req)
 {
+	uint64_t size;
+
 	if (req->io == BLOCK_FLUSH)
 		return true;
 	if (req->io != BLOCK_READ && block->readonly)
 		return false;
-	return range_ok(req->off, req->len, block->size);
+	size = block->size;
+	return range_ok(req->off, req->len, max_u64(size, block->before));
 }
 
 void block_submit(struct block_chan *chan, struct block_req *req)

@@ -61,7 +61,8 @@ struct block {
 	char *path;          /* for messages */
 	int fd;              /* the file or block device, for who serves it without us; 0: none, */
 	const char *ours;    /* ... for this reason; NULL: it is no file */
-	_Atomic uint64_t size; /* bytes; may grow while it is open */
+	_Atomic uint64_t size; /* bytes; may change while it is open: block_resize() */
+	_Atomic uint64_t before; /* while it is made smaller: its size before; else 0 */
 	bool readonly;       /* opened so; writes are never submitted */
 	bool rotational;
 	bool can_discard;    /* DISCARD gives space back */
@@ -128,6 +129,9 @@ struct block_ops {
 	void (*drain)(struct block_chan *chan);
 	/* As block_commit(); NULL: nothing to do. */
 	int (*commit)(struct block *block);
+	/* It is to have @size bytes, and its file with it; block->size is not touched. NULL: that
+	 * cannot be. -errno after one line. */
+	int (*resize)(struct block *block, uint64_t size);
 	/* A few words that may explain an error, -errno. NULL, or returns NULL: there are none. */
 	const char *(*hint)(struct block *block, int err);
 };
@@ -147,6 +151,13 @@ void block_close(struct block *block);
  * one line. Without channels. [any thread]
  */
 int block_commit(struct block *block);
+
+/*
+ * Makes it longer, with zeroes, or shorter, and its file with it. settle(arg) is called when it is
+ * to be shorter: it returns when all requests that may have been made by the old size have ended.
+ * -errno after one line, and the size is what it was. One thread at a time.
+ */
+int block_resize(struct block *block, uint64_t size, void (*settle)(void *arg), void *arg);
 
 /* As the hint of its store. */
 const char *block_hint(struct block *block, int err);

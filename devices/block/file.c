@@ -355,6 +355,40 @@ static struct block_chan *file_chan_open(struct block *block, struct loop *loop)
 	return pool_open(block, loop, file_run);
 }
 
+/* A device has the size that it has; what changes it there is not for us. */
+static int device_resize(const struct file *f, uint64_t size)
+{
+	uint64_t there;
+
+	if (ioctl(f->fd, BLKGETSIZE64, &there) < 0)
+		return open_error(f->block.path, f->block.readonly, errno);
+	if (there == size)
+		return 0;
+	log_err("%s: is a block device of %llu bytes, not of %llu; resize that first",
+		f->block.path, (unsigned long long)there, (unsigned long long)size);
+	return -EINVAL;
+}
+
+static int file_resize(struct block *block, uint64_t size)
+{
+	const struct file *f = container_of(block, struct file, block);
+	int r;
+
+	if (!f->regular)
+		return device_resize(f, size);
+	if (block->readonly) {
+		log_err("%s: cannot be resized: it is open for reading only", block->path);
+		return -EROFS;
+	}
+	if (size > INT64_MAX || ftruncate(f->fd, size) < 0) {
+		r = size > INT64_MAX ? -EFBIG : -errno;
+		log_err("%s: cannot be made %llu bytes long: %s", block->path,
+			(unsigned long long)size, strerror(-r));
+		return r;
+	}
+	return 0;
+}
+
 static const char *file_hint(struct block *block, int err)
 {
 	const struct file *f = container_of(block, struct file, block);
@@ -369,5 +403,6 @@ const struct block_ops block_file = {
 	.open = file_open,
 	.close = file_close,
 	.chan_open = file_chan_open,
+	.resize = file_resize,
 	.hint = file_hint,
 };

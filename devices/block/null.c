@@ -104,6 +104,13 @@ static int null_open(const struct block_open *how, struct block **block)
 	return 0;
 }
 
+static int null_resize(struct block *block, uint64_t size)
+{
+	(void)block;
+	(void)size;
+	return 0;
+}
+
 const struct block_ops block_null = {
 	.name = "null",
 	.help = "nothing: drops writes, reads zeroes",
@@ -113,4 +120,5 @@ const struct block_ops block_null = {
 	.chan_close = null_chan_close,
 	.submit = null_submit,
 	.drain = null_drain,
+	.resize = null_resize,
 };

@@ -184,6 +184,39 @@ START_TEST(unknown_store)
 }
 END_TEST
 
+/* What was asked for by the old size may still come while the block is made smaller. */
+static void at_the_old_end(void *arg)
+{
+	struct block_chan *c = arg;
+
+	ck_assert_uint_eq(c->block->size, 4096);
+	ck_assert_int_eq(block_run(c, BLOCK_READ, 8192 - 512, 512, page, 0), 0);
+}
+
+START_TEST(resize)
+{
+	struct block_open how = { .store = "null", .size = 8192 };
+	struct loop *own = loop_create("resize");
+	struct block_chan *c;
+	struct block *b;
+
+	ck_assert_int_eq(block_open(&how, &b), 0);
+	c = block_chan_open(b, own);
+	ck_assert_int_eq(block_resize(b, 4096, at_the_old_end, c), 0);
+	ck_assert_uint_eq(b->size, 4096);
+	ck_assert_uint_eq(b->before, 0);
+	ck_assert_int_eq(block_resize(b, 16384, NULL, NULL), 0); /* nothing to wait for */
+	ck_assert_uint_eq(b->size, 16384);
+	block_chan_close(c);
+	block_close(b);
+	loop_destroy(own);
+
+	stderr_begin(&said);
+	ck_assert_int_eq(block_resize(&parked.block, 512, NULL, NULL), -EOPNOTSUPP);
+	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "cannot be resized"));
+}
+END_TEST
+
 Suite *block_suite(void)
 {
 	Suite *s = suite_create("block");
@@ -196,6 +229,7 @@ Suite *block_suite(void)
 	tcase_add_test(tc, nothing_to_close);
 	tcase_add_loop_test_raise_signal(tc, outside_is_a_bug, SIGABRT, 0, ARRAY_SIZE(wrong));
 	tcase_add_test_raise_signal(tc, write_to_readonly_is_a_bug, SIGABRT);
+	tcase_add_test(tc, resize);
 	tcase_add_test(tc, table);
 	tcase_add_test(tc, unknown_store);
 	return s;
