@@ -75,6 +75,76 @@ struct device *device_find(const struct device_list *list, const char *class_nam
 	return NULL;
 }
 
+/* The oldest of a class: the guest finds it first. */
+static const struct device *first_of(const struct device_list *list,
+				     const struct device_class *class)
+{
+	const struct device *dev, *first = NULL;
+
+	for (dev = list->last; dev; dev = dev->next) {
+		if (dev->class == class)
+			first = dev;
+	}
+	return first;
+}
+
+/* Is it on the first controller? */
+static bool find_place(const struct device_list *list, const struct device *dev,
+		       struct device_place *place)
+{
+	if (!dev->class->live)
+		return false;
+	dev->class->live->place(dev, place);
+	return place->bus && place->bus == first_of(list, place->bus->class);
+}
+
+static struct device *find_lun(const struct device_list *list, const char *number)
+{
+	struct device_place place;
+	struct device *dev;
+	char lun[16];
+
+	for (dev = list->last; dev; dev = dev->next) {
+		if (!find_place(list, dev, &place) || place.target)
+			continue;
+		snprintf(lun, sizeof(lun), "%u", place.lun);
+		if (!strcmp(lun, number))
+			return dev;
+	}
+	return NULL;
+}
+
+struct device *device_named(const struct device_list *list, const char *name)
+{
+	bool by_lun = !strncmp(name, "lun:", 4);
+	struct device *dev = by_lun ? find_lun(list, name + 4) : find_id(list, name);
+
+	if (dev && dev->class->live)
+		return dev;
+	if (dev)
+		log_err("%s: is a %s, which stays as it is while the guest runs", name,
+			dev->class->name);
+	else if (by_lun)
+		log_err("%s: the first controller has no such LUN at its target 0", name);
+	else
+		log_err("%s: there is no device of this name; lun:N is LUN N", name);
+	return NULL;
+}
+
+unsigned device_disk_rank(const struct device_list *list, const struct device *dev)
+{
+	struct device_place place, other;
+	const struct device *d;
+	unsigned rank = 0;
+
+	dev->class->live->place(dev, &place);
+	for (d = list->last; d; d = d->next)
+		rank += find_place(list, d, &other) && other.disk &&
+			(other.target < place.target ||
+			 (other.target == place.target && other.lun < place.lun));
+	return rank;
+}
+
 /* What follows the comma that ends an option; a double comma is part of it. */
 static char *next_option(char *text)
 {
@@ -195,6 +265,56 @@ free:
 	return r;
 }
 
+int device_plug(struct platform *p, struct device_list *list, const char *text,
+		struct device **dev)
+{
+	size_t len = strcspn(text, ",");
+	char name[64] = "";
+	const struct device_class *class;
+	int r;
+
+	if (len < sizeof(name))
+		memcpy(name, text, len);
+	class = class_find(name);
+	if (class && !class->live) {
+		log_err("%s: cannot come while the guest runs", name);
+		return -EOPNOTSUPP;
+	}
+	r = device_create(p, list, text);
+	if (!r)
+		*dev = list->last;
+	return r;
+}
+
+static void take_out(struct device_list *list, const struct device *dev)
+{
+	struct device **at = &list->last;
+
+	while (*at != dev)
+		at = &(*at)->next;
+	*at = dev->next;
+}
+
+static void destroy(struct device *dev)
+{
+	char *text = dev->text;
+
+	dev->class->destroy(dev);
+	free(text);
+}
+
+int device_unplug(struct device_list *list, struct device *dev)
+{
+	int r = dev->class->live->unplug(dev);
+
+	if (r < 0)
+		return r;
+	r = dev->class->finish ? dev->class->finish(dev) : 0;
+	take_out(list, dev);
+	destroy(dev);
+	return r;
+}
+
 /* In the order of their making, which the list has backwards. */
 static int each_device(struct device *last, int (*fn)(struct device *dev, FILE *out), FILE *out)
 {
@@ -258,11 +378,8 @@ void device_destroy_all(struct device_list *list)
 	struct device *dev;
 
 	while ((dev = list->last)) {
-		char *text = dev->text;
-
 		list->last = dev->next;
-		dev->class->destroy(dev);
-		free(text);
+		destroy(dev);
 	}
 }
 

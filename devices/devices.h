@@ -16,6 +16,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "vmm/core/opt.h"
@@ -31,6 +32,41 @@ struct device {
 	char id[DEVICE_ID_MAX + 1]; /* "s0"; the class's name and a number by default */
 	char *text;                 /* what it was made from: strings of settings point into it */
 	struct device *next;        /* created before this one */
+};
+
+/* Where a LUN is. */
+struct device_place {
+	const struct device *bus; /* the first one, if it is on several */
+	unsigned target, lun;
+	bool disk; /* false: of another type, which guests name otherwise */
+};
+
+/* Who hears facts of a device, one after the other; a key is a word. */
+struct device_facts {
+	void (*text)(struct device_facts *to, const char *key, const char *value);
+	void (*number)(struct device_facts *to, const char *key, uint64_t value);
+	void (*numbers)(struct device_facts *to, const char *key, const uint64_t *value,
+			unsigned count);
+};
+
+/*
+ * What can be done to LUNs while the guest runs; each function is there. Those that return int
+ * return -errno after one line, and then nothing has been done. [main]
+ */
+struct device_live {
+	/* The guest loses it; finish() and destroy() are next. */
+	int (*unplug)(struct device *dev);
+	/* Changes its size, and that of its file. Bytes. */
+	int (*resize)(struct device *dev, uint64_t size);
+	int (*eject)(struct device *dev);
+	/* @file NULL: the medium that is there, where the guest itself has opened the tray. */
+	int (*insert)(struct device *dev, const char *file);
+	/* Replaces the rules by which it fails; "": it does not. */
+	int (*fault)(struct device *dev, const char *rules);
+	void (*place)(const struct device *dev, struct device_place *place);
+	void (*facts)(const struct device *dev, struct device_facts *to);
+	/* What it has done until now. -errno: another counts. */
+	int (*counters)(struct device *dev, struct device_facts *to);
 };
 
 struct device_class {
@@ -50,6 +86,9 @@ struct device_class {
 	void (*destroy)(struct device *dev);
 
 	/* The rest may be NULL: nothing to do. */
+
+	/* It may come and go, and change, while the guest runs; create() is [main] then, too. */
+	const struct device_live *live;
 
 	/* All devices have been made; they are asked in that order, and no vCPU runs yet. -errno
 	 * after one line. [setup] */
@@ -79,6 +118,26 @@ int device_ready_all(const struct device_list *list);
 int device_finish_all(const struct device_list *list);
 /* All of them, the last one first. No vCPU runs any more. */
 void device_destroy_all(struct device_list *list);
+
+/*
+ * As device_create(), and device_destroy() of one, while the guest runs: of classes that are live.
+ * -errno after one line. device_unplug() returns that, too, when the device is gone, but what was
+ * to be kept of it could not be. [main]
+ */
+int device_plug(struct platform *p, struct device_list *list, const char *text,
+		struct device **dev);
+int device_unplug(struct device_list *list, struct device *dev);
+
+/*
+ * A live device by the name that users call it: its id, or "lun:N" for LUN N of target 0 of the
+ * first controller. NULL, after one line: there is none.
+ */
+struct device *device_named(const struct device_list *list, const char *name);
+/*
+ * How many disks the guest's first controller has before this one: what Linux calls sda has none,
+ * if it finds disks in order.
+ */
+unsigned device_disk_rank(const struct device_list *list, const struct device *dev);
 
 /* The device with this id and class name; @id NULL: the newest one of the class. NULL: none. */
 struct device *device_find(const struct device_list *list, const char *class_name, const char *id);

@@ -7,15 +7,15 @@
  * which the other names come, is the image's file name; where another disk has
  * that one already, "-BUS-LUN" is put behind it.
  */
+#include "devices/scsi_disk.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "devices/block/block.h"
-#include "devices/devices.h"
-#include "devices/scsi/scsi.h"
+#include "devices/scsi_plug.h"
 #include "devices/virtio_scsi.h"
 #include "vmm/core/log.h"
 #include "vmm/core/platform.h"
@@ -125,16 +125,6 @@ static const struct opt scsi_cd_opts[] = {
 	{ 0 }
 };
 
-#define BUSES_MAX 8
-
-struct scsi_disk {
-	struct device dev;
-	struct device *bus[BUSES_MAX];
-	unsigned nbuses;
-	struct block *block; /* NULL: an empty drive */
-	struct scsi_lun lun;
-};
-
 extern const struct device_class scsi_disk_class, scsi_cd_class;
 
 /* What a disk is made from. */
@@ -169,17 +159,18 @@ static int add_bus(const struct wish *w, struct scsi_disk *d, const char *bus)
 			return -EINVAL;
 		}
 	}
-	if (d->nbuses == BUSES_MAX) {
-		log_err("%s: bus=%s: a disk can be on %d buses at most", w->id, bus, BUSES_MAX);
+	if (d->nbuses == SCSI_DISK_BUSES_MAX) {
+		log_err("%s: bus=%s: a disk can be on %d buses at most", w->id, bus,
+			SCSI_DISK_BUSES_MAX);
 		return -EINVAL;
 	}
 	d->bus[d->nbuses++] = dev;
-	return 0;
+	return scsi_disk_in_kernel(w->id, dev);
 }
 
 static int find_buses(const struct wish *w, struct scsi_disk *d)
 {
-	char names[BUSES_MAX * (DEVICE_ID_MAX + 2)], *next = names, *name;
+	char names[SCSI_DISK_BUSES_MAX * (DEVICE_ID_MAX + 2)], *next = names, *name;
 	int r = 0;
 
 	if (!w->cfg->bus)
@@ -347,12 +338,25 @@ static void set_kind(struct scsi_lun *lun, const struct wish *w)
 		lun->discard = false;
 }
 
-static void leave_buses(struct scsi_disk *d)
+/* The guest may be running: then there is somebody who serves the bus. */
+static int join_bus(struct scsi_lun *lun, struct device *bus)
 {
-	unsigned i;
+	struct scsi_host *host = virtio_scsi_host(bus);
 
-	for (i = 0; i < d->nbuses; i++)
-		scsi_nexus_free(scsi_port_take(virtio_scsi_port(d->bus[i]), &d->lun));
+	return host ? scsi_plug_add(host, lun) : scsi_port_add(virtio_scsi_port(bus), lun);
+}
+
+void scsi_disk_leave(struct scsi_disk *d)
+{
+	while (d->nbuses) {
+		struct device *bus = d->bus[--d->nbuses];
+		struct scsi_host *host = virtio_scsi_host(bus);
+
+		if (host)
+			scsi_plug_remove(host, &d->lun);
+		else
+			scsi_nexus_free(scsi_port_take(virtio_scsi_port(bus), &d->lun));
+	}
 }
 
 static const struct scsi_lun *lun_at(const struct scsi_port *port, const struct scsi_lun *place)
@@ -374,12 +378,13 @@ static int join_buses(struct scsi_disk *d, const struct wish *w)
 	int r;
 
 	for (i = 0; i < d->nbuses; i++) {
-		struct scsi_port *port = virtio_scsi_port(d->bus[i]);
-
-		r = scsi_port_add(port, &d->lun);
+		r = join_bus(&d->lun, d->bus[i]);
 		if (r == -EEXIST)
 			log_err("%s: lun=%u: is in use by %s; give another lun=", w->id,
-				d->lun.lun, lun_at(port, &d->lun)->serial);
+				d->lun.lun,
+				lun_at(virtio_scsi_port(d->bus[i]), &d->lun)->serial);
+		else if (r < 0 && r != -ENOMEM)
+			log_err("%s: cannot be put on %s: %s", w->id, d->bus[i]->id, strerror(-r));
 		if (r < 0)
 			return r;
 	}
@@ -404,7 +409,7 @@ static int lun_init(struct scsi_disk *d, const struct wish *w)
 	if (!r)
 		r = join_buses(d, w);
 	if (r < 0) {
-		leave_buses(d);
+		scsi_disk_leave(d);
 		scsi_lun_fini(&d->lun);
 	}
 	return r;
@@ -429,25 +434,43 @@ static void set_full(struct block *block, struct platform *p, unsigned what)
 	}
 }
 
-/* The store, and whether its size suits. */
+int scsi_disk_open(const struct scsi_disk *d, const char *file, struct block **block)
+{
+	struct block_open how = d->how;
+	int r;
+
+	how.path = file;
+	r = block_open(&how, block);
+	if (r < 0)
+		return r;
+	set_full(*block, d->platform, d->on_enospc);
+	r = check_size(*block, how.block_size);
+	if (r < 0)
+		block_close(*block);
+	return r;
+}
+
+/* The store, unless it is an empty drive. */
 static int open_store(struct scsi_disk *d, const struct wish *w, struct platform *p)
 {
 	const struct scsi_disk_cfg *cfg = w->cfg;
 	bool cd = w->type == SCSI_CD;
-	struct block_open how = { .path = cfg->file, .store = cfg->store, .size = cfg->size,
-				  .readonly = cd || cfg->readonly,
-				  .block_size = cd ? 2048 : block_sizes[cfg->block_size],
-				  .engine = cfg->engine, .direct = cfg->direct, .mem = p->mem,
-				  .overlay = cfg->overlay, .fault = cfg->fault };
+	struct block *block;
 	int r;
 
+	d->platform = p;
+	d->on_enospc = cfg->on_enospc;
+	d->how = (struct block_open){ .store = cfg->store, .size = cfg->size,
+				      .readonly = cd || cfg->readonly,
+				      .block_size = cd ? 2048 : block_sizes[cfg->block_size],
+				      .engine = cfg->engine, .direct = cfg->direct, .mem = p->mem,
+				      .overlay = cfg->overlay, .fault = cfg->fault };
 	if (cd && !cfg->file)
 		return 0;
-	r = block_open(&how, &d->block);
-	if (r < 0)
-		return r;
-	set_full(d->block, p, cfg->on_enospc);
-	return check_size(d->block, how.block_size);
+	r = scsi_disk_open(d, cfg->file, &block);
+	if (!r)
+		d->block = block;
+	return r;
 }
 
 static int create(struct platform *p, struct device_list *list, const char *id,
@@ -498,7 +521,7 @@ static int scsi_disk_finish(struct device *dev)
 	struct scsi_disk *d = container_of(dev, struct scsi_disk, dev);
 
 	stop_buses(d);
-	return block_commit(d->block);
+	return d->block ? block_commit(d->block) : 0;
 }
 
 /* The buses live longer, and must not serve a LUN that is gone. */
@@ -506,8 +529,11 @@ static void scsi_disk_destroy(struct device *dev)
 {
 	struct scsi_disk *d = container_of(dev, struct scsi_disk, dev);
 
+	unsigned i;
+
 	stop_buses(d);
-	leave_buses(d);
+	for (i = 0; i < d->nbuses; i++)
+		scsi_nexus_free(scsi_port_take(virtio_scsi_port(d->bus[i]), &d->lun));
 	scsi_lun_fini(&d->lun);
 	block_close(d->block);
 	free(d);
@@ -550,6 +576,7 @@ const struct device_class scsi_disk_class = {
 	.cfg_size = sizeof(struct scsi_disk_cfg),
 	.create = scsi_disk_create,
 	.finish = scsi_disk_finish,
+	.live = &scsi_disk_live,
 	.explain = explain,
 	.destroy = scsi_disk_destroy,
 };
@@ -561,6 +588,7 @@ const struct device_class scsi_cd_class = {
 	.first_opt = "file",
 	.cfg_size = sizeof(struct scsi_disk_cfg),
 	.create = scsi_cd_create,
+	.live = &scsi_disk_live,
 	.explain = explain,
 	.destroy = scsi_disk_destroy,
 };

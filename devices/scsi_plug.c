@@ -140,7 +140,18 @@ int scsi_plug_media(struct scsi_host *host)
 	return scsi_host_ask(host, sync_paths, NULL);
 }
 
-void scsi_plug_grown(struct scsi_host *host, struct scsi_lun *lun)
+static int settle(struct scsi_ctx *ctx, void *lun)
+{
+	scsi_ctx_settle(ctx, lun);
+	return 0;
+}
+
+void scsi_plug_settle(struct scsi_host *host, const struct scsi_lun *lun)
+{
+	scsi_host_ask(host, settle, (void *)lun);
+}
+
+void scsi_plug_resized(struct scsi_host *host, struct scsi_lun *lun)
 {
 	scsi_attention(lun, SENSE_CAPACITY_CHANGED);
 	tell(host, lun, VIRTIO_SCSI_T_PARAM_CHANGE, 0x2a | 0x09 << 8);

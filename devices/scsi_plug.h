@@ -29,8 +29,10 @@ void scsi_plug_remove(struct scsi_host *host, struct scsi_lun *lun);
  * such a LUN, and then scsi_lun_load(). Commands end whose medium is gone. -errno: no channel.
  */
 int scsi_plug_media(struct scsi_host *host);
-/* lun->block->size has grown: the driver is told, on each host, and the initiator. */
-void scsi_plug_grown(struct scsi_host *host, struct scsi_lun *lun);
+/* Waits until its commands in flight have ended. */
+void scsi_plug_settle(struct scsi_host *host, const struct scsi_lun *lun);
+/* lun->block->size is another: the driver is told, on each host, and the initiator. */
+void scsi_plug_resized(struct scsi_host *host, struct scsi_lun *lun);
 /* Adds what @lun has done on all threads. */
 void scsi_plug_count(struct scsi_host *host, const struct scsi_lun *lun,
 		     struct scsi_counters *sum);

@@ -188,6 +188,11 @@ struct scsi_host *virtio_scsi_host(struct device *dev)
 	return container_of(dev, struct virtio_scsi, dev)->host;
 }
 
+bool virtio_scsi_in_kernel(struct device *dev)
+{
+	return container_of(dev, struct virtio_scsi, dev)->in_kernel;
+}
+
 void virtio_scsi_stop(struct device *dev)
 {
 	struct virtio_scsi *s = container_of(dev, struct virtio_scsi, dev);

@@ -4,6 +4,8 @@
 #ifndef DEVICES_VIRTIO_SCSI_H
 #define DEVICES_VIRTIO_SCSI_H
 
+#include <stdbool.h>
+
 struct device;
 struct device_list;
 struct scsi_host;
@@ -12,11 +14,14 @@ struct virtio_device;
 
 #define VIRTIO_SCSI_CLASS "virtio-scsi"
 
-/* @dev is of this class. LUNs are added before the guest runs, and are the caller's. [setup] */
+/* @dev is of this class. LUNs that are added before the guest runs are the caller's. [setup] */
 struct scsi_port *virtio_scsi_port(struct device *dev);
 
 /* Who serves it in process, for LUNs that come and go. NULL: the kernel serves it, or none yet. */
 struct scsi_host *virtio_scsi_host(struct device *dev);
+
+/* The kernel serves it: its LUNs stay as they are. */
+bool virtio_scsi_in_kernel(struct device *dev);
 
 /* Its virtio side, for whom the data path is not the one of the options. */
 struct virtio_device *virtio_scsi_vdev(struct device *dev);

@@ -195,6 +195,11 @@ void scsi_lun_eject(struct scsi_lun *lun)
 	lun->media_event = SCSI_MEDIA_REMOVED;
 }
 
+void scsi_lun_wish_eject(struct scsi_lun *lun)
+{
+	lun->media_event = SCSI_MEDIA_EJECT_WISH;
+}
+
 void scsi_lun_load(struct scsi_lun *lun)
 {
 	lun->stopped = false;

@@ -99,9 +99,6 @@ void scsi_end_others(const struct scsi_nexus *nexus);
 enum scsi_sense scsi_attention_take(struct scsi_nexus *nexus);
 /* GET EVENT STATUS NOTIFICATION's media events (MMC-6 6.6), in lun->media_event. */
 enum { SCSI_MEDIA_NO_EVENT, SCSI_MEDIA_EJECT_WISH, SCSI_MEDIA_NEW, SCSI_MEDIA_REMOVED };
-/* The tray opens, closes; whoever has a nexus is told that the medium may be another. */
-void scsi_lun_eject(struct scsi_lun *lun);
-void scsi_lun_load(struct scsi_lun *lun);
 
 /* reserve.c */
 

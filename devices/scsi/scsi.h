@@ -331,6 +331,11 @@ void scsi_attention(struct scsi_lun *lun, enum scsi_sense why);
 bool scsi_lun_is_shared(struct scsi_lun *lun);
 /* Does an initiator prevent the removal of the medium? Any thread. */
 bool scsi_lun_is_locked(struct scsi_lun *lun);
+/* The tray opens, closes: initiators are told that the medium may be another. Any thread. */
+void scsi_lun_eject(struct scsi_lun *lun);
+void scsi_lun_load(struct scsi_lun *lun);
+/* Initiators who ask for events find the wish that they give the medium out. Any thread. */
+void scsi_lun_wish_eject(struct scsi_lun *lun);
 
 /* port.c */
 
@@ -372,6 +377,8 @@ int scsi_ctx_init(struct scsi_ctx *ctx, struct scsi_port *port, struct loop *loo
 int scsi_ctx_sync(struct scsi_ctx *ctx);
 /* Has the target a LUN? [ctx's thread] */
 bool scsi_ctx_has_target(const struct scsi_ctx *ctx, uint8_t target);
+/* Waits until nothing is in flight for @lun; done functions run meanwhile. [ctx's thread] */
+void scsi_ctx_settle(struct scsi_ctx *ctx, const struct scsi_lun *lun);
 /* Adds what @lun has done here. [ctx's thread] */
 void scsi_ctx_count(const struct scsi_ctx *ctx, const struct scsi_lun *lun,
 		    struct scsi_counters *sum);

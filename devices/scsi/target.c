@@ -183,17 +183,33 @@ void scsi_ctx_drain(struct scsi_ctx *ctx)
 		block_drain(cmd->chan);
 }
 
+static struct scsi_path *path_of(const struct scsi_ctx *ctx, const struct scsi_lun *lun)
+{
+	unsigned at = path_place(ctx, lun->target, lun->lun);
+
+	return at < ctx->npaths && ctx->path[at]->nexus->lun == lun ? ctx->path[at] : NULL;
+}
+
+void scsi_ctx_settle(struct scsi_ctx *ctx, const struct scsi_lun *lun)
+{
+	const struct scsi_path *path = path_of(ctx, lun);
+
+	if (path && path->chan)
+		block_drain(path->chan);
+}
+
 /* Counters. */
 
 void scsi_ctx_count(const struct scsi_ctx *ctx, const struct scsi_lun *lun,
 		    struct scsi_counters *sum)
 {
-	unsigned at = path_place(ctx, lun->target, lun->lun), i;
+	const struct scsi_path *path = path_of(ctx, lun);
 	const struct scsi_counters *c;
+	unsigned i;
 
-	if (at == ctx->npaths || ctx->path[at]->nexus->lun != lun)
+	if (!path)
 		return;
-	c = &ctx->path[at]->counters;
+	c = &path->counters;
 	sum->commands += c->commands;
 	sum->errors += c->errors;
 	sum->read += c->read;

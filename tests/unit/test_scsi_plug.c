@@ -152,7 +152,7 @@ START_TEST(resize)
 	gpa = give(EVENT_LEN);
 	ram->bytes = realloc(ram->bytes, 4096 * 512);
 	ram->block.size = 4096 * 512;
-	scsi_plug_grown(host, &lun[0]);
+	scsi_plug_resized(host, &lun[0]);
 	check(gpa, VIRTIO_SCSI_T_PARAM_CHANGE, "\1\0\0\3\0\0\0\0", 0x092a);
 	scsi_driver_clear_attention(&v, 3);
 	scsi_driver_run(&v, 2, 3, SCSI_DRIVER_CDB(0x25), NULL, 0, data, 8);
@@ -186,7 +186,7 @@ START_TEST(not_wanted)
 	scsi_plug_remove(host, &lun[1]);
 	start(VIRTIO_BIT(VIRTIO_SCSI_F_HOTPLUG));
 	give(EVENT_LEN);
-	scsi_plug_grown(host, &lun[0]);
+	scsi_plug_resized(host, &lun[0]);
 	ck_assert(!came());
 	ck_assert_int_eq(scsi_plug_add(host, &lun[1]), 0);
 	ck_assert(came());
