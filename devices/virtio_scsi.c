@@ -325,6 +325,12 @@ static int choose_path(struct device *dev)
 		why_not(&why, 0, "it has no disks");
 		return fall_back(s, &why);
 	}
+	if (s->vhost == PLATFORM_VHOST_AUTO && s->port.trace) {
+		why_not(&why, 0, "--trace scsi= is given");
+		return fall_back(s, &why);
+	}
+	if (s->port.trace)
+		log_warn("%s: vhost=on: there is no trace of what the kernel does", s->vdev.name);
 	r = serve_in_kernel(s, &why);
 	if (r < 0 && s->vhost == PLATFORM_VHOST_ON) {
 		log_err("%s: vhost=%s: %s", s->vdev.name, s->wwn ? s->wwn : "on", why.text);
@@ -431,6 +437,7 @@ static int virtio_scsi_create(struct platform *p, struct device_list *list, cons
 		return -ENOMEM;
 	s->platform = p;
 	scsi_port_init(&s->port, port_id(list));
+	s->port.trace = p->scsi_trace;
 	r = take_options(s, cfg, id);
 	if (!r)
 		r = device_init(s, id);

@@ -18,6 +18,7 @@
  *	verify.c     what compares: VERIFY, COMPARE AND WRITE
  *	provision.c  UNMAP, WRITE SAME, GET LBA STATUS
  *	mmc.c        commands of CD-ROM drives                           (MMC-6)
+ *	trace.c      a line for each command, if that is asked for
  *	sense.c      the one table from reason to sense data
  *	op.h         what these files share: the command table's row
  *
@@ -200,12 +201,14 @@ struct scsi_lun {
 /* An initiator port: a controller, by which one driver reaches LUNs. */
 struct scsi_port {
 	uint16_t id;               /* relative target port identifier, 1 and up */
+	int trace;                 /* descriptor for trace.h, set before any ctx; 0: none */
 	pthread_mutex_t lock;      /* of the rest; a thread that has it waits for no other */
 	struct scsi_nexus **nexus; /* ascending by target and number */
 	unsigned count;
 };
 
 struct scsi_op;
+struct scsi_trace;
 
 /* What a LUN has done for one thread. */
 #define SCSI_LATENCIES 24
@@ -232,6 +235,7 @@ struct scsi_ctx {
 	unsigned npaths;
 	const struct scsi_op *op[SCSI_TYPES][256]; /* the first row of each opcode */
 	struct scsi_cmds tasks;        /* in flight here */
+	struct scsi_trace *trace;      /* NULL: none is asked for */
 };
 
 struct scsi_cmd {

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "devices/scsi/op.h"
+#include "devices/scsi/trace.h"
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
 
@@ -65,6 +66,11 @@ int scsi_ctx_init(struct scsi_ctx *ctx, struct scsi_port *port, struct loop *loo
 	for (type = 0; type < SCSI_TYPES; type++) {
 		index_ops(ctx->op[type], spc_ops);
 		index_ops(ctx->op[type], scsi_type_ops(type));
+	}
+	if (port->trace) {
+		ctx->trace = scsi_trace_open(port->trace, loop);
+		if (!ctx->trace)
+			return -ENOMEM;
 	}
 	r = scsi_ctx_sync(ctx);
 	if (r < 0)
@@ -173,6 +179,8 @@ void scsi_ctx_fini(struct scsi_ctx *ctx)
 	drop_paths(ctx, NULL, 0);
 	ctx->path = NULL;
 	ctx->npaths = 0;
+	scsi_trace_close(ctx->trace);
+	ctx->trace = NULL;
 }
 
 void scsi_ctx_drain(struct scsi_ctx *ctx)
@@ -230,10 +238,10 @@ static uint64_t now_ns(void)
 }
 
 /* Of a command that ends; what its I/O has moved was counted as it went. */
-static void count(struct scsi_cmd *cmd)
+static void count(struct scsi_cmd *cmd, uint64_t now)
 {
 	struct scsi_counters *c = &cmd->path->counters;
-	uint64_t us = (now_ns() - cmd->began) / 1000;
+	uint64_t us = (now - cmd->began) / 1000;
 	unsigned slot = us ? 64 - __builtin_clzll(us) : 0;
 
 	c->commands++;
@@ -398,6 +406,7 @@ static void claim_release(struct scsi_cmd *cmd)
 void scsi_complete(struct scsi_cmd *cmd, enum scsi_sense why)
 {
 	const struct scsi_outcome *outcome = scsi_outcome(why);
+	uint64_t now = now_ns();
 
 	cmd->response = outcome->response;
 	cmd->status = outcome->status;
@@ -408,7 +417,9 @@ void scsi_complete(struct scsi_cmd *cmd, enum scsi_sense why)
 	if (cmd->claim.held)
 		claim_release(cmd);
 	if (cmd->path)
-		count(cmd);
+		count(cmd, now);
+	if (__builtin_expect(!!cmd->ctx->trace, 0))
+		scsi_trace_put(cmd->ctx->trace, cmd, now);
 	free(cmd->buffer);
 	LIST_REMOVE(cmd, link);
 	cmd->done(cmd);

@@ -86,6 +86,7 @@ struct platform {
 	unsigned cpus; /* of the guest; 0: not known */
 	enum platform_vhost vhost; /* for devices whose options say nothing of it */
 	enum platform_full on_enospc; /* likewise */
+	int scsi_trace; /* descriptor that a line for each SCSI command goes to; 0: none */
 	struct mem *mem;
 	struct bus *mmio, *pio;
 	const struct irqchip_ops *irqchip;
