@@ -8,8 +8,8 @@
 set -euo pipefail
 
 # To build lunette and the guest's initramfs and disk.
-run='gcc make libc6-dev linux-libc-dev libcap-ng-dev liburing-dev zlib1g-dev liblz4-dev
-	libzstd-dev liblzma-dev acpica-tools cpio kmod e2fsprogs util-linux
+run='gcc make libc6-dev linux-libc-dev libcap-ng-dev libjansson-dev liburing-dev zlib1g-dev
+	liblz4-dev libzstd-dev liblzma-dev acpica-tools cpio kmod e2fsprogs util-linux
 	debian-archive-keyring'
 # The lab host, on machines whose KVM cannot run a guest: QEMU's libraries and firmware files.
 lab='qemu-system-x86'

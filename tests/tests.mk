@@ -8,7 +8,8 @@ fuzzers = $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 replays = $(fuzzers:%=$(out)/tests/fuzz/replay_%)
 
 # What needs no KVM above that.
-above_o = $(patsubst %,$(out)/vmm/%.o,image unpack kernel_config kernel_check cause arch/$(ARCH)/boot)
+above_o = $(patsubst %,$(out)/vmm/%.o,command control image unpack kernel_config kernel_check \
+	cause arch/$(ARCH)/boot)
 
 .SECONDARY: $(lib_o) $(units:%=%.o) $(fuzzers:%=$(out)/tests/fuzz/fuzz_%.o) $(out)/tests/fuzz/replay.o
 
@@ -16,7 +17,8 @@ $(out)/tests/unit/test_%: $(out)/tests/unit/test_%.o $(lib_o) $(lower_o) $(above
 	$(CC) $(flags) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) $(shell pkg-config --libs check)
 
 # The same entry as the fuzzer's, and a main() that feeds it the corpus.
-$(out)/tests/fuzz/replay_%: $(out)/tests/fuzz/fuzz_%.o $(out)/tests/fuzz/replay.o $(lib_o) $(lower_o)
+$(out)/tests/fuzz/replay_%: $(out)/tests/fuzz/fuzz_%.o $(out)/tests/fuzz/replay.o $(lib_o) $(lower_o) \
+		$(above_o)
 	$(CC) $(flags) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 check: $(units) $(replays)
@@ -25,7 +27,8 @@ check: $(units) $(replays)
 # libFuzzer comes with clang, so everything below the fuzz target is built once more.
 fuzz_flags = $(filter-out -fsanitize=% -fno-sanitize-recover=all,$(flags)) -O1 -g \
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined
-fuzz_o = $(patsubst %.c,build/fuzz/%.o,$(lower) $(wildcard tests/lib/*.c))
+fuzz_o = $(patsubst %.c,build/fuzz/%.o,$(lower) $(wildcard tests/lib/*.c) \
+	vmm/command.c)
 
 build/fuzz/%.o: %.c Makefile config.mk tests/tests.mk
 	@mkdir -p $(@D)

@@ -10,7 +10,7 @@ const struct cause_row causes[CAUSE_COUNT] = {
 	[CAUSE_PANIC] = { 205, "panic", "the guest's kernel panicked" },
 	[CAUSE_TRIPLE_FAULT] = { 206, "triple-fault", "a vCPU shut down on a triple fault" },
 	[CAUSE_KVM_ERROR] = { 207, "kvm-error", "KVM cannot go on running a vCPU" },
-	[CAUSE_QUIT] = { 208, "quit", "the user typed the escape sequence, Ctrl-A x" },
+	[CAUSE_QUIT] = { 208, "quit", "the user ended it: Ctrl-A x, or lunette ctl quit" },
 	[CAUSE_DISK_FULL] = { 211, "disk-full", "a disk of the host is full (--on-enospc fail)" },
 	[CAUSE_SIGNAL] = { 128, "signal", "ended by signal n: the status is 128 + n" },
 };

@@ -1,6 +1,7 @@
 #include "vmm/machine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 
 #include "vmm/arch/arch.h"
 #include "vmm/console.h"
+#include "vmm/control.h"
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
 #include "vmm/image.h"
@@ -94,6 +96,11 @@ static void guest_event(struct platform *p, enum guest_event event)
 static void disk_full(struct platform *p)
 {
 	machine_end(container_of(p, struct machine, platform), CAUSE_DISK_FULL);
+}
+
+static void quit(void *arg)
+{
+	machine_end(arg, CAUSE_QUIT);
 }
 
 static struct loop *new_iothread(struct platform *p, const char *name)
@@ -211,6 +218,27 @@ static int setup_platform(struct machine *m, const struct machine_cfg *cfg)
 	return arch_vm_init(&m->vm);
 }
 
+static int open_trace(struct machine *m, const char *text)
+{
+	const char *file = text && !strncmp(text, "scsi=", 5) ? text + 5 : NULL;
+	int fd, r;
+
+	if (!text)
+		return 0;
+	if (!file || !*file) {
+		log_err("--trace %s: scsi=FILE is wanted", text);
+		return -EINVAL;
+	}
+	fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOCTTY, 0644);
+	if (fd < 0) {
+		r = errno == EINVAL ? -EIO : -errno;
+		log_err("--trace scsi=%s: %s", file, strerror(errno));
+		return r;
+	}
+	m->platform.scsi_trace = fd;
+	return 0;
+}
+
 /* What needs another device to be on; who names none gets one. */
 static const struct {
 	const char *class, *on, *text;
@@ -265,6 +293,15 @@ static int setup_devices(struct machine *m, const struct machine_cfg *cfg)
 	return r ? r : device_ready_all(&m->devices);
 }
 
+static int setup_control(struct machine *m, const struct machine_cfg *cfg)
+{
+	if (!cfg->control)
+		return 0;
+	m->host = (struct command_host){ &m->platform, &m->devices, quit, m };
+	m->control = control_create(cfg->control, m->main_loop, &m->host);
+	return m->control ? 0 : -EIO;
+}
+
 static int setup_vcpus(struct machine *m, const struct arch_entry *entry)
 {
 	int r;
@@ -277,6 +314,79 @@ static int setup_vcpus(struct machine *m, const struct arch_entry *entry)
 	return arch_vcpus_init(m->vcpu, m->cpus, entry);
 }
 
+/* As Linux counts: a to z, aa, ab, ... Returns the beginning, in @text. */
+static const char *disk_letters(unsigned rank, char text[8])
+{
+	char *c = text + 7;
+
+	*c = 0;
+	do
+		*--c = (char)('a' + rank % 26);
+	while ((rank = rank / 26) && rank--);
+	return c;
+}
+
+static bool has_several_luns(const struct device_list *list)
+{
+	const struct device *dev;
+	unsigned n = 0;
+
+	for (dev = list->last; dev; dev = dev->next)
+		n += !!dev->class->live;
+	return n > 1;
+}
+
+/*
+ * Words that say where the root file system is. A kernel without an initrd knows disks by letters
+ * alone, and gives them out as its probes happen to finish. guest/init finds the LUN itself.
+ */
+static int put_root(const struct machine *m, const struct machine_cfg *cfg, char *to, size_t size)
+{
+	struct device_place place;
+	const struct device *dev;
+	const char *letters;
+	char text[8];
+
+	*to = 0;
+	if (!cfg->root)
+		return 0;
+	if (strncmp(cfg->root, "lun:", 4)) {
+		log_err("--root %s: lun:N is wanted, with the number of a LUN", cfg->root);
+		return -EINVAL;
+	}
+	dev = device_named(&m->devices, cfg->root);
+	if (!dev)
+		return -EINVAL;
+	dev->class->live->place(dev, &place);
+	if (!place.disk) {
+		log_err("--root %s: %s is no disk", cfg->root, dev->id);
+		return -EINVAL;
+	}
+	letters = disk_letters(device_disk_rank(&m->devices, dev), text);
+	if (!cfg->initrd && has_several_luns(&m->devices))
+		log_note("--root %s: is /dev/sd%s if the guest finds its disks in order; with an "
+			 "initrd it need not", cfg->root, letters);
+	snprintf(to, size, " root=/dev/sd%s lunette.root=lun:%u", letters, place.lun);
+	return 0;
+}
+
+static int put_cmdline(const struct machine *m, const struct machine_cfg *cfg,
+		       char cmdline[CMDLINE_MAX])
+{
+	char root[64];
+	int r = put_root(m, cfg, root, sizeof(root));
+
+	if (r < 0)
+		return r;
+	r = snprintf(cmdline, CMDLINE_MAX, "%s %s%s%s%s", arch_cmdline,
+		     cfg->console == CONSOLE_HVC ? arch_hvc_words : arch_serial_words, root,
+		     cfg->append ? " " : "", cfg->append ? cfg->append : "");
+	if (r < CMDLINE_MAX)
+		return 0;
+	log_err("--append: %d characters are too many, %d at most", r, CMDLINE_MAX - 1);
+	return -EINVAL;
+}
+
 static int setup_guest(struct machine *m, const struct machine_cfg *cfg, const struct image *kernel,
 		       const struct image *initrd)
 {
@@ -284,19 +394,15 @@ static int setup_guest(struct machine *m, const struct machine_cfg *cfg, const s
 	struct arch_entry entry;
 	int r;
 
-	r = snprintf(cmdline, sizeof(cmdline), "%s %s%s%s", arch_cmdline,
-		     cfg->console == CONSOLE_HVC ? arch_hvc_words : arch_serial_words,
-		     cfg->append ? " " : "", cfg->append ? cfg->append : "");
-	if ((size_t)r >= sizeof(cmdline)) {
-		log_err("--append: %d characters are too many, %zu at most", r,
-			sizeof(cmdline) - 1);
-		return -EINVAL;
-	}
 	r = setup_platform(m, cfg);
 	if (r == -EINVAL) /* the kernel's word; from here on it means that the user is wrong */
 		r = -EIO;
 	if (r == 0)
+		r = open_trace(m, cfg->trace);
+	if (r == 0)
 		r = setup_devices(m, cfg);
+	if (r == 0)
+		r = put_cmdline(m, cfg, cmdline);
 	if (r == 0) {
 		kernel_check_warn(kernel->path, &m->devices, initrd);
 		r = arch_load(m, kernel, initrd, cmdline, &entry);
@@ -305,6 +411,8 @@ static int setup_guest(struct machine *m, const struct machine_cfg *cfg, const s
 		r = arch_describe(m);
 	if (r == 0)
 		r = setup_vcpus(m, &entry);
+	if (r == 0)
+		r = setup_control(m, cfg);
 	return r;
 }
 
@@ -390,6 +498,7 @@ enum cause machine_run(struct machine *m)
 
 void machine_destroy(struct machine *m)
 {
+	control_destroy(m->control);
 	/* The back ends first, while the I/O threads still run: they drain there. */
 	device_destroy_all(&m->devices);
 	while (m->niothreads) {
@@ -405,6 +514,8 @@ void machine_destroy(struct machine *m)
 	if (m->vm.fd >= 0)
 		vm_destroy(&m->vm);
 	mem_free(&m->mem);
+	if (m->platform.scsi_trace)
+		close(m->platform.scsi_trace);
 	if (m->signals.fd >= 0)
 		close(m->signals.fd);
 	if (m->silence.fd >= 0)

@@ -15,6 +15,7 @@
 
 #include "devices/devices.h"
 #include "vmm/cause.h"
+#include "vmm/command.h"
 #include "vmm/core/bus.h"
 #include "vmm/core/loop.h"
 #include "vmm/core/mem.h"
@@ -26,12 +27,13 @@
 #define MACHINE_IOTHREADS_MAX 64
 
 struct console;
+struct control;
 
 /* Where the guest's console is. */
 enum machine_console { CONSOLE_SERIAL, CONSOLE_HVC };
 
 struct machine_cfg {
-	const char *kernel, *initrd, *append;
+	const char *kernel, *initrd, *append, *control, *trace, *root;
 	uint32_t cpus;
 	uint64_t memory; /* bytes */
 	unsigned vhost;  /* enum platform_vhost */
@@ -48,6 +50,8 @@ struct machine {
 	struct console *console;
 	struct platform platform;
 	struct device_list devices;
+	struct command_host host; /* what commands work on, ... */
+	struct control *control;  /* ... and where they come from; NULL: from nowhere */
 	struct loop *iothread[MACHINE_IOTHREADS_MAX];
 	unsigned niothreads;
 	struct vcpu vcpu[MACHINE_CPUS_MAX];

@@ -17,6 +17,7 @@ static const struct {
 	const char *help;
 } commands[] = {
 	{ "run", run_main, "boot a guest (lunette run --help)" },
+	{ "ctl", ctl_main, "tell a guest that runs what to do (lunette ctl --help)" },
 	{ "doctor", doctor_main, "can this machine run guests?" },
 	{ "kernel-check", kernel_check_main, "does a kernel FILE have what guests here need?" },
 	{ "clean", clean_main, "remove what killed runs have left in the kernel" },

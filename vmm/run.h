@@ -6,6 +6,7 @@
 #define VMM_RUN_H
 
 int run_main(int argc, char **argv);
+int ctl_main(int argc, char **argv);
 int doctor_main(int argc, char **argv);
 int clean_main(int argc, char **argv);
 int kernel_check_main(int argc, char **argv);

@@ -1,0 +1,288 @@
+#include "tests/unit/unit.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/lib/scsi_driver.h"
+#include "vmm/command.h"
+#include "vmm/core/opt.h"
+#include "vmm/core/util.h"
+
+Suite *command_suite(void);
+
+static struct testbed tb;
+static struct vdriver v;
+static struct command_host host;
+static char dir[64];
+static unsigned quits;
+
+static void on_quit(void *arg)
+{
+	ck_assert_ptr_eq(arg, &tb);
+	quits++;
+}
+
+static void make_file(const char *name, off_t size)
+{
+	char path[100];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	f = fopen(path, "w");
+	ck_assert_ptr_nonnull(f);
+	ck_assert_int_eq(ftruncate(fileno(f), size), 0);
+	fclose(f);
+}
+
+static void set_up(void)
+{
+	snprintf(dir, sizeof(dir), "/tmp/lunette-command-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	make_file("a.img", MIB(1));
+	make_file("cd.iso", 2048 * 10);
+	testbed_init(&tb);
+	ck_assert_int_eq(device_create(&tb.p, &tb.devices, "virtio-scsi,id=s0"), 0);
+	ck_assert_int_eq(device_create(&tb.p, &tb.devices, "scsi-cd,id=cd"), 0);
+	testbed_start(&tb);
+	ck_assert(vdriver_probe(&v, &tb, 0));
+	ck_assert(vdriver_start(&v, ~0ull, 3, 64));
+	host = (struct command_host){ &tb.p, &tb.devices, on_quit, &tb };
+	quits = 0;
+}
+
+static void tear_down(void)
+{
+	char command[100];
+
+	vdriver_fini(&v);
+	device_destroy_all(&tb.devices);
+	testbed_fini(&tb);
+	snprintf(command, sizeof(command), "rm -r %s", dir);
+	ck_assert_int_eq(system(command), 0);
+}
+
+/* The answer to @request, in which ' stands for " and % for the folder. */
+static json_t *ask(const char *request)
+{
+	char text[512], *line;
+	size_t n = 0;
+	json_t *answer;
+
+	for (; *request; request++) {
+		if (*request == '%')
+			n += snprintf(text + n, sizeof(text) - n, "%s", dir);
+		else
+			text[n++] = *request == '\'' ? '"' : *request;
+	}
+	line = command_run(&host, text, n);
+	ck_assert_ptr_nonnull(line);
+	ck_assert_ptr_null(strchr(line, '\n'));
+	answer = json_loads(line, 0, NULL);
+	ck_assert_msg(answer, "%s", line);
+	free(line);
+	return answer;
+}
+
+static void ok(const char *request)
+{
+	json_t *answer = ask(request);
+
+	ck_assert_msg(json_is_true(json_object_get(answer, "ok")), "%s: %s", request,
+		      json_string_value(json_object_get(answer, "error")));
+	json_decref(answer);
+}
+
+static void fails(const char *request, const char *why)
+{
+	json_t *answer = ask(request);
+	const char *error = json_string_value(json_object_get(answer, "error"));
+
+	ck_assert(json_is_false(json_object_get(answer, "ok")));
+	ck_assert_uint_eq(json_object_size(answer), 2);
+	ck_assert_ptr_nonnull(error);
+	ck_assert_msg(strstr(error, why), "\"%s\" is not in: %s", why, error);
+	json_decref(answer);
+}
+
+START_TEST(what_is_no_command)
+{
+	fails("", "not JSON");
+	fails("{", "not JSON");
+	fails("{'do':'quit'} x", "not JSON");
+	fails("{'do':'quit','do':'quit'}", "not JSON: duplicate");
+	fails("{'do':'q\\u0000'}", "not JSON");
+	fails("[1]", "a JSON object is wanted");
+	fails("{'do':1}", "a JSON object is wanted");
+	fails("{'do':'reboot'}", "reboot: is no command");
+	fails("{'do':'quit','id':'x'}", "quit: 'id': it has no such argument");
+	fails("{'do':'plug'}", "plug: \"text\" is missing");
+	fails("{'do':'resize','id':'cd'}", "resize: \"size\" is missing");
+	fails("{'do':'resize','id':7,'size':7}", "resize: id: a string is wanted");
+	fails("{'do':'resize','id':'cd','size':-512}", "resize: size=-512");
+	fails("{'do':'resize','id':'cd','size':1.5}", "resize: size: a string is wanted");
+	ck_assert_uint_eq(quits, 0);
+}
+END_TEST
+
+/* A row that its own help, or the check of its arguments, could not use. */
+START_TEST(table_is_complete)
+{
+	const struct command *c;
+	unsigned n;
+
+	for (c = commands; c->name; c++) {
+		ck_assert(c->run && c->help && c->args);
+		for (n = 0; c->args[n].key; n++)
+			ck_assert(c->args[n].help && c->args[n].arg);
+		ck_assert_uint_le(c->required, n);
+		ck_assert_ptr_eq(command_find(c->name), c);
+	}
+}
+END_TEST
+
+START_TEST(plug_and_unplug)
+{
+	json_t *answer = ask("{'do':'plug','text':'%/a.img,lun=3,id=new'}");
+
+	ck_assert_str_eq(json_string_value(json_object_get(answer, "id")), "new");
+	ck_assert_str_eq(json_string_value(json_object_get(answer, "bus")), "s0");
+	ck_assert_str_eq(json_string_value(json_object_get(answer, "served")), "process");
+	ck_assert_int_eq(json_integer_value(json_object_get(answer, "lun")), 3);
+	ck_assert_int_eq(json_integer_value(json_object_get(answer, "size")), MIB(1));
+	json_decref(answer);
+	scsi_driver_clear_attention(&v, 3);
+	ck_assert_uint_eq(scsi_driver_run(&v, 2, 3, SCSI_DRIVER_CDB(0), NULL, 0, NULL, 0).status,
+			  0);
+
+	fails("{'do':'plug','text':'%/a.img'}", "is attached twice");
+	fails("{'do':'plug','text':'%/none.img'}", "there is no such file");
+	fails("{'do':'plug','text':'store=null,size=1M,lun=3'}", "lun=3: is in use by a.img");
+	fails("{'do':'plug','text':'store=null,size=1M,bus=s9'}", "bus=s9");
+	ok("{'do':'unplug','id':'lun:3'}");
+	fails("{'do':'unplug','id':'lun:3'}", "no such LUN");
+	fails("{'do':'unplug','id':'new'}", "there is no device of this name");
+	fails("{'do':'unplug','id':'s0'}", "stays as it is");
+	ok("{'do':'plug','text':'%/a.img'}"); /* nobody holds its lock any more */
+}
+END_TEST
+
+START_TEST(size)
+{
+	struct stat st;
+	char path[100];
+
+	snprintf(path, sizeof(path), "%s/a.img", dir);
+	ok("{'do':'plug','text':'%/a.img,id=d'}");
+	ok("{'do':'resize','id':'d','size':'3M'}");
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_int_eq(st.st_size, MIB(3));
+	ok("{'do':'resize','id':'d','size':1024}");
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_int_eq(st.st_size, 1024);
+	fails("{'do':'resize','id':'d','size':1000}", "a multiple of the block size, 512");
+	fails("{'do':'resize','id':'cd','size':1024}", "is a CD-ROM drive");
+}
+END_TEST
+
+START_TEST(media)
+{
+	fails("{'do':'eject','id':'cd'}", "there is no medium");
+	fails("{'do':'insert','id':'cd'}", "is empty; insert which file?");
+	ok("{'do':'insert','id':'cd','file':'%/cd.iso'}");
+	fails("{'do':'insert','id':'cd','file':'%/a.img'}", "eject that first");
+	ok("{'do':'eject','id':'cd'}");
+	ok("{'do':'plug-cdrom'}");
+	ok("{'do':'plug-cdrom','text':'%/cd.iso'}");
+	fails("{'do':'fault','id':'cd','rules':'any:error=EIO'}", "there is no medium");
+}
+END_TEST
+
+START_TEST(faults)
+{
+	ok("{'do':'plug','text':'%/a.img,lun=3,id=d,fault='}");
+	scsi_driver_clear_attention(&v, 3);
+	ok("{'do':'fault','id':'d','rules':'flush:error=EIO'}");
+	ck_assert_uint_eq(scsi_driver_run(&v, 2, 3, SCSI_DRIVER_CDB(0x35), NULL, 0, NULL, 0).status,
+			  2);
+	fails("{'do':'fault','id':'d','rules':'flush'}", "flush");
+	ok("{'do':'fault','id':'d','rules':'clear'}");
+	ck_assert_uint_eq(scsi_driver_run(&v, 2, 3, SCSI_DRIVER_CDB(0x35), NULL, 0, NULL, 0).status,
+			  0);
+}
+END_TEST
+
+START_TEST(lists)
+{
+	json_t *answer, *list;
+
+	ok("{'do':'plug','text':'%/a.img,lun=3,id=d'}");
+	scsi_driver_clear_attention(&v, 3);
+	answer = ask("{'do':'devices'}");
+	list = json_object_get(answer, "devices");
+	ck_assert_uint_eq(json_array_size(list), 3);
+	ck_assert_str_eq(json_string_value(json_object_get(json_array_get(list, 0), "id")), "s0");
+	ck_assert_str_eq(json_string_value(json_object_get(json_array_get(list, 2), "id")), "d");
+	json_decref(answer);
+
+	answer = ask("{'do':'counters','id':'d'}");
+	list = json_object_get(answer, "counters");
+	ck_assert_uint_eq(json_array_size(list), 1);
+	ck_assert_int_ge(json_integer_value(json_object_get(json_array_get(list, 0), "errors")), 1);
+	json_decref(answer);
+
+	answer = ask("{'do':'counters'}");
+	ck_assert_uint_eq(json_array_size(json_object_get(answer, "counters")), 2);
+	json_decref(answer);
+	fails("{'do':'counters','id':'x'}", "there is no device of this name");
+}
+END_TEST
+
+/* What is no UTF-8 in a file's name is shown all the same. */
+START_TEST(strange_names)
+{
+	json_t *answer;
+	char text[200];
+
+	make_file("\xff.img", MIB(1));
+	snprintf(text, sizeof(text), "scsi-disk,%s/\xff.img,serial=x,id=odd", dir);
+	ck_assert_int_eq(device_create(&tb.p, &tb.devices, text), 0);
+	answer = ask("{'do':'unplug','id':'odd'}");
+	json_decref(answer);
+	ck_assert_int_eq(device_create(&tb.p, &tb.devices, text), 0);
+	answer = ask("{'do':'devices'}");
+	ck_assert_ptr_nonnull(strstr(json_string_value(json_object_get(json_array_get(
+		json_object_get(answer, "devices"), 2), "file")), "/?.img"));
+	json_decref(answer);
+}
+END_TEST
+
+START_TEST(quit)
+{
+	ok("{'do':'quit'}");
+	ck_assert_uint_eq(quits, 1);
+}
+END_TEST
+
+Suite *command_suite(void)
+{
+	Suite *s = suite_create("command");
+	TCase *tc = unit_case(s, "command");
+
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_test(tc, what_is_no_command);
+	tcase_add_test(tc, table_is_complete);
+	tcase_add_test(tc, plug_and_unplug);
+	tcase_add_test(tc, size);
+	tcase_add_test(tc, media);
+	tcase_add_test(tc, faults);
+	tcase_add_test(tc, lists);
+	tcase_add_test(tc, strange_names);
+	tcase_add_test(tc, quit);
+	return s;
+}
+
+UNIT_MAIN(command_suite)

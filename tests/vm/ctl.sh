@@ -1,0 +1,153 @@
+#!/bin/sh
+# ctl.sh - what is done to a guest's disks while it runs, by the control socket: the guest is booted
+# once, and does what it is told by its console, as a user would type.
+. "$(dirname "$0")/lib.sh"
+tools=/lab/tools.cpio
+
+shared=$(mktemp -d)
+cd "$shared" || exit
+truncate -s 16M first.img second.img fault.img
+head -c 1m /dev/urandom >one.iso
+head -c 2m /dev/urandom >two.iso
+mkdir files
+cat >files/serve <<'END'
+while read -r number command; do
+	eval "$command" >/tmp/said 2>&1
+	status=$?
+	echo "== $number"
+	cat /tmp/said
+	echo "status $status"
+done
+END
+mkfifo keys
+export TMPDIR=$shared # for what fault= keeps; the lab host has no /var/tmp
+job 'echo up; sh /files/serve </dev/console'
+{
+	timeout -k 5 300 lunette run --kernel "$kernel" --initrd initrd --append loglevel=1 \
+		--vhost off --control socket --trace scsi=trace --disk first.img,lun=0 \
+		--disk fault.img,fault=,lun=4 --cdrom one.iso,id=cd,lun=1 >out 2>err <keys
+	echo $? >status
+} &
+run=$!
+exec 4>keys
+
+ctl() { lunette ctl "$shared/socket" "$@"; }
+echo 0 >number # in a file, as tests are subshells
+tell() { # COMMAND: in the guest; its output is in ./said
+	local number=$(($(cat "$shared/number") + 1))
+	[ ! -e "$shared/status" ] || fail 'the run has ended'
+	echo $number >"$shared/number"
+	echo "$number $1" >&4
+	until_true 30 sh -c "sed -n '/^== $number\r*\$/,\$p' $shared/out | grep -q ^status"
+	tr -d '\r' <"$shared/out" | sed -n "/^== $number\$/,\$p" | sed 1d >said
+}
+guest_says() { # SECONDS COMMAND PATTERN: sooner or later
+	local tries=$1
+	until tell "$2" && grep -qE "$3" said; do
+		tries=$((tries - 1))
+		[ $tries -gt 0 ] || fail "$2: no \"$3\" in: $(cat said)"
+		sleep 1
+	done
+}
+count_of() { # LUN COUNTER
+	ctl counters "lun:$1" | tr ' ' '\n' | sed -n "s/^$2=//p"
+}
+
+test_boots() {
+	until_true 90 sh -c "grep -q ^up '$shared/out' || [ -e '$shared/status' ]"
+	[ ! -e "$shared/status" ] || fail "$(cat "$shared/err" "$shared/out")"
+}
+
+# Without a rescan in the guest: by the event queue alone.
+test_plug_and_unplug() {
+	lunette ctl --wait "$shared/socket" plug second.img,lun=7,serial=new >answer
+	contains answer '^scsi-disk[0-9]* .*lun=7 served=process serial=new'
+	guest_says 10 'ls -d /sys/bus/scsi/devices/0:0:0:7/block/sd*' '/block/sdc'
+	tell 'cat /sys/block/sdc/size; head -c 4096 /dev/zero | tr "\000" x | dd of=/dev/sdc conv=fsync 2>&1'
+	contains said '^32768$'
+	equal "$(head -c 4 "$shared/second.img")" xxxx
+	ctl unplug lun:7
+	guest_says 10 'ls -d /sys/bus/scsi/devices/0:0:0:7' 'No such file'
+	status 1 ctl unplug lun:7 2>why
+	contains why 'no such LUN'
+}
+
+test_resize() {
+	tell 'cat /sys/block/sda/size'
+	contains said '^32768$'
+	ctl resize lun:0 32M
+	guest_says 10 'cat /sys/block/sda/size' '^65536$'
+	equal "$(stat -c %s "$shared/first.img")" $((32 << 20))
+	tell 'dd if=/dev/urandom of=/dev/sda bs=1M seek=31 count=1 conv=fsync 2>&1'
+	contains said '^status 0'
+	ctl resize lun:0 16M
+	guest_says 10 'cat /sys/block/sda/size' '^32768$'
+	equal "$(stat -c %s "$shared/first.img")" $((16 << 20))
+}
+
+test_eject_and_insert() {
+	tell 'modprobe sr_mod; dd if=/dev/sr0 bs=2048 2>/dev/null | md5sum'
+	contains said "^$(md5sum <"$shared/one.iso" | cut -d ' ' -f 1)"
+	ctl eject cd
+	tell 'dd if=/dev/sr0 of=/dev/null 2>&1'
+	contains said 'No medium'
+	(cd "$shared" && ctl insert cd "$shared/two.iso")
+	guest_says 10 'dd if=/dev/sr0 bs=2048 2>/dev/null | md5sum' \
+		"^$(md5sum <"$shared/two.iso" | cut -d ' ' -f 1)"
+	status 1 ctl insert cd one.iso
+}
+
+test_fault() {
+	local write='dd if=/dev/zero of=/dev/sdb bs=4096 count=1 oflag=direct 2>&1'
+	tell "$write"
+	contains said '^status 0'
+	ctl fault lun:4 write:lba=0-7:error=EIO
+	tell "$write"
+	contains said 'I/O error'
+	ctl fault lun:4 clear
+	tell "$write"
+	contains said '^status 0'
+}
+
+test_counters() {
+	local read written flushes
+	tell sync
+	read=$(count_of 0 read) written=$(count_of 0 written) flushes=$(count_of 0 flushes)
+	tell 'dd if=/dev/sda of=/dev/null bs=64k count=16 iflag=direct 2>&1 &&
+		dd if=/dev/zero of=/dev/sda bs=64k count=4 oflag=direct conv=fsync 2>&1'
+	equal "$(count_of 0 read)" $((read + (1 << 20)))
+	equal "$(count_of 0 written)" $((written + (256 << 10)))
+	[ "$(count_of 0 flushes)" -gt "$flushes" ] || fail "no flush was counted"
+}
+
+test_what_clients_see() {
+	ctl devices >list
+	contains list '^virtio-scsi0 class=virtio-scsi$'
+	contains list '^cd class=scsi-cd bus=virtio-scsi0 target=0 lun=1 .*medium=in file='
+	ctl --json devices | grep -q '^{"ok":true,"devices":\[{"id":'
+	status 200 ctl reboot
+	status 200 ctl plug
+	status 1 lunette ctl nowhere devices
+	equal "$(stat -c %a "$shared/socket")" 600
+}
+
+test_trace() {
+	tell 'dd if=/dev/sda of=/dev/null bs=4096 skip=5 count=1 iflag=direct 2>&1'
+	contains "$shared/trace" '^[0-9]+\.[0-9]{6} 1:0:0 28000000002800000800 GOOD 0/00/00 4096 [0-9]+$'
+	contains "$shared/trace" '1:0:4 2a[0-9a-f]{18} CHECK-CONDITION 3/0c/00' # of test_fault
+}
+
+test_quit() { # the last one
+	ctl quit
+	status 208 wait_for_run
+	[ ! -e "$shared/socket" ] || fail 'the socket is still there'
+}
+wait_for_run() {
+	until_true 30 sh -c "! kill -0 $run"
+	return "$(cat "$shared/status")"
+}
+
+run_tests
+exec 4>&-
+wait $run
+rm -rf "$shared"
