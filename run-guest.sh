@@ -11,6 +11,7 @@
 #   --initrd FILE       an initramfs, in place of the one made here (see guest/init for jobs)
 #   --append WORDS      the kernel's command line, in place of "loglevel=1"; with root=/dev/sda
 #                       the root file system is on the first disk
+#   --root lun:N        the root file system is on this LUN; the first disk is LUN 0
 #   --help              this
 #
 # Every other option goes to "lunette run", e.g. --cpus 2 --memory 1G: see ./lunette run --help.
@@ -32,13 +33,13 @@ fail() { # STATUS MESSAGE
 }
 quote() { printf "'%s' " "${@//\'/\'\\\'\'}"; }
 
-args=() disks=() cdroms=() job= kernel= initrd= append=loglevel=1 memory=512M
+args=() disks=() cdroms=() job= kernel= initrd= root= append=loglevel=1 memory=512M
 while [ $# -gt 0 ]; do
 	case $1 in
 	--) shift; [ $# -gt 0 ] || fail 200 'no command after --'; job=$(quote "$@"); break ;;
 	--help | -h) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit ;;
 	--*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
-	--disk | --cdrom | --device | --kernel | --initrd | --append | --memory)
+	--disk | --cdrom | --device | --kernel | --initrd | --append | --memory | --root)
 		[ $# -ge 2 ] || fail 200 "$1 needs a value"
 		case $1 in
 		--disk) disks+=("$2") args+=("$1" "$2") ;;
@@ -48,6 +49,7 @@ while [ $# -gt 0 ]; do
 			args+=("$1" "$2") ;;
 		--kernel) kernel=$2 ;;
 		--initrd) initrd=$2 ;;
+		--root) root=$2 args+=("$1" "$2") ;;
 		--append) append=$2 ;;
 		--memory) memory=$2 args+=("$1" "$2") ;;
 		esac
@@ -80,7 +82,7 @@ fi
 extra=()
 terminal=
 if [ -t 0 ] && [ -t 1 ]; then terminal=1
-elif [ -z "$job$initrd" ] && [[ " $append" != *' root='* ]]; then job=$(cat; echo)
+elif [ -z "$job$initrd$root" ] && [[ " $append" != *' root='* ]]; then job=$(cat; echo)
 fi
 if [ -n "$job" ]; then
 	echo "$job" >"$run/job"

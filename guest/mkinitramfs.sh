@@ -39,7 +39,7 @@ base() { # KERNEL BUSYBOX [MODULE...]
 	local kernel=$1 busybox=$2 version= sum out applet
 	shift 2
 	if [ "$kernel" != - ]; then
-		[ $# -gt 0 ] || set -- sd_mod sg virtio_scsi pvpanic-mmio virtio_pci virtio_mmio \
+		[ $# -gt 0 ] || set -- sd_mod -sr_mod sg virtio_scsi pvpanic-mmio virtio_pci virtio_mmio \
 			virtio_rng virtio_console
 		version=$(ls "$kernel/lib/modules")
 	fi

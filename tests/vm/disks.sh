@@ -159,4 +159,21 @@ test_root_by_label() {
 	contains out '^root: /dev/sdb / ext4 ro'
 }
 
+test_root_by_lun() { # whatever its letter is
+	rootfs <<-'END'
+		#!/bin/sh
+		echo "root: $(grep ' / ' /proc/mounts)"
+		poweroff -f
+	END
+	truncate -s 1M other.img
+	mv disk.img system.img
+	status 0 vmm --initrd "$initrd" --append 'quiet ro' --root lun:300 --disk other.img \
+		--disk system.img,lun=300
+	contains out '^root: /dev/sdb / ext4 ro'
+	status 200 vmm --initrd "$initrd" --root lun:5 --disk other.img
+	contains err 'lun:5: the first controller has no such LUN'
+	status 200 vmm --initrd "$initrd" --root /dev/sda --disk other.img
+	contains err 'lun:N is wanted'
+}
+
 run_tests
