@@ -93,6 +93,12 @@ int block_resize(struct block *block, uint64_t size, void (*settle)(void *arg), 
 	return r;
 }
 
+bool block_is_mapped(struct block *block, uint64_t off, uint64_t *end)
+{
+	*end = block->size;
+	return !block->ops->is_mapped || block->ops->is_mapped(block, off, end);
+}
+
 const char *block_hint(struct block *block, int err)
 {
 	return block->ops->hint ? block->ops->hint(block, err) : NULL;

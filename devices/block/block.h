@@ -132,6 +132,8 @@ struct block_ops {
 	/* It is to have @size bytes, and its file with it; block->size is not touched. NULL: that
 	 * cannot be. -errno after one line. */
 	int (*resize)(struct block *block, uint64_t size);
+	/* As block_is_mapped(); NULL: all is. */
+	bool (*is_mapped)(struct block *block, uint64_t off, uint64_t *end);
 	/* A few words that may explain an error, -errno. NULL, or returns NULL: there are none. */
 	const char *(*hint)(struct block *block, int err);
 };
@@ -158,6 +160,14 @@ int block_commit(struct block *block);
  * -errno after one line, and the size is what it was. One thread at a time.
  */
 int block_resize(struct block *block, uint64_t size, void (*settle)(void *arg), void *arg);
+
+/*
+ * Has the byte at @off, inside the block, room on the medium? @end: how far the answer holds, at
+ * most to the end of the block. What is not mapped reads as zeroes; where a store cannot tell, all
+ * is mapped. Writes that are in flight may change it. The file system is asked, which may have to
+ * look into its own maps on the disk. [any thread]
+ */
+bool block_is_mapped(struct block *block, uint64_t off, uint64_t *end);
 
 /* As the hint of its store. */
 const char *block_hint(struct block *block, int err);

@@ -389,6 +389,21 @@ static int file_resize(struct block *block, uint64_t size)
 	return 0;
 }
 
+/* Of a block device lseek() knows nothing, and a hole may be the last thing in a file (ENXIO). */
+static bool file_is_mapped(struct block *block, uint64_t off, uint64_t *end)
+{
+	const struct file *f = container_of(block, struct file, block);
+	off_t data = lseek(f->fd, off, SEEK_DATA), edge = data;
+
+	if (data < 0)
+		return errno != ENXIO;
+	if ((uint64_t)data == off)
+		edge = lseek(f->fd, off, SEEK_HOLE);
+	if (edge > 0 && (uint64_t)edge > off)
+		*end = min_u64(*end, edge);
+	return (uint64_t)data == off;
+}
+
 static const char *file_hint(struct block *block, int err)
 {
 	const struct file *f = container_of(block, struct file, block);
@@ -404,5 +419,6 @@ const struct block_ops block_file = {
 	.close = file_close,
 	.chan_open = file_chan_open,
 	.resize = file_resize,
+	.is_mapped = file_is_mapped,
 	.hint = file_hint,
 };

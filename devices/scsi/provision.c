@@ -149,16 +149,73 @@ enum scsi_sense provision_unmap(struct scsi_cmd *cmd)
 	return why ? why : unmap_step(cmd);
 }
 
-/* The stores cannot tell what is mapped, so all is. SBC-3 5.4 */
+enum { STATUS_HEADER = 8, STATUS_DESCRIPTOR = 16, STATUS_DEALLOCATED = 1 };
+
+/* Questions to the store, and so descriptors, of one command. */
+#define STATUS_MAX 32
+
+struct status_list {
+	uint8_t data[STATUS_HEADER + STATUS_MAX * STATUS_DESCRIPTOR];
+	unsigned n;
+};
+
+/*
+ * How many blocks, at least, have the status of @lba. A block that is a hole only in part is
+ * mapped; where UNMAP is not offered, all are.
+ */
+static uint64_t status_run(const struct scsi_cmd *cmd, uint64_t lba, uint64_t capacity,
+			   bool *mapped)
+{
+	uint32_t bs = cmd->unit->block_size;
+	uint64_t end;
+
+	*mapped = true;
+	if (!cmd->unit->discard)
+		return capacity - lba;
+	*mapped = block_is_mapped(cmd->chan->block, lba * bs, &end);
+	end = (end + (*mapped ? bs - 1 : 0)) / bs;
+	if (end <= lba) {
+		*mapped = true;
+		end = lba + 1;
+	}
+	return min_u64(end, capacity) - lba;
+}
+
+/* What adjoins the last descriptor and has its status becomes a part of it. */
+static void put_status(struct status_list *list, uint64_t lba, uint32_t blocks, bool mapped)
+{
+	uint8_t *d = list->data + STATUS_HEADER + list->n * STATUS_DESCRIPTOR;
+	uint8_t *last = d - STATUS_DESCRIPTOR, status = mapped ? 0 : STATUS_DEALLOCATED;
+
+	if (list->n && last[12] == status && be32_get(last + 8) <= UINT32_MAX - blocks) {
+		be32_put(last + 8, be32_get(last + 8) + blocks);
+		return;
+	}
+	be64_put(d, lba);
+	be32_put(d + 8, blocks);
+	d[12] = status;
+	list->n++;
+}
+
+/* SBC-3 5.4. It may tell of fewer blocks than there are, and of one descriptor at least. */
 enum scsi_sense provision_lba_status(struct scsi_cmd *cmd)
 {
 	uint64_t lba = be64_get(cmd->cdb + 2), capacity = sbc_capacity(cmd);
-	uint8_t data[8 + 16] = { 0 };
+	uint32_t alloc_len = be32_get(cmd->cdb + 10), blocks, asked, room = 1;
+	struct status_list list = { .n = 0 };
+	bool mapped;
 
 	if (lba >= capacity)
 		return SENSE_LBA_OUT_OF_RANGE;
-	be32_put(data, sizeof(data) - 4);
-	be64_put(data + 8, lba);
-	be32_put(data + 16, (uint32_t)min_u64(capacity - lba, UINT32_MAX));
-	return scsi_reply(cmd, data, sizeof(data), be32_get(cmd->cdb + 10));
+	if (alloc_len > STATUS_HEADER + STATUS_DESCRIPTOR)
+		room = (alloc_len - STATUS_HEADER) / STATUS_DESCRIPTOR;
+	for (asked = 0; asked < STATUS_MAX && list.n <= room && lba < capacity; asked++) {
+		blocks = (uint32_t)min_u64(status_run(cmd, lba, capacity, &mapped), UINT32_MAX);
+		put_status(&list, lba, blocks, mapped);
+		lba += blocks;
+	}
+	if (list.n > room) /* it has shown where the one before it ends */
+		list.n = room;
+	be32_put(list.data, STATUS_HEADER - 4 + list.n * STATUS_DESCRIPTOR);
+	return scsi_reply(cmd, list.data, STATUS_HEADER + list.n * STATUS_DESCRIPTOR, alloc_len);
 }

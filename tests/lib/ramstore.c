@@ -116,6 +116,18 @@ static void ram_chan_close(struct block_chan *chan)
 	free(rc);
 }
 
+static bool ram_is_mapped(struct block *block, uint64_t off, uint64_t *end)
+{
+	const struct ramstore *ram = ram_of(block);
+	unsigned i = 0;
+
+	while (i < ram->nedges && ram->edges[i] <= off)
+		i++;
+	if (i < ram->nedges)
+		*end = ram->edges[i];
+	return i % 2 == 0;
+}
+
 static void ram_close(struct block *block)
 {
 	ramstore_close(ram_of(block));
@@ -125,6 +137,7 @@ static const struct block_ops ram_ops = {
 	.name = "ram",
 	.close = ram_close,
 	.chan_open = ram_chan_open,
+	.is_mapped = ram_is_mapped,
 	.chan_close = ram_chan_close,
 	.submit = ram_submit,
 	.drain = ram_drain,

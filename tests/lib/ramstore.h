@@ -30,6 +30,8 @@ struct ramstore {
 	int fail_with;    /* ... -errno */
 	struct ramstore_io log[RAMSTORE_LOG]; /* the first ones, as they end */
 	unsigned nlog;    /* how many have ended */
+	const uint64_t *edges; /* up to the first all is mapped, then comes a hole, and so on */
+	unsigned nedges;
 };
 
 /* Bytes are 0. The block, granularity 4096, can discard and discarded bytes read as 0. */

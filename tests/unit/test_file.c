@@ -402,6 +402,7 @@ START_TEST(block_device)
 {
 	char dev[64];
 	int fd = attach_loop_device(dev, sizeof(dev));
+	uint64_t end;
 
 	if (fd < 0) {
 		printf("file: block_device skipped: no loop device to be had\n");
@@ -411,6 +412,7 @@ START_TEST(block_device)
 	ck_assert_int_eq(open_path(dev, false), 0);
 	ck_assert_uint_eq(block->size, SIZE);
 	ck_assert(is_power_of_2(block->physical_block));
+	ck_assert(block_is_mapped(block, 512, &end) && end == SIZE); /* it cannot tell */
 	ck_assert_int_eq(block_run(chan, BLOCK_WRITE, BLOCK_FUA, 512, data, 8192), 0);
 	check_file(512, data, 8192);
 	ck_assert_int_eq(block_run(chan, BLOCK_DISCARD, BLOCK_FUA, 1024, NULL, 4096), 0);
@@ -584,8 +586,41 @@ START_TEST(direct_wants_whole_blocks)
 }
 END_TEST
 
+static void check_stretch(uint64_t off, bool mapped, uint64_t end)
+{
+	uint64_t got;
+
+	ck_assert_int_eq(block_is_mapped(block, off, &got), mapped);
+	ck_assert_uint_eq(got, end);
+}
+
+/* /tmp and /dev/shm have blocks of 4096 bytes, or of fewer. */
+START_TEST(holes)
+{
+	ck_assert_int_eq(open_path(path, false), 0);
+	check_stretch(0, false, SIZE);
+	check_stretch(SIZE - 1, false, SIZE);
+	ck_assert_int_eq(block_run(chan, BLOCK_WRITE, BLOCK_FUA, KIB(64), data, KIB(64)), 0);
+	check_stretch(512, false, KIB(64));
+	check_stretch(KIB(64), true, KIB(128));
+	check_stretch(KIB(128) - 1, true, KIB(128));
+	check_stretch(KIB(128), false, SIZE);
+	ck_assert_int_eq(block_run(chan, BLOCK_DISCARD, 0, KIB(80), NULL, KIB(16)), 0);
+	check_stretch(KIB(64), true, KIB(80));
+	check_stretch(KIB(80), false, KIB(96));
+	ck_assert_int_eq(block_run(chan, BLOCK_WRITE, 0, SIZE - KIB(4), data, KIB(4)), 0);
+	check_stretch(SIZE - 512, true, SIZE);
+	/* What the file has got beyond the block is none of its business. */
+	ck_assert_int_eq(truncate(path, SIZE + MIB(1)), 0);
+	check_stretch(SIZE - 512, true, SIZE);
+	ck_assert_int_eq(block_run(chan, BLOCK_DISCARD, 0, 0, NULL, SIZE), 0);
+	check_stretch(0, false, SIZE);
+}
+END_TEST
+
 static void add_io_tests(TCase *tc)
 {
+	tcase_add_test(tc, holes);
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, written_is_in_the_file, 0, ARRAY_SIZE(write_flags));
 	tcase_add_loop_test(tc, erased_reads_as_zeroes, 0, ARRAY_SIZE(erasers));

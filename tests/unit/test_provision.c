@@ -1,6 +1,8 @@
 #include "tests/lib/scsi_run.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 
 #include "tests/unit/unit.h"
 #include "vmm/core/util.h"
@@ -353,6 +355,85 @@ START_TEST(lba_status)
 }
 END_TEST
 
+/* Descriptors "LBA+blocks:status ..." of an answer. */
+static const char *statuses(const uint8_t *data, size_t len)
+{
+	static char text[4096];
+	size_t at, n = 0;
+
+	ck_assert_uint_ge(len, 8);
+	ck_assert_uint_eq(be32_get(data), len - 4);
+	for (text[0] = 0, at = 8; at < len; at += 16)
+		n += snprintf(text + n, sizeof(text) - n, "%s%" PRIu64 "+%u:%u", n ? " " : "",
+			      be64_get(data + at), be32_get(data + at + 8), data[at + 12]);
+	return text;
+}
+
+static const char *ask_status(uint8_t lba, uint16_t alloc_len)
+{
+	static uint8_t data[8 + 64 * 16];
+
+	ck_assert_uint_eq(scsi_run(&rig, CDB(0x9e, 0x12, [9] = lba, [12] = alloc_len >> 8,
+					     [13] = alloc_len & 0xff), NULL, 0, data,
+				   sizeof(data)), 0);
+	return statuses(data, rig.cmd.moved);
+}
+
+START_TEST(lba_status_of_holes)
+{
+	static const uint64_t edges[] = { 8 * 512, 16 * 512, 20 * 512, 24 * 512 };
+
+	rig.ram->edges = edges;
+	rig.ram->nedges = 4;
+	ck_assert_str_eq(ask_status(0, 256), "0+8:0 8+8:1 16+4:0 20+4:1 24+4072:0");
+	ck_assert_str_eq(ask_status(9, 256), "9+7:1 16+4:0 20+4:1 24+4072:0");
+	ck_assert_str_eq(ask_status(0, 24), "0+8:0");
+	ck_assert_str_eq(ask_status(8, 55), "8+8:1 16+4:0");
+	ck_assert_str_eq(ask_status(24, 40), "24+4072:0");
+	rig.ram->nedges = 3;
+	ck_assert_str_eq(ask_status(17, 256), "17+3:0 20+4076:1");
+	/* Without UNMAP nothing is ever deallocated. */
+	rig.lun.discard = false;
+	ck_assert_str_eq(ask_status(9, 256), "9+4087:0");
+}
+END_TEST
+
+/* What a hole has only a part of is mapped, and is one with what follows. */
+START_TEST(lba_status_of_parts)
+{
+	static const uint64_t edges[] = { 512, 1023, 1024, 1300, 2047, 3072 };
+
+	rig.ram->edges = edges;
+	rig.ram->nedges = 2;
+	ck_assert_str_eq(ask_status(0, 256), "0+4096:0");
+	rig.ram->nedges = 6;
+	ck_assert_str_eq(ask_status(0, 256), "0+4:0 4+2:1 6+4090:0");
+	ck_assert_str_eq(ask_status(2, 24), "2+2:0");
+}
+END_TEST
+
+/* However many holes there are, and however much the initiator would take. */
+START_TEST(lba_status_is_bounded)
+{
+	uint64_t edges[200];
+	unsigned i;
+
+	for (i = 0; i < ARRAY_SIZE(edges); i++)
+		edges[i] = (i + 1) * 512;
+	rig.ram->edges = edges;
+	rig.ram->nedges = ARRAY_SIZE(edges);
+	ck_assert_ptr_nonnull(strstr(ask_status(0, 8 + 64 * 16), " 31+1:1"));
+	ck_assert_uint_eq(rig.cmd.moved, 8 + 32 * 16);
+	/* 2^33 blocks of one status: more than a descriptor can count */
+	edges[0] = 1ull << 42;
+	rig.ram->nedges = 1;
+	rig.ram->block.size = 1ull << 43;
+	ck_assert_str_eq(ask_status(0, 256),
+			 "0+4294967295:0 4294967295+4294967295:0 8589934590+2:0 "
+			 "8589934592+4294967295:1 12884901887+4294967295:1 17179869182+2:1");
+}
+END_TEST
+
 Suite *provision_suite(void)
 {
 	Suite *suite = suite_create("provision");
@@ -375,6 +456,9 @@ Suite *provision_suite(void)
 	tcase_add_test(tc, unmap_limits);
 	tcase_add_test(tc, unmap_fails_half_way);
 	tcase_add_test(tc, lba_status);
+	tcase_add_test(tc, lba_status_of_holes);
+	tcase_add_test(tc, lba_status_of_parts);
+	tcase_add_test(tc, lba_status_is_bounded);
 	return suite;
 }
 
