@@ -68,6 +68,20 @@ $(out)/tests/vm/verify: $(out)/tests/vm/verify.o
 
 lab-programs: lunette $(lab_programs)
 
+# Guests without a kernel, for tests/cli: a driver (tests/hostile), and what is done with it.
+bare_flags = -std=gnu11 -O1 -I. -Wall -Wextra -Wno-missing-field-initializers -ffreestanding -fno-pic \
+	-fno-stack-protector -fcf-protection=none -mgeneral-regs-only -nostdlib -static -no-pie \
+	-Wl,--build-id=none,-z,noseparate-code,-z,noexecstack,-Ttext-segment=0x200000
+bare_guests = $(out)/tests/hostile/guest.elf
+
+$(out)/tests/hostile/guest.elf: $(wildcard tests/hostile/*.[cS])
+
+$(bare_guests): tests/tests.mk $(wildcard tests/hostile/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(bare_flags) -o $@ $(filter %.c %.S,$^)
+
+bare-guests: $(bare_guests)
+
 # What tests/bench/run.sh measures with, some of it in the lab host and, static, in its guests; it
 # sets up, and makes them, before it does.
 bench_programs = $(addprefix $(out)/tests/bench/,firstrun timeto diskread read4k store4k payload.elf)
@@ -98,4 +112,4 @@ guest-kernel:
 bench:
 	tests/bench/run.sh $(out) $(BENCH)
 
-.PHONY: guest-kernel bench-programs lab-programs
+.PHONY: guest-kernel bench-programs lab-programs bare-guests

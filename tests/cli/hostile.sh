@@ -5,6 +5,7 @@
 . "$(dirname "$0")/../vm/lib.sh"
 top=$(readlink -f "$tests/../..")
 lunette=${LUNETTE:-$top/lunette}
+guest=$top/build/x86_64/tests/hostile/guest.elf
 seconds=150
 
 [ -r /dev/kvm ] && [ -w /dev/kvm ] || { echo 'skip hostile: no /dev/kvm that may be used'; exit; }
@@ -12,19 +13,12 @@ seconds=150
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-build() {
-	gcc -std=gnu11 -O1 -I"$top" -Wall -Wextra -Wno-missing-field-initializers -ffreestanding \
-		-fno-pic -fno-stack-protector -fcf-protection=none -mgeneral-regs-only -nostdlib \
-		-static -no-pie -Wl,--build-id=none,-z,noseparate-code,-z,noexecstack \
-		-Wl,-Ttext-segment=0x200000 -o "$work/guest.elf" "$top"/tests/hostile/*.[cS]
-}
-
 attack() { # TRANSPORT
 	mkdir "$work/$1" && cd "$work/$1" || return
 	truncate -s 16M disk.img
 	head -c 1M /dev/urandom >fixed.img
 	cp fixed.img before.img
-	timeout -k 5 $seconds "$lunette" run --kernel ../guest.elf --memory 64M --cpus 2 \
+	timeout -k 5 $seconds "$lunette" run --kernel "$guest" --memory 64M --cpus 2 \
 		--device virtio-scsi,transport="$1",vhost=off,queues=1 \
 		--disk disk.img --disk fixed.img,readonly=on >out 2>err </dev/null
 	echo $? >status
@@ -51,7 +45,7 @@ test_log_is_short() { # LOG_TOTAL in vmm/core/log.h, and no other line
 	return 0
 }
 
-build || { echo 'not ok hostile: the guest cannot be built'; exit; }
+make -s -C "$top" bare-guests || { echo 'not ok hostile: the guest cannot be built'; exit; }
 for t in $transports; do
 	(attack $t)
 	grep -aE '^(not )?ok ' "$work/$t/out" | sed -E "s|^(not )?ok |&hostile/$t: |"

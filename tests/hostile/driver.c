@@ -2,6 +2,7 @@
 
 #include "tests/hostile/pci.h"
 
+#define SLOTS 19
 #define PATIENCE 20000000000ull /* cycles: some seconds */
 
 volatile uint8_t *device, *config;
@@ -25,6 +26,19 @@ void set_reg(unsigned off, uint32_t value)
 void out8(uint16_t port, uint8_t value)
 {
 	__asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port) : "memory");
+}
+
+void power_off(void)
+{
+	out8(0x600, 0x34);
+	for (;;)
+		;
+}
+
+void mask_interrupts(void)
+{
+	out8(0x21, 0xff);
+	out8(0xa1, 0xff);
 }
 
 void print(const char *text)
@@ -81,6 +95,21 @@ void *memset(void *to, int value, size_t len)
 
 	__asm__ volatile("rep stosb" : "+D"(end), "+c"(len) : "a"(value) : "memory");
 	return to;
+}
+
+bool find_device(void)
+{
+	unsigned slot;
+
+	if (pci_find())
+		return true;
+	for (slot = 0; slot < SLOTS; slot++) {
+		device = (volatile uint8_t *)(WINDOW + slot * 0x1000);
+		config = device + VIRTIO_MMIO_CONFIG;
+		if (reg(VIRTIO_MMIO_MAGIC_VALUE) == 0x74726976 && reg(VIRTIO_MMIO_DEVICE_ID) == 8)
+			return true;
+	}
+	return false;
 }
 
 void reset(void)

@@ -65,6 +65,9 @@ void set_reg(unsigned off, uint32_t value);
 
 /* Ports. */
 void out8(uint16_t port, uint8_t value);
+_Noreturn void power_off(void);
+/* Nothing here takes interrupts, so no controller shall deliver any. */
+void mask_interrupts(void);
 
 void print(const char *text);
 void print_number(uint64_t n);
@@ -75,6 +78,8 @@ void zero(void *to, size_t len);
 void *memcpy(void *to, const void *from, size_t len);
 void *memset(void *to, int value, size_t len);
 
+/* The SCSI controller: one of the virtio devices in the window, or else on PCI. */
+bool find_device(void);
 /* Status 0, and waits until it is read back. */
 void reset(void);
 /* The steps up to FEATURES_OK. False: refused. */

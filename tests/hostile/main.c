@@ -5,39 +5,7 @@
 #include "tests/hostile/misdeeds.h"
 #include "tests/hostile/pci.h"
 
-#define SLOTS 19
-
-void hostile_main(void);
-
-static void off(void)
-{
-	out8(0x600, 0x34);
-	for (;;)
-		;
-}
-
-/* Nothing here takes interrupts, so no controller shall deliver any. */
-static void mask_interrupts(void)
-{
-	out8(0x21, 0xff);
-	out8(0xa1, 0xff);
-}
-
-/* The SCSI controller is one of the virtio devices in the window, or else on PCI. */
-static bool find_device(void)
-{
-	unsigned slot;
-
-	if (pci_find())
-		return true;
-	for (slot = 0; slot < SLOTS; slot++) {
-		device = (volatile uint8_t *)(WINDOW + slot * 0x1000);
-		config = device + VIRTIO_MMIO_CONFIG;
-		if (reg(VIRTIO_MMIO_MAGIC_VALUE) == 0x74726976 && reg(VIRTIO_MMIO_DEVICE_ID) == 8)
-			return true;
-	}
-	return false;
-}
+void guest_main(void);
 
 /* Writes something new to the disk and reads it back. NULL, or why not. */
 static const char *check_disk(void)
@@ -83,7 +51,7 @@ static void play(const struct misdeed *m)
 	}
 }
 
-void hostile_main(void)
+void guest_main(void)
 {
 	mask_interrupts();
 	if (!find_device())
@@ -96,5 +64,5 @@ void hostile_main(void)
 		if (pci.home)
 			play(function_misdeeds);
 	}
-	off();
+	power_off();
 }

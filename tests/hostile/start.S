@@ -1,5 +1,5 @@
 /*
- * start.S - the hostile guest's first instructions: an ELF kernel, entered in 64-bit mode.
+ * start.S - the first instructions of a guest of ours: an ELF kernel, entered in 64-bit mode.
  *
  * It maps the first 4 GiB one to one, for user code too, and leaves for user mode at once, with the
  * right to use I/O ports (by the TSS's map as well as by the flags: not every KVM looks at both).
@@ -24,12 +24,13 @@ _start:
 	push $stack_top			/* rsp */
 	push $0x3002			/* flags: I/O privilege level 3, no interrupts */
 	push $0x23			/* cs */
-	push $hostile_main		/* rip */
+	push $guest_main		/* rip */
 	iretq
 
 /* The second CPU begins in real mode, at a copy of this. */
 	.code16
 	.globl trampoline, trampoline_end
+	.weak second_main		/* for those that start one */
 trampoline:
 	mov %cs, %ax
 	mov %ax, %ds
