@@ -58,12 +58,12 @@ check-vm: lunette
 	tests/run.sh vm
 
 # What tests/vm needs: in the lab host, and, static, in guests.
-lab_programs = $(addprefix $(out)/tests/vm/,handover verify)
+lab_programs = $(addprefix $(out)/tests/,vm/handover vm/verify soak/soak)
 
 $(out)/tests/vm/handover: $(out)/tests/vm/handover.o $(lib_o) $(lower_o)
 	$(CC) $(flags) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-$(out)/tests/vm/verify: $(out)/tests/vm/verify.o
+$(out)/tests/vm/verify $(out)/tests/soak/soak: %: %.o
 	$(CC) $(flags) $(CFLAGS) $(LDFLAGS) -static -o $@ $^
 
 lab-programs: lunette $(lab_programs)
@@ -72,11 +72,12 @@ lab-programs: lunette $(lab_programs)
 bare_flags = -std=gnu11 -O1 -I. -Wall -Wextra -Wno-missing-field-initializers -ffreestanding -fno-pic \
 	-fno-stack-protector -fcf-protection=none -mgeneral-regs-only -nostdlib -static -no-pie \
 	-Wl,--build-id=none,-z,noseparate-code,-z,noexecstack,-Ttext-segment=0x200000
-bare_guests = $(out)/tests/hostile/guest.elf
+bare_guests = $(out)/tests/hostile/guest.elf $(out)/tests/soak/writer.elf
 
 $(out)/tests/hostile/guest.elf: $(wildcard tests/hostile/*.[cS])
+$(out)/tests/soak/writer.elf: tests/soak/writer.c $(patsubst %,tests/hostile/%,driver.c pci.c start.S)
 
-$(bare_guests): tests/tests.mk $(wildcard tests/hostile/*.h)
+$(bare_guests): tests/tests.mk $(wildcard tests/hostile/*.h tests/soak/*.h)
 	@mkdir -p $(@D)
 	$(CC) $(bare_flags) -o $@ $(filter %.c %.S,$^)
 

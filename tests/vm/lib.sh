@@ -121,9 +121,15 @@ nothing_left() {
 	equal "$(losetup -a)" ''
 }
 
-run_test() { # NAME
+# random BELOW: $random is the next number of the row that $state, a seed at first, stands for
+random() {
+	state=$(((state * 1103515245 + 12345) & 0x7fffffff))
+	random=$((state / 65536 % $1))
+}
+
+run_test() { # NAME [MORE]: of a test that is run several times, which one
 	local name dir rc
-	name=$(basename "$0" .sh)/$1
+	name=$(basename "$0" .sh)/$1${2:+ $2}
 	dir=$(mktemp -d)
 	chmod 755 "$dir"
 	(
