@@ -132,7 +132,7 @@ vm_file() {
 	done
 	for try in 1 2; do
 		tests/lab/l1 --timeout 600 --mem 4096 "${lab[@]}" "${own[@]}" "$work/script" "$1" \
-			>"$work/vm-$1" 2>&1 </dev/null
+			"SOAK=${SOAK:-1}" "SEED=${SEED-}" >"$work/vm-$1" 2>&1 </dev/null
 		rc=$?
 		[ $rc = 210 ] || [ $rc = 124 ] || break
 	done
@@ -150,14 +150,16 @@ vm() { # [NAME...]: two files at a time
 	for file in tools.cpio payload.elf; do
 		lab+=(--add "$work/$file:/lab/$file")
 	done
-	for program in handover verify; do
-		lab+=(--add "build/x86_64/tests/vm/$program:/lab/$program")
+	for program in vm/handover vm/verify soak/soak; do
+		lab+=(--add "build/x86_64/tests/$program:/lab/${program#*/}")
 	done
 	for program in mkfs.ext4 e2fsck script strace; do lab+=(--add "$(command -v $program)"); done
 	cat >"$work/script" <<-'END'
 		chgrp 106 /dev/kvm # as udev would
 		chmod 660 /dev/kvm
-		sh "/lab/tests/$1.sh"
+		file=$1
+		shift
+		env "$@" sh "/lab/tests/$file.sh"
 		exit 0
 	END
 	for name in $(names vm "$@"); do

@@ -83,6 +83,11 @@ $(bare_guests): tests/tests.mk $(wildcard tests/hostile/*.h tests/soak/*.h)
 
 bare-guests: $(bare_guests)
 
+# Kills lunette 200 times. SEED=N, as a run has printed it, for the same choices once more.
+soak:
+	SOAK=180 tests/run.sh cli soak
+	SOAK=20 tests/run.sh vm soak
+
 # What tests/bench/run.sh measures with, some of it in the lab host and, static, in its guests; it
 # sets up, and makes them, before it does.
 bench_programs = $(addprefix $(out)/tests/bench/,firstrun timeto diskread read4k store4k payload.elf)
@@ -113,4 +118,4 @@ guest-kernel:
 bench:
 	tests/bench/run.sh $(out) $(BENCH)
 
-.PHONY: guest-kernel bench-programs lab-programs bare-guests
+.PHONY: guest-kernel bench-programs lab-programs bare-guests soak
