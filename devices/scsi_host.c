@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/queue.h>
 
 #include "devices/scsi/scsi.h"
 #include "devices/scsi_plug.h"
@@ -35,7 +36,8 @@ struct request_queue {
 	struct host_thread *thread;
 	unsigned q;
 	struct scsi_host_format format;
-	bool popping; /* requests that are done now are shown to the driver together */
+	bool unshown; /* requests are done that the driver has not been shown: in the thread's list */
+	STAILQ_ENTRY(request_queue) link;
 	unsigned nslots, nfresh;
 	struct slot *slots;
 	struct slot *free; /* used before; behind them come those from slots[nfresh] on */
@@ -44,6 +46,8 @@ struct request_queue {
 struct host_thread {
 	struct loop *loop;
 	struct scsi_ctx ctx;
+	STAILQ_HEAD(, request_queue) unshown;
+	struct loop_task show;
 	atomic_bool open; /* ctx is in use: from the first start of a queue here until close */
 };
 
@@ -91,19 +95,44 @@ static void refuse_chain(struct virtio_device *vdev, unsigned q, uint16_t head)
 {
 	log_guest(&vdev->limit, "%s: queue %u: request shorter than its headers", vdev->name, q);
 	vq_push(&vdev->vq[q], head, 0);
+	virtio_complete(vdev, q);
 	virtio_needs_reset(vdev);
 }
 
 /* All chains that were there have been popped. */
 static void end_kick(struct virtio_device *vdev, unsigned q)
 {
-	virtio_complete(vdev, q);
 	/* What came meanwhile waits for its turn, so that no queue starves the thread's others. */
 	if (vq_rearm(&vdev->vq[q]))
 		virtio_queue_again(vdev, q);
 }
 
 /* Request queues. */
+
+/*
+ * What a round of the loop has done is shown to the driver at its end: one index to write and one
+ * interrupt, if any, for all of it. Task management and the end of a queue do not wait for that.
+ */
+static void show(void *arg)
+{
+	struct host_thread *t = arg;
+	struct request_queue *rq;
+
+	while ((rq = STAILQ_FIRST(&t->unshown))) {
+		STAILQ_REMOVE_HEAD(&t->unshown, link);
+		rq->unshown = false;
+		virtio_complete(rq->host->vdev, rq->q);
+	}
+}
+
+static void show_later(struct request_queue *rq)
+{
+	if (rq->unshown)
+		return;
+	rq->unshown = true;
+	STAILQ_INSERT_TAIL(&rq->thread->unshown, rq, link);
+	loop_defer(rq->thread->loop, &rq->thread->show);
+}
 
 static struct slot *slot_peek(struct request_queue *rq)
 {
@@ -144,8 +173,7 @@ static void request_end(struct slot *s, uint8_t response)
 
 	vq_push(&vdev->vq[rq->q], s->head, len + (s->data_in ? cmd->moved : 0));
 	slot_give(rq, s);
-	if (!rq->popping)
-		virtio_complete(vdev, rq->q);
+	show_later(rq);
 }
 
 static void request_done(struct scsi_cmd *cmd)
@@ -215,7 +243,6 @@ static void request_kick(struct request_queue *rq)
 	struct vq_chain chain;
 	int r;
 
-	rq->popping = true;
 	for (;;) {
 		struct slot *s = slot_peek(rq);
 
@@ -226,7 +253,6 @@ static void request_kick(struct request_queue *rq)
 		if (!request_start(rq, s, &chain))
 			break;
 	}
-	rq->popping = false;
 	if (r < 0)
 		virtio_queue_fault(vdev, rq->q);
 	end_kick(vdev, rq->q);
@@ -259,17 +285,30 @@ static const uint8_t tmf_codes[] = {
 	[SCSI_TMF_BAD_TARGET] = VIRTIO_SCSI_S_BAD_TARGET,
 };
 
-/* A thread on which no queue has started yet has no commands either. */
+static int show_now(void *arg)
+{
+	show(arg);
+	return 0;
+}
+
+/*
+ * A thread on which no queue has started yet has no commands either. The driver finds what was
+ * aborted before the function's own answer.
+ */
 static uint8_t tmf_run(struct scsi_host *host, const struct scsi_tmf_request *request)
 {
 	struct scsi_ctx *ctx[SCSI_HOST_THREADS_MAX];
+	enum scsi_tmf_response response;
 	unsigned i, n = 0;
 
 	for (i = 0; i < host->nthreads; i++) {
 		if (atomic_load(&host->thread[i].open))
 			ctx[n++] = &host->thread[i].ctx;
 	}
-	return tmf_codes[scsi_tmf(ctx, n, request)];
+	response = scsi_tmf(ctx, n, request);
+	for (i = 0; i < host->nthreads; i++)
+		loop_call(host->thread[i].loop, show_now, &host->thread[i]);
+	return tmf_codes[response];
 }
 
 static void control_tmf(struct control *c)
@@ -355,6 +394,7 @@ static void control_kick(struct scsi_host *host)
 	while (r > 0 && control_start(host, &chain));
 	if (r < 0)
 		virtio_queue_fault(vdev, SCSI_HOST_CONTROL);
+	virtio_complete(vdev, SCSI_HOST_CONTROL);
 	end_kick(vdev, SCSI_HOST_CONTROL);
 }
 
@@ -369,6 +409,13 @@ void scsi_host_kick(struct scsi_host *host, unsigned q)
 }
 
 /* Start and stop. */
+
+static void thread_init(struct host_thread *t, struct loop *loop)
+{
+	t->loop = loop;
+	t->show = (struct loop_task){ .fn = show, .arg = t };
+	STAILQ_INIT(&t->unshown);
+}
 
 static int thread_open(struct host_thread *t, struct scsi_port *port)
 {
@@ -388,6 +435,7 @@ static int thread_close(void *arg)
 
 	if (atomic_exchange(&t->open, false))
 		scsi_ctx_fini(&t->ctx);
+	loop_cancel(t->loop, &t->show);
 	return 0;
 }
 
@@ -447,6 +495,7 @@ void scsi_host_queue_stop(struct scsi_host *host, unsigned q)
 	if (q < SCSI_HOST_REQUEST)
 		return;
 	scsi_ctx_drain(&rq->thread->ctx);
+	show(rq->thread);
 	munmap(rq->slots, slots_size(rq));
 	rq->slots = NULL;
 }
@@ -469,7 +518,7 @@ struct scsi_host *scsi_host_create(struct virtio_device *vdev, struct scsi_port 
 	host->events = (struct scsi_events){ .vdev = vdev, .q = SCSI_HOST_EVENT };
 	host->nthreads = nloops;
 	for (i = 0; i < nloops; i++)
-		host->thread[i].loop = loop[i];
+		thread_init(&host->thread[i], loop[i]);
 	return host;
 }
 

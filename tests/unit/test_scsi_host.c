@@ -403,7 +403,8 @@ struct flight {
 	uint16_t head;
 };
 
-static struct flight launch(unsigned q, uint64_t tag, bool write, uint64_t lba)
+/* Adds a request, without a kick. */
+static struct flight prepare(unsigned q, uint64_t tag, bool write, uint64_t lba)
 {
 	uint64_t gpa = testbed_alloc(&tb, 1024 + RESP_LEN, 16);
 	struct flight f = { .q = q, .resp = gpa + 1024 };
@@ -424,6 +425,13 @@ static struct flight launch(unsigned q, uint64_t tag, bool write, uint64_t lba)
 	head = driver_add(&v.queue[q].ring, buf, 3, testbed_alloc(&tb, 48, 16));
 	ck_assert_int_ge(head, 0);
 	f.head = head;
+	return f;
+}
+
+static struct flight launch(unsigned q, uint64_t tag, bool write, uint64_t lba)
+{
+	struct flight f = prepare(q, tag, write, lba);
+
 	vdriver_kick(&v, q);
 	return f;
 }
@@ -470,6 +478,30 @@ START_TEST(lun_reset_in_flight)
 	check_sense(scsi_driver_run(&v, 2, 3, SCSI_DRIVER_CDB(0x00), NULL, 0, NULL, 0), 6, 0x29,
 		    0x03);
 	use_disk(3);
+}
+END_TEST
+
+/* What completes together is shown together, also to a driver that wants every interrupt. */
+START_TEST(one_interrupt_for_a_batch)
+{
+	struct flight f[16];
+	uint8_t response;
+	unsigned i;
+
+	start_with(VIRTIO_BIT(VIRTIO_RING_F_INDIRECT_DESC));
+	scsi_driver_clear_attention(&v, 3);
+	testbed_settle(&tb);
+	vdriver_irqs(&v);
+	for (i = 0; i < 16; i++)
+		f[i] = prepare(2, i, i & 1, i);
+	vdriver_kick(&v, 2);
+	for (i = 0; i < 3; i++) /* the kick, the store, and what is shown after it */
+		testbed_settle(&tb);
+	for (i = 0; i < 16; i++) {
+		ck_assert(landed(&f[i], &response));
+		ck_assert_uint_eq(response, VIRTIO_SCSI_S_OK);
+	}
+	ck_assert_uint_eq(vdriver_irqs(&v), 1);
 }
 END_TEST
 
@@ -661,6 +693,7 @@ static void add_tests(TCase *tc, SFun set_up_on)
 	tcase_add_loop_test(tc, headers_too_short, 0, ARRAY_SIZE(too_short));
 	tcase_add_test(tc, control_requests);
 	tcase_add_test(tc, lun_reset_in_flight);
+	tcase_add_test(tc, one_interrupt_for_a_batch);
 	tcase_add_test(tc, abort_one_of_two);
 	tcase_add_test(tc, device_reset_in_flight);
 	tcase_add_test(tc, device_reset_resets_disks);
