@@ -36,7 +36,7 @@ struct request_queue {
 	struct host_thread *thread;
 	unsigned q;
 	struct scsi_host_format format;
-	bool unshown; /* requests are done that the driver has not been shown: in the thread's list */
+	bool unshown; /* in the thread's list: requests are done that the driver was not shown */
 	STAILQ_ENTRY(request_queue) link;
 	unsigned nslots, nfresh;
 	struct slot *slots;
