@@ -64,7 +64,7 @@ names() {
 }
 
 # The kernel for a file of tests: the stock kernel stays tested in a few.
-stock_files=' boot ctl disks transport '
+stock_files=' boot console ctl disks transport '
 kernel_for() { # NAME
 	if [ -n "${KERNEL-}" ]; then echo "$KERNEL"
 	elif [[ $stock_files == *" $1 "* ]] || [ ! -e "$cache/kernel-micro" ]; then echo stock

@@ -22,16 +22,16 @@ test_console_is_hvc0() {
 }
 
 test_kernel_without_virtio_console() { # early messages, and what init says, by the serial port
-	mkdir -p files
-	cat >initscript <<-'END'
+	cpio -t <"$initrd" 2>/dev/null | grep -q /virtio_console.ko ||
+		skip 'this kernel has virtio_console built in; run with KERNEL=stock'
+	job 'echo seen; readlink /proc/self/fd/1'
+	mkdir over
+	cat >over/pre <<-'END'
 		rm /lib/modules/*/kernel/drivers/char/virtio_console.ko*
 		exec /init
 	END
-	job 'echo seen; cat /proc/self/stat >/dev/null; readlink /proc/self/fd/1'
-	mkdir -p over && cp initscript over/pre
-	{ cat initrd; (cd over && chmod +x pre && echo pre | cpio -o -H newc 2>/dev/null); } >initrd2
-	status 0 vmm --initrd initrd2 --console hvc \
-		--append 'rdinit=/bin/sh -- /pre'
+	{ cat initrd; (cd over && echo pre | cpio -o -H newc 2>/dev/null); } >initrd2
+	status 0 vmm --initrd initrd2 --console hvc --append 'rdinit=/bin/sh -- /pre'
 	contains out '^seen'
 	contains out '^/dev/ttyS0'
 }
@@ -75,8 +75,7 @@ test_nothing_is_lost_by_a_fast_poweroff() { # not even with a reader that is slo
 test_through_the_guest() { # 20 MB in and out again, to the end of the input
 	head -c 20000000 /dev/urandom >data
 	job "$port"'
-		cat <$(port in) >$(port out)
-		echo "exit $?" >/dev/ttyS1'
+		cat <$(port in) >$(port out)'
 	status 0 guest_job --device console-port,in,in-fd=5 --device console-port,out,out-fd=6 \
 		5<data 6>back
 	cmp data back

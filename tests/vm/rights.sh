@@ -10,8 +10,8 @@ start() { # OPTION...: a guest that stays; its lunette is $vmm
 }
 
 test_no_capabilities_in_any_thread() {
-	truncate -s 1M disk.img
-	start --cpus 2 --disk disk.img
+	truncate -s 1M disk.img other.img
+	start --cpus 2 --disk disk.img --disk other.img,io=threads
 	for field in CapInh CapPrm CapEff CapBnd CapAmb; do
 		equal "$(cat /proc/$vmm/task/*/status | grep "^$field" | sort -u)" \
 			"$field:	0000000000000000"
