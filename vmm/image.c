@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,10 +11,6 @@
 #include "vmm/core/log.h"
 #include "vmm/core/mem.h"
 #include "vmm/core/util.h"
-#include "vmm/unpack.h"
-
-#define SIZE_FIELD 4         /* little-endian, behind what is packed */
-#define UNPACKED_MAX GIB(1)
 
 /* The first row that fits. */
 static const struct {
@@ -90,9 +85,7 @@ close:
 
 void image_close(struct image *img)
 {
-	free(img->packed);
-	if (img->fd >= 0)
-		close(img->fd);
+	close(img->fd);
 }
 
 const char *image_kind(const struct image *img)
@@ -114,7 +107,7 @@ const char *image_kind(const struct image *img)
 	return "nothing that looks like a kernel";
 }
 
-static int read_file(const struct image *img, uint64_t off, void *dst, size_t len)
+int image_read(const struct image *img, uint64_t off, void *dst, size_t len)
 {
 	/* Headers of a broken file may say anything; an offset beyond the end reads as the end. */
 	bool inside = range_ok(off, len, img->size);
@@ -139,152 +132,15 @@ static int read_file(const struct image *img, uint64_t off, void *dst, size_t le
 	return 0;
 }
 
-int image_read(const struct image *img, uint64_t off, void *dst, size_t len)
+int image_load(const struct image *img, uint64_t off, struct mem *mem, uint64_t gpa, uint64_t len)
 {
-	if (!img->packed)
-		return read_file(img, off, dst, len);
-	if (!range_ok(off, len, min_u64(img->size, IMAGE_HEAD))) {
-		log_err("%s %s: its headers are not where the packed file begins", img->what,
-			img->path);
-		return -ENODATA;
-	}
-	memcpy(dst, img->head + off, len);
-	return 0;
-}
+	void *to = mem_ptr(mem, gpa, len, 1);
 
-/* A place in a buffer that takes everything. */
-static void *place_in_buffer(void *arg, uint64_t at, uint64_t *len)
-{
-	(void)len;
-	return (uint8_t *)arg + at;
-}
-
-/* The first @end bytes. -errno after one line. */
-static int unpack_image(const struct image *img, uint64_t end, unpack_place *place, void *arg)
-{
-	int r = unpack(img->packed, img->packed_len, end, place, arg);
-
-	if (r < 0)
-		log_err("%s %s: what it has packed by %s cannot be unpacked: %s", img->what,
-			img->path, unpack_format(img->packed, img->packed_len),
-			r == -ENOMEM ? strerror(ENOMEM) : "it is damaged");
-	return r;
-}
-
-static int unpack_head(struct image *img)
-{
-	img->size = le32_get(img->packed + img->packed_len);
-	if (img->size > UNPACKED_MAX) {
-		log_err("%s %s: what it has packed is damaged: it would be %llu MiB", img->what,
-			img->path, (unsigned long long)img->size >> 20);
-		return -EBADMSG;
-	}
-	return unpack_image(img, min_u64(img->size, IMAGE_HEAD), place_in_buffer, img->head);
-}
-
-int image_unpack(const struct image *outer, uint64_t off, uint64_t len, struct image *inner)
-{
-	int r;
-
-	*inner = (struct image){ .what = outer->what, .path = outer->path, .fd = -1 };
-	if (len <= SIZE_FIELD || len > UNPACKED_MAX)
-		return -ENOTSUP;
-	inner->packed_len = len - SIZE_FIELD;
-	inner->packed = malloc(len);
-	if (!inner->packed) {
-		log_err("%s %s: %s", outer->what, outer->path, strerror(ENOMEM));
+	if (!to) {
+		log_err("%s %s: does not fit: %llu KiB at %#llx are beyond the guest's memory",
+			img->what, img->path, (unsigned long long)len >> 10,
+			(unsigned long long)gpa);
 		return -ENOMEM;
 	}
-	r = read_file(outer, off, inner->packed, len);
-	if (r == 0 && !unpack_format(inner->packed, inner->packed_len))
-		r = -ENOTSUP;
-	if (r == 0)
-		r = unpack_head(inner);
-	if (r < 0)
-		image_close(inner);
-	return r;
-}
-
-uint8_t *image_unpack_all(const struct image *img)
-{
-	uint8_t *all = malloc(img->size + 1); /* not nothing */
-
-	if (!all)
-		log_err("%s %s: %s", img->what, img->path, strerror(ENOMEM));
-	else if (unpack_image(img, img->size, place_in_buffer, all) < 0) {
-		free(all);
-		all = NULL;
-	}
-	return all;
-}
-
-/* Where parts go: they have been looked up already. */
-struct places {
-	const struct image_part *part;
-	uint8_t **to;
-	unsigned count;
-};
-
-static void *place_in_guest(void *arg, uint64_t at, uint64_t *len)
-{
-	const struct places *p = arg;
-	unsigned i;
-
-	for (i = 0; i < p->count; i++) {
-		const struct image_part *part = &p->part[i];
-
-		if (at < part->off) {
-			*len = min_u64(*len, part->off - at);
-			return NULL;
-		}
-		if (at - part->off < part->len) {
-			*len = min_u64(*len, part->off + part->len - at);
-			return p->to[i] + (at - part->off);
-		}
-	}
-	return NULL;
-}
-
-/* The place of a part whose forerunner in the file ends at @end. NULL after one line. */
-static uint8_t *find_place(const struct image *img, struct mem *mem, const struct image_part *part,
-			   uint64_t end)
-{
-	uint8_t *to = mem_ptr(mem, part->gpa, part->len, 1);
-
-	if (!range_ok(part->off, part->len, img->size)) {
-		log_err("%s %s: the file ends too early; is it whole?", img->what, img->path);
-		return NULL;
-	}
-	if (img->packed && part->off < end) {
-		log_err("%s %s: the packed file's parts overlap", img->what, img->path);
-		return NULL;
-	}
-	if (!to)
-		log_err("%s %s: does not fit: %llu KiB at %#llx are beyond the guest's memory",
-			img->what, img->path, (unsigned long long)part->len >> 10,
-			(unsigned long long)part->gpa);
-	return to;
-}
-
-int image_load(const struct image *img, struct mem *mem, const struct image_part *part,
-	       unsigned count)
-{
-	uint8_t *to[IMAGE_PARTS];
-	struct places p = { part, to, count };
-	uint64_t end = 0;
-	unsigned i;
-	int r = 0;
-
-	BUG_ON(count > IMAGE_PARTS);
-	for (i = 0; i < count; i++) {
-		to[i] = find_place(img, mem, &part[i], end);
-		if (!to[i])
-			return -ENOEXEC;
-		end = part[i].off + part[i].len;
-	}
-	if (img->packed)
-		return unpack_image(img, end, place_in_guest, &p);
-	for (i = 0; r == 0 && i < count; i++)
-		r = read_file(img, part[i].off, to[i], part[i].len);
-	return r;
+	return image_read(img, off, to, len);
 }

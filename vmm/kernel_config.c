@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,7 @@
 #define BEGIN_LEN 8
 #define END_MARK "IKCFG_ED"
 #define TEXT_MAX MIB(4)
-#define KERNEL_MAX GIB(1)
+#define SIZE_FIELD 4 /* little-endian, behind what is packed */
 
 /* Kernels of no version, and where their configuration is, from their folder. */
 static const struct {
@@ -78,12 +79,6 @@ int kernel_config_beside(const char *path, struct kernel_config *config)
 	return r;
 }
 
-static void *place_in_text(void *arg, uint64_t at, uint64_t *len)
-{
-	(void)len;
-	return (char *)arg + at;
-}
-
 /* Between the marks. -ENOENT: there are none. */
 static int find_inside(const uint8_t *kernel, size_t size, struct kernel_config *config)
 {
@@ -100,7 +95,7 @@ static int find_inside(const uint8_t *kernel, size_t size, struct kernel_config 
 	if (len > TEXT_MAX)
 		return -ENOENT;
 	config->text = malloc(len + 1);
-	if (!config->text || unpack(from, to - from, len, place_in_text, config->text) < 0) {
+	if (!config->text || unpack(from, to - from, config->text, len) < 0) {
 		kernel_config_free(config);
 		return -ENOENT;
 	}
@@ -108,27 +103,53 @@ static int find_inside(const uint8_t *kernel, size_t size, struct kernel_config 
 	return 0;
 }
 
-/* All of the kernel in @img, unpacked; its size is *@size. NULL after one line. */
-static uint8_t *read_kernel(const struct image *img, uint64_t *size)
+/* malloc()ed. NULL after one line. */
+static uint8_t *read_part(const struct image *img, uint64_t off, size_t len)
 {
-	struct image inner;
-	uint64_t off, len;
-	uint8_t *all;
+	uint8_t *bytes = malloc(len);
 
-	if (arch_kernel_packed(img, &off, &len) && image_unpack(img, off, len, &inner) == 0) {
-		*size = inner.size;
-		all = image_unpack_all(&inner);
-		image_close(&inner);
-		return all;
-	}
-	*size = min_u64(img->size, KERNEL_MAX);
-	all = malloc(*size);
-	if (all && image_read(img, 0, all, *size) == 0)
-		return all;
-	if (!all)
+	if (!bytes)
 		log_err("%s %s: %s", img->what, img->path, strerror(ENOMEM));
+	else if (image_read(img, off, bytes, len) < 0) {
+		free(bytes);
+		bytes = NULL;
+	}
+	return bytes;
+}
+
+/* What @img has packed in it. NULL after one line. */
+static uint8_t *unpack_kernel(const struct image *img, const uint8_t *packed, size_t len,
+			      size_t *size)
+{
+	uint8_t *all;
+	int r;
+
+	*size = le32_get(packed + len - SIZE_FIELD);
+	all = malloc(min_u64(*size, UNPACK_MAX) + 1); /* not nothing */
+	r = all ? unpack(packed, len - SIZE_FIELD, all, *size) : -ENOMEM;
+	if (r == 0)
+		return all;
+	log_err("%s %s: the %zu MiB that it has packed by %s cannot be unpacked: %s", img->what,
+		img->path, *size >> 20, unpack_format(packed, len),
+		r == -ENOMEM ? strerror(ENOMEM) : "the file is damaged");
 	free(all);
 	return NULL;
+}
+
+/* The kernel in @img; unpacked, if the format is known here. NULL after one line. */
+static uint8_t *read_kernel(const struct image *img, size_t *size)
+{
+	uint64_t off = 0, len = img->size;
+	bool packed = arch_kernel_packed(img, &off, &len);
+	uint8_t *bytes, *all;
+
+	*size = min_u64(len, UNPACK_MAX);
+	bytes = read_part(img, off, *size);
+	if (!bytes || !packed || !unpack_format(bytes, *size - SIZE_FIELD))
+		return bytes;
+	all = unpack_kernel(img, bytes, *size, size);
+	free(bytes);
+	return all;
 }
 
 static bool is_text(const struct image *img)
@@ -139,8 +160,8 @@ static bool is_text(const struct image *img)
 
 int kernel_config_find(const struct image *img, struct kernel_config *config)
 {
-	uint64_t size;
 	uint8_t *all;
+	size_t size;
 	int r;
 
 	*config = (struct kernel_config){ 0 };

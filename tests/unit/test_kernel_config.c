@@ -1,5 +1,6 @@
 #include "tests/unit/unit.h"
 
+#include <asm/bootparam.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,6 +9,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "tests/lib/stderr.h"
 #include "vmm/core/util.h"
 #include "vmm/image.h"
 #include "vmm/kernel_config.h"
@@ -113,10 +115,21 @@ START_TEST(beside_but_no_file)
 }
 END_TEST
 
+/* Returns how long gzip's is, @len bytes packed. */
+static size_t pack(uint8_t *to, size_t room, const void *bytes, size_t len)
+{
+	z_stream z = { .next_in = (uint8_t *)bytes, .avail_in = len, .next_out = to,
+		       .avail_out = room };
+
+	ck_assert_int_eq(deflateInit2(&z, 9, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY), Z_OK);
+	ck_assert_int_eq(deflate(&z, Z_FINISH), Z_STREAM_END);
+	deflateEnd(&z);
+	return z.total_out;
+}
+
 /* A kernel with the text between the marks. Returns its length. */
 static size_t carry(uint8_t *kernel, size_t room)
 {
-	z_stream z = { 0 };
 	size_t at = 5000;
 
 	memset(kernel, 0, room);
@@ -124,14 +137,7 @@ static size_t carry(uint8_t *kernel, size_t room)
 	memcpy(kernel + 4500, "IKCFG_ST", 8); /* somebody's text: no gzip behind */
 	memcpy(kernel + at, "IKCFG_ST", 8);
 	at += 8;
-	ck_assert_int_eq(deflateInit2(&z, 9, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY), Z_OK);
-	z.next_in = (uint8_t *)text;
-	z.avail_in = strlen(text);
-	z.next_out = kernel + at;
-	z.avail_out = room - at;
-	ck_assert_int_eq(deflate(&z, Z_FINISH), Z_STREAM_END);
-	at += z.total_out;
-	deflateEnd(&z);
+	at += pack(kernel + at, room - at, text, strlen(text));
 	memcpy(kernel + at, "IKCFG_ED", 8);
 	return at + 8;
 }
@@ -168,6 +174,74 @@ START_TEST(inside_and_damaged) /* cut off, a wrong length, wrong data */
 }
 END_TEST
 
+#define SETUP 1024 /* of a bzImage: a sector and the boot sector */
+
+static struct stderr_text said;
+static uint8_t bzimage[SETUP + 16000];
+
+/* A bzImage with such a kernel packed inside. Returns the length of what is packed. */
+static size_t make_bzimage(void)
+{
+	static uint8_t kernel[10000];
+	struct setup_header h = { .setup_sects = 1, .header = 0x53726448, .version = 0x20f,
+				  .syssize = 1000, .payload_offset = 100 };
+
+	carry(kernel, sizeof(kernel));
+	h.payload_length = pack(bzimage + SETUP + 100, 15900, kernel, sizeof(kernel));
+	memcpy(bzimage + 0x1f1, &h, sizeof(h));
+	return h.payload_length;
+}
+
+static int find_in_bzimage(size_t len)
+{
+	int r;
+
+	make("vmlinuz", bzimage, len);
+	stderr_begin(&said);
+	r = find("vmlinuz");
+	stderr_end(&said);
+	return r;
+}
+
+START_TEST(packed)
+{
+	make_bzimage();
+	ck_assert_int_eq(find_in_bzimage(sizeof(bzimage)), 0);
+	ck_assert_str_eq(config.from, "vmlinuz");
+	ck_assert_str_eq(config.text, text);
+	ck_assert_str_eq(said.text, "");
+}
+END_TEST
+
+START_TEST(packed_in_an_unknown_format) /* not a word: there are other ways */
+{
+	make_bzimage();
+	bzimage[SETUP + 100] = 'x';
+	ck_assert_int_eq(find_in_bzimage(sizeof(bzimage)), -ENOENT);
+	make("config", text, strlen(text));
+	ck_assert_int_eq(find_in_bzimage(sizeof(bzimage)), 0);
+	ck_assert_str_eq(config.from, "config");
+	ck_assert_str_eq(said.text, "");
+}
+END_TEST
+
+START_TEST(packed_and_damaged)
+{
+	size_t len = make_bzimage();
+
+	memset(bzimage + SETUP + 110, 0xff, 4);
+	ck_assert_int_eq(find_in_bzimage(sizeof(bzimage)), -EIO);
+	ck_assert_ptr_nonnull(strstr(said.text, "by gzip cannot be unpacked: the file is damaged"));
+	make_bzimage();
+	memset(bzimage + SETUP + 100 + len - 4, 0xff, 4);
+	ck_assert_int_eq(find_in_bzimage(sizeof(bzimage)), -EIO);
+	ck_assert_ptr_nonnull(strstr(said.text, "the 4095 MiB that it has packed"));
+	make_bzimage();
+	ck_assert_int_eq(find_in_bzimage(SETUP + 100 + len - 1), -EIO);
+	ck_assert_ptr_nonnull(strstr(said.text, "the file ends too early"));
+}
+END_TEST
+
 Suite *kernel_config_suite(void)
 {
 	Suite *suite = suite_create("kernel_config");
@@ -179,6 +253,9 @@ Suite *kernel_config_suite(void)
 	tcase_add_test(tc, beside_but_no_file);
 	tcase_add_test(tc, inside);
 	tcase_add_test(tc, inside_and_damaged);
+	tcase_add_test(tc, packed);
+	tcase_add_test(tc, packed_in_an_unknown_format);
+	tcase_add_test(tc, packed_and_damaged);
 	return suite;
 }
 

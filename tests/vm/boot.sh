@@ -7,16 +7,6 @@ test_bzimage() {
 	equal "$(cat out)" "$(cat /lab/release)"
 }
 
-# In a format that is unknown here, says its header, which tells where the packed part is.
-test_bzimage_that_unpacks_itself() {
-	cp "$kernel" bzImage
-	printf '\0\0\0\0' | dd of=bzImage bs=1 seek=$((0x24c)) conv=notrunc 2>/dev/null
-	kernel=bzImage
-	status 7 guest 'uname -r; exit 7'
-	equal "$(cat out)" "$(cat /lab/release)"
-	contains err 'bzImage: unpacks itself'
-}
-
 test_vmlinux() { # ELF, by the 64-bit entry, or by PVH where it has the note
 	kernel=/lab/vmlinux
 	status 0 guest 'uname -r'

@@ -66,7 +66,10 @@ struct arch_entry {
 	unsigned mode; /* the architecture's own */
 };
 
-/* Where in a kernel file the kernel proper is packed: for image_unpack(). False: nowhere. */
+/*
+ * Where in a kernel file the kernel proper is packed, by its headers: the file may end before. The
+ * last 4 of the @len bytes say how many it unpacks to. False: nowhere; nothing is written then.
+ */
 bool arch_kernel_packed(const struct image *kernel, uint64_t *off, uint64_t *len);
 
 /* Kernel, initrd (or NULL) and command line into guest memory. -errno after one line. (boot.c) */

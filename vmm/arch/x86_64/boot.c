@@ -1,16 +1,14 @@
 /*
  * boot.c - a Linux kernel into guest memory, and how to enter it.
  *
- *	bzImage          has a vmlinux packed inside. It is unpacked here, to its
- *	                 place, which spares the guest that work and the memory for
- *	                 it. In a format that is unknown here it goes by Linux's
- *	                 64-bit boot protocol: it is placed where it wants to be, is
- *	                 entered 512 bytes in, and unpacks itself.
+ *	bzImage          Linux's 64-bit boot protocol: the compressed kernel is
+ *	                 placed where it wants to be and entered 512 bytes in; it
+ *	                 unpacks itself.
  *	vmlinux, PVH     an ELF file with Xen's note PHYS32_ENTRY is entered there,
  *	                 in 32-bit mode, with a struct hvm_start_info.
- *	vmlinux, other   entered at the ELF entry point, with a struct boot_params.
+ *	vmlinux, other   entered at the ELF entry point, as bzImage's inner part.
  *
- * Documentation/arch/x86/boot.rst of Linux
+ * The two ELF ways skip the unpacking. Documentation/arch/x86/boot.rst of Linux
  * and xen/include/public/arch-x86/hvm/start_info.h have the protocols.
  */
 #include <asm/bootparam.h>
@@ -34,6 +32,7 @@
 #define OLDEST_PROTOCOL 0x20c /* has xloadflags */
 #define LOADER_UNDEFINED 0xff
 #define ENTRY_64 0x200 /* from the start of the protected-mode part */
+#define PAYLOAD_SIZE_FIELD 4
 #define INITRD_MAX 0x7fffffffull
 
 #define PHDRS_MAX 64
@@ -82,7 +81,7 @@ struct load {
 	uint64_t low_end;                 /* RAM below the hole ends here */
 	uint64_t kernel_start, kernel_end; /* what the kernel needs while it starts */
 	uint64_t initrd_at, initrd_size;
-	struct setup_header header;       /* of a bzImage; else made up */
+	struct setup_header header;       /* of a bzImage; made up for an ELF file */
 };
 
 struct e820 {
@@ -159,7 +158,7 @@ static int place_initrd(struct load *l)
 			(unsigned long long)mem_size(&l->m->mem) >> 20);
 		return -ENOMEM;
 	}
-	return image_load(l->initrd, &l->m->mem, &(struct image_part){ 0, size, l->initrd_at }, 1);
+	return image_load(l->initrd, 0, &l->m->mem, l->initrd_at, size);
 }
 
 static int write_zero_page(const struct load *l)
@@ -246,12 +245,44 @@ static int check_bzimage(const struct load *l)
 	return 0;
 }
 
-/* The parts of the file that are loaded, as segments; @part has room for @count. -errno. */
-static int find_segments(struct load *l, const Elf64_Phdr *ph, unsigned count,
-			 struct image_part *part, unsigned *nparts)
+/* Where the part is that is loaded, and runs in protected mode. */
+static void find_body(const struct setup_header *h, uint64_t *off, uint64_t *len)
+{
+	/* 0 means 4, for loaders of 1995; the boot sector comes on top. */
+	*off = ((h->setup_sects ? h->setup_sects : 4) + 1) * 512ull;
+	*len = h->syssize * 16ull;
+}
+
+static int load_bzimage(struct load *l, struct arch_entry *entry)
+{
+	uint64_t off, len;
+	int r;
+
+	memcpy(&l->header, l->kernel->head + HEADER_AT, sizeof(l->header));
+	r = check_bzimage(l);
+	if (r < 0)
+		return r;
+	find_body(&l->header, &off, &len);
+	if (!range_ok(off, len, align_up(l->kernel->size, 16))) {
+		log_err("--kernel %s: the file ends too early; is it whole?", l->kernel->path);
+		return -ENODATA;
+	}
+	len = min_u64(len, l->kernel->size - off); /* was counted in 16 bytes */
+	l->kernel_start = l->header.pref_address;
+	l->kernel_end = l->kernel_start + l->header.init_size;
+	if (l->kernel_end > l->low_end)
+		return too_small(l, "the bzImage");
+	r = image_load(l->kernel, off, &l->m->mem, l->kernel_start, len);
+	if (r == 0)
+		r = place_initrd(l);
+	return r < 0 ? r : enter_long(l, l->kernel_start + ENTRY_64, entry);
+}
+
+static int load_segments(struct load *l, const Elf64_Phdr *ph, unsigned count)
 {
 	uint64_t end;
 	unsigned i;
+	int r;
 
 	l->kernel_start = UINT64_MAX;
 	for (i = 0; i < count; i++) {
@@ -266,28 +297,23 @@ static int find_segments(struct load *l, const Elf64_Phdr *ph, unsigned count,
 		}
 		l->kernel_start = min_u64(l->kernel_start, ph[i].p_paddr);
 		l->kernel_end = end > l->kernel_end ? end : l->kernel_end;
-		if (ph[i].p_filesz)
-			part[(*nparts)++] = (struct image_part){ ph[i].p_offset, ph[i].p_filesz,
-								 ph[i].p_paddr };
 	}
 	if (!l->kernel_end) {
 		log_err("--kernel %s: an ELF file with nothing to load", l->kernel->path);
 		return -ENOEXEC;
 	}
-	return l->kernel_end > l->low_end ? too_small(l, "the kernel in") : 0;
-}
-
-static int load_segments(struct load *l, const Elf64_Phdr *ph, unsigned count)
-{
-	struct image_part part[PHDRS_MAX];
-	unsigned nparts = 0;
-	int r = find_segments(l, ph, count, part, &nparts);
-
-	return r < 0 ? r : image_load(l->kernel, &l->m->mem, part, nparts);
+	if (l->kernel_end > l->low_end)
+		return too_small(l, "the vmlinux");
+	for (i = 0, r = 0; r == 0 && i < count; i++) {
+		if (ph[i].p_type == PT_LOAD && ph[i].p_filesz)
+			r = image_load(l->kernel, ph[i].p_offset, &l->m->mem, ph[i].p_paddr,
+				       ph[i].p_filesz);
+	}
+	return r;
 }
 
 /* The address in Xen's note PHYS32_ENTRY, 0: there is none. @size bytes of notes. */
-static uint64_t find_pvh_note(const uint8_t *notes, size_t size)
+static uint64_t find_pvh_entry(const uint8_t *notes, size_t size)
 {
 	size_t at = 0;
 
@@ -307,21 +333,26 @@ static uint64_t find_pvh_note(const uint8_t *notes, size_t size)
 	return 0;
 }
 
-/* 0: there is none. Notes are in a segment, so they have been loaded. */
-static uint64_t pvh_entry(const struct load *l, const Elf64_Phdr *ph, unsigned count)
+static int pvh_entry(const struct load *l, const Elf64_Phdr *ph, unsigned count, uint64_t *entry)
 {
-	uint64_t entry = 0;
 	unsigned i;
+	int r = 0;
 
-	for (i = 0; !entry && i < count; i++) {
-		const uint8_t *notes = NULL;
+	*entry = 0;
+	for (i = 0; r == 0 && !*entry && i < count; i++) {
+		uint8_t *notes;
 
-		if (ph[i].p_type == PT_NOTE && ph[i].p_filesz <= NOTES_MAX)
-			notes = mem_ptr(&l->m->mem, ph[i].p_paddr, ph[i].p_filesz, 1);
-		if (notes)
-			entry = find_pvh_note(notes, ph[i].p_filesz);
+		if (ph[i].p_type != PT_NOTE || ph[i].p_filesz > NOTES_MAX)
+			continue;
+		notes = malloc(ph[i].p_filesz + 1);
+		if (!notes)
+			return -ENOMEM;
+		r = image_read(l->kernel, ph[i].p_offset, notes, ph[i].p_filesz);
+		if (r == 0)
+			*entry = find_pvh_entry(notes, ph[i].p_filesz);
+		free(notes);
 	}
-	return entry;
+	return r;
 }
 
 /* What a bzImage's header would say. */
@@ -342,7 +373,7 @@ static int load_elf(struct load *l, struct arch_entry *entry)
 {
 	Elf64_Phdr ph[PHDRS_MAX];
 	Elf64_Ehdr eh;
-	uint64_t pvh;
+	uint64_t pvh = 0;
 	int r;
 
 	memcpy(&eh, l->kernel->head, sizeof(eh));
@@ -355,14 +386,14 @@ static int load_elf(struct load *l, struct arch_entry *entry)
 	if (r == 0)
 		r = load_segments(l, ph, eh.e_phnum);
 	if (r == 0)
+		r = pvh_entry(l, ph, eh.e_phnum, &pvh);
+	if (r == 0)
 		r = place_initrd(l);
 	if (r < 0)
 		return r;
-	pvh = pvh_entry(l, ph, eh.e_phnum);
 	if (pvh)
 		return enter_pvh(l, pvh, entry);
-	if (!l->header.header)
-		make_header(l);
+	make_header(l);
 	return enter_long(l, eh.e_entry, entry);
 }
 
@@ -380,84 +411,21 @@ static bool is_elf64(const struct image *img)
 	       eh.e_machine == EM_X86_64 && (eh.e_type == ET_EXEC || eh.e_type == ET_DYN);
 }
 
-/* The part of the file that is loaded, and runs in protected mode. The header is whole. */
-static struct image_part bzimage_part(const struct setup_header *h)
-{
-	/* 0 means 4, for loaders of 1995; the boot sector comes on top. */
-	unsigned sectors = h->setup_sects ? h->setup_sects : 4;
-
-	return (struct image_part){ (sectors + 1) * 512ull, h->syssize * 16ull, h->pref_address };
-}
-
 bool arch_kernel_packed(const struct image *kernel, uint64_t *off, uint64_t *len)
 {
+	uint64_t body, body_len;
 	struct setup_header h;
-	struct image_part part;
 
 	if (!is_bzimage(kernel))
 		return false;
 	memcpy(&h, kernel->head + HEADER_AT, sizeof(h));
-	part = bzimage_part(&h);
-	*off = part.off + h.payload_offset;
+	find_body(&h, &body, &body_len);
+	if (h.version < OLDEST_PROTOCOL || h.payload_length <= PAYLOAD_SIZE_FIELD ||
+	    !range_ok(h.payload_offset, h.payload_length, body_len))
+		return false;
+	*off = body + h.payload_offset;
 	*len = h.payload_length;
-	return h.version >= OLDEST_PROTOCOL && *len &&
-	       range_ok(h.payload_offset, *len, part.len);
-}
-
-/* By the boot protocol: it unpacks itself. */
-static int load_bzimage_as_is(struct load *l, struct image_part part, struct arch_entry *entry)
-{
-	int r;
-
-	log_note("--kernel %s: unpacks itself, as what is packed inside is unknown here",
-		 l->kernel->path);
-	l->kernel_start = part.gpa;
-	l->kernel_end = l->kernel_start + l->header.init_size;
-	if (l->kernel_end > l->low_end)
-		return too_small(l, "the bzImage");
-	part.len = min_u64(part.len, l->kernel->size - part.off); /* counted in 16 bytes */
-	r = image_load(l->kernel, &l->m->mem, &part, 1);
-	if (r == 0)
-		r = place_initrd(l);
-	return r < 0 ? r : enter_long(l, l->kernel_start + ENTRY_64, entry);
-}
-
-/* -ENOTSUP without a line: not what we know. */
-static int load_packed(struct load *l, struct arch_entry *entry)
-{
-	const struct image *outer = l->kernel;
-	struct image inner;
-	uint64_t off, len;
-	int r;
-
-	if (!arch_kernel_packed(outer, &off, &len))
-		return -ENOTSUP;
-	r = image_unpack(outer, off, len, &inner);
-	if (r < 0)
-		return r;
-	l->kernel = &inner;
-	r = is_elf64(&inner) ? load_elf(l, entry) : -ENOTSUP;
-	l->kernel = outer;
-	image_close(&inner);
-	return r;
-}
-
-static int load_bzimage(struct load *l, struct arch_entry *entry)
-{
-	struct image_part part;
-	int r;
-
-	memcpy(&l->header, l->kernel->head + HEADER_AT, sizeof(l->header));
-	r = check_bzimage(l);
-	if (r < 0)
-		return r;
-	part = bzimage_part(&l->header);
-	if (!range_ok(part.off, part.len, align_up(l->kernel->size, 16))) {
-		log_err("--kernel %s: the file ends too early; is it whole?", l->kernel->path);
-		return -ENODATA;
-	}
-	r = load_packed(l, entry);
-	return r == -ENOTSUP ? load_bzimage_as_is(l, part, entry) : r;
+	return true;
 }
 
 int arch_load(struct machine *m, const struct image *kernel, const struct image *initrd,
