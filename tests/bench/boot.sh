@@ -28,7 +28,7 @@ row() { # NAME VMM
 
 for name; do
 	kernel=/lab/$name
-	disk= bus=pci
+	disk= options= bus=pci
 	row "$name: lunette" lunette
 	bus=mmio row "$name: QEMU microvm" qemu
 	[ ! -e /bin/lkvm ] || row "$name: kvmtool" kvmtool

@@ -1,14 +1,17 @@
 # io.sh - in the lab host: what a read takes from a guest's system call and back (see lab.sh, which
-# prints the table). The disk is the same RAM disk for all.
+# prints the table). The disk is a RAM disk; who reads it by the host's page cache has one that
+# nobody has read before.
 #
 # For each VMM a line: row|NAME|4 KiB at depth 1|at depth 32|1 MiB at depth 4, nanoseconds each
 . /lab/peers.sh
-mib=256 disk=/dev/ram0 wwn=naa.5001405000000001
+mib=256 disk=/dev/ram0 options= wwn=naa.5001405000000001
 kernel=/lab/stock initrd=/lab/reads.cpio words='quiet nokaslr loglevel=1'
 modprobe -a vhost_scsi target_core_iblock
-modprobe brd rd_nr=1 rd_size=262144
+modprobe brd rd_nr=3 rd_size=262144
 mount -t configfs configfs /sys/kernel/config
-dd if=/dev/zero of=$disk bs=1M count=256 oflag=direct 2>/dev/null
+for n in 0 1 2; do
+	dd if=/dev/zero of=/dev/ram$n bs=1M count=256 oflag=direct 2>/dev/null
+done
 
 row() { # NAME VMM
 	local figures
@@ -32,12 +35,16 @@ target() {
 	ln -s "$store" "$tpg/lun/lun_0/disk"
 }
 
-for vhost in on off; do
-	case $vhost in on) by=vhost ;; off) by=local ;; esac
-	bus=pci row "lunette, $by, PCI" lunette
-	bus=mmio row "lunette, $by, MMIO" lunette
-done
+vhost=on
+bus=pci row 'lunette, vhost, PCI' lunette
+bus=mmio row 'lunette, vhost, MMIO' lunette
+vhost=off
+bus=pci disk=/dev/ram1 row 'lunette, local, PCI' lunette
+bus=mmio disk=/dev/ram2 row 'lunette, local, MMIO' lunette
+options=,direct=on
+bus=pci row 'lunette, local, PCI, direct' lunette
+bus=mmio row 'lunette, local, MMIO, direct' lunette
 bus=pci
-vhost=off row 'QEMU, local, PCI' qemu
+row 'QEMU, local, PCI' qemu
 target
 vhost=on row 'QEMU, vhost, PCI' qemu

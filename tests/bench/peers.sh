@@ -2,12 +2,14 @@
 #
 # Each function runs COMMAND..., with the command line of a guest after it: one vCPU, $mib MiB, the
 # kernel $kernel with $words, the file system $initrd, and the disk $disk, if there is one, on $bus
-# (pci or mmio); it is the kernel's vhost-scsi that serves it if $vhost is "on".
+# (pci or mmio); it is the kernel's vhost-scsi that serves it if $vhost is "on". $options are more of
+# lunette's for the disk, from their comma on.
 
 lunette() { # COMMAND...
 	set -- "$@" lunette run --kernel "$kernel" --initrd "$initrd" --memory "${mib}M" --append "$words"
 	[ -z "$disk" ] ||
-		set -- "$@" --vhost "$vhost" --device "virtio-scsi,transport=$bus" --disk "$disk"
+		set -- "$@" --vhost "$vhost" --device "virtio-scsi,transport=$bus" \
+			--disk "$disk$options"
 	"$@"
 }
 

@@ -2,12 +2,13 @@
  * read4k.c - reads of 4 KiB through everything but KVM and a disk: the fake driver, the virtio-scsi
  * device on its I/O thread, the SCSI target, a store.
  *
- *	usage: read4k DEPTH COUNT [DISK]
+ *	usage: read4k DEPTH COUNT [THREADS [DISK]]
  *
  * COUNT READ(10) commands of 8 blocks, DEPTH at a time: the driver makes them available with one
  * kick and asks for one interrupt, at the last. So the work per read does not depend on how the two
- * threads happen to meet, and instructions can be compared between builds. Prints nanoseconds per
- * read; a wrong answer is fatal. DISK is what --disk takes; without it, the null store.
+ * threads happen to meet, and instructions can be compared between builds. With THREADS I/O threads
+ * there are as many queues, and DEPTH is that of each. Prints nanoseconds per read; a wrong answer
+ * is fatal. DISK is what --disk takes; without it, the null store.
  */
 #include <linux/virtio_scsi.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@
 
 #define QUEUE 2 /* the first request queue */
 #define QUEUE_SIZE 128
+#define THREADS_MAX 8
 #define BLOCKS 8
 #define BYTES 4096
 #define RESPONSE sizeof(struct virtio_scsi_cmd_resp)
@@ -50,40 +52,60 @@ static void request_init(struct request *r, unsigned number)
 	BUG_ON(mem_write(&tb.mem, r->buf[0].gpa, &req, sizeof(req)) < 0);
 }
 
-static void set_up(struct request *requests, unsigned depth, const char *disk)
+static void set_up(struct request *requests, unsigned depth, unsigned threads, const char *disk)
 {
 	char text[512];
 	unsigned i;
 
 	testbed_init(&tb);
-	BUG_ON(device_create(&tb.p, &tb.devices, "virtio-scsi") < 0);
+	snprintf(text, sizeof(text), "virtio-scsi,queues=%u,iothreads=%u", threads, threads);
+	BUG_ON(device_create(&tb.p, &tb.devices, text) < 0);
 	snprintf(text, sizeof(text), "scsi-disk,%s", disk);
 	BUG_ON(device_create(&tb.p, &tb.devices, text) < 0);
 	testbed_start(&tb);
-	BUG_ON(!vdriver_probe(&v, &tb, 0) || !vdriver_start(&v, ~0ull, QUEUE + 1, QUEUE_SIZE));
+	BUG_ON(!vdriver_probe(&v, &tb, 0) || !vdriver_start(&v, ~0ull, QUEUE + threads, QUEUE_SIZE));
 	scsi_driver_clear_attention(&v, 0);
 	/* Its interrupt is not to be taken for one of the first round. */
 	testbed_settle(&tb);
 	vdriver_wait(&v, 0);
-	for (i = 0; i < depth; i++)
+	for (i = 0; i < depth * threads; i++)
 		request_init(&requests[i], i);
 }
 
-static void round_trip(const struct request *requests, unsigned depth)
+static void launch(unsigned q, const struct request *requests, unsigned depth)
 {
-	struct driver *ring = &v.queue[QUEUE].ring;
-	unsigned i, done = 0;
-	uint16_t head;
-	uint32_t len;
+	struct driver *ring = &v.queue[q].ring;
+	unsigned i;
 
 	for (i = 0; i < depth; i++)
 		BUG_ON(driver_add(ring, requests[i].buf, PIECES, requests[i].table) < 0);
 	driver_rearm_after(ring, depth);
-	vdriver_kick(&v, QUEUE);
-	BUG_ON(!vdriver_wait(&v, TIMEOUT_MS));
-	for (; driver_used(ring, &head, &len); done++)
+	vdriver_kick(&v, q);
+}
+
+/* How many have come back. */
+static unsigned land(unsigned q)
+{
+	unsigned done = 0;
+	uint16_t head;
+	uint32_t len;
+
+	for (; driver_used(&v.queue[q].ring, &head, &len); done++)
 		BUG_ON(len != RESPONSE + BYTES);
-	BUG_ON(done != depth);
+	return done;
+}
+
+static void round_trip(const struct request *requests, unsigned depth, unsigned threads)
+{
+	unsigned q, done = 0;
+
+	for (q = 0; q < threads; q++)
+		launch(QUEUE + q, requests + q * depth, depth);
+	while (done < depth * threads) {
+		BUG_ON(!vdriver_wait(&v, TIMEOUT_MS));
+		for (q = 0; q < threads; q++)
+			done += land(QUEUE + q);
+	}
 }
 
 static uint64_t now_ns(void)
@@ -96,21 +118,23 @@ static uint64_t now_ns(void)
 
 int main(int argc, char **argv)
 {
-	bool usable = argc == 3 || argc == 4;
-	unsigned depth = usable ? atoi(argv[1]) : 0, i;
-	unsigned count = usable ? atoi(argv[2]) : 0;
-	struct request requests[QUEUE_SIZE];
+	unsigned depth = argc > 2 ? atoi(argv[1]) : 0, i;
+	unsigned count = argc > 2 ? atoi(argv[2]) : 0;
+	unsigned threads = argc > 3 ? atoi(argv[3]) : 1;
+	static struct request requests[QUEUE_SIZE * THREADS_MAX];
 	uint64_t start;
 
-	if (!depth || depth > QUEUE_SIZE || !count || count % depth) {
-		fprintf(stderr, "usage: read4k DEPTH COUNT [DISK], DEPTH up to %d, "
-			"COUNT a multiple\n", QUEUE_SIZE);
+	if (!depth || depth > QUEUE_SIZE || !threads || threads > THREADS_MAX || !count ||
+	    count % (depth * threads) || argc > 5) {
+		fprintf(stderr, "usage: read4k DEPTH COUNT [THREADS [DISK]], DEPTH up to %d, "
+			"THREADS up to %d, COUNT a multiple of both together\n", QUEUE_SIZE,
+			THREADS_MAX);
 		return 2;
 	}
-	set_up(requests, depth, argc == 4 ? argv[3] : "store=null,size=1G");
+	set_up(requests, depth, threads, argc == 5 ? argv[4] : "store=null,size=1G");
 	start = now_ns();
-	for (i = 0; i < count; i += depth)
-		round_trip(requests, depth);
+	for (i = 0; i < count; i += depth * threads)
+		round_trip(requests, depth, threads);
 	printf("%llu\n", (unsigned long long)(now_ns() - start) / count);
 	vdriver_fini(&v);
 	testbed_fini(&tb);

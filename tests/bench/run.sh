@@ -16,7 +16,8 @@
 #               anything. The anonymous part is every VM's own, the rest is shared by several.
 # Reads         instructions and system calls of the I/O thread for a read of 4 KiB from the null
 #               store: all that lunette puts between a driver and a disk. Counted by callgrind, as
-#               the difference of a long and a short run. See read4k.c.
+#               the difference of a long and a short run. See read4k.c. And their time by 1, 2
+#               and 4 I/O threads.
 # Stores        the same reads from a file in the page cache, by a store alone: by io_uring and by
 #               threads, beside io_uring without lunette. See store4k.c.
 #
@@ -188,10 +189,10 @@ profile() { # DEPTH COUNT
 }
 
 # The best of a few, as the machine may be busy.
-nanoseconds() { # DEPTH
+nanoseconds() { # DEPTH [THREADS]
 	local try
 	for try in 1 2 3 4 5; do
-		timeout 60 "$bench/read4k" "$1" 51200 2>"$work/err" || return
+		timeout 60 "$bench/read4k" "$1" 51200 "${2-1}" 2>"$work/err" || return
 	done | sort -n | head -n 1
 }
 
@@ -219,6 +220,21 @@ print_reads() { # DEPTH DEPTH
 		END { printf "%s%s%s", files, calls, ns }' "$work/reads"
 }
 
+# As many queues as threads, each at that depth; one thread is the driver of all.
+print_threads() { # DEPTH DEPTH
+	local threads depth row form='  %-28s %8s %8s\n'
+	echo
+	echo "The same by several I/O threads, ns a read (best of 5), on $(nproc) CPUs"
+	printf "$form" '' "depth $1" "depth $2"
+	for threads in 1 2 4; do
+		row=()
+		for depth; do
+			row+=("$(nanoseconds "$depth" $threads)")
+		done
+		printf "$form" "iothreads=$threads" "${row[@]}"
+	done
+}
+
 reads() { # DEPTH DEPTH
 	local depth
 	for depth; do
@@ -228,6 +244,7 @@ reads() { # DEPTH DEPTH
 		}
 	done
 	print_reads "$@"
+	print_threads "$@"
 }
 
 # Stores.
