@@ -103,18 +103,18 @@ test_fault() {
 	contains said '^status 0'
 	ctl fault lun:4 write:lba=0-7:error=EIO
 	tell "$write"
-	contains said 'I/O error'
+	contains said 'Input/output error'
 	ctl fault lun:4 clear
 	tell "$write"
 	contains said '^status 0'
 }
 
 test_counters() {
-	local read written flushes
+	local read written flushes dd='bs=64k 2>&1'
 	tell sync
 	read=$(count_of 0 read) written=$(count_of 0 written) flushes=$(count_of 0 flushes)
-	tell 'dd if=/dev/sda of=/dev/null bs=64k count=16 iflag=direct 2>&1 &&
-		dd if=/dev/zero of=/dev/sda bs=64k count=4 oflag=direct conv=fsync 2>&1'
+	tell "dd if=/dev/sda of=/dev/null count=16 iflag=direct $dd"
+	tell "dd if=/dev/zero of=/dev/sda count=4 oflag=direct conv=fsync $dd"
 	equal "$(count_of 0 read)" $((read + (1 << 20)))
 	equal "$(count_of 0 written)" $((written + (256 << 10)))
 	[ "$(count_of 0 flushes)" -gt "$flushes" ] || fail "no flush was counted"
