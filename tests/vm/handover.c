@@ -275,6 +275,7 @@ static struct lio *set_up(const char *transport, const char *file)
 	}
 	backend[1] = vhost_scsi_create(vdev, fd, lio_wwn(lio), tb.main_loop);
 	CHECK(backend[1]);
+	vdev->offered &= backend[1]->ops->features(backend[1]); /* what both can do */
 	return lio;
 }
 

@@ -112,7 +112,9 @@ test_disks_that_the_kernel_cannot_have() {
 	dd if=/dev/zero of=mounted.img bs=1M count=4 2>/dev/null
 	mkfs.ext4 -q mounted.img
 	device=$(losetup -f) && losetup "$device" mounted.img && mkdir mnt && mount "$device" mnt
-	choice 0 --disk "$device,serial=x"
+	choice 201 --disk "$device,serial=x"
+	contains err "$device: is mounted"
+	choice 0 --disk "$device,serial=x,readonly=on"
 	umount mnt
 	losetup -d "$device"
 	contains err "in process: $device: enable: Device or resource busy; it is in use"
@@ -183,6 +185,7 @@ test_root_file_system() {
 	vhost=on
 	status 0 vmm --initrd "$initrd" --append 'quiet root=/dev/sda rw' --disk disk.img
 	contains out '^root: /dev/sda / ext4 rw'
+	e2fsck -p disk.img || [ $? = 1 ] # the journal: nobody unmounts the root
 	e2fsck -fn disk.img
 	mkdir mnt
 	mount -o loop disk.img mnt
