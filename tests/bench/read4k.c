@@ -63,7 +63,8 @@ static void set_up(struct request *requests, unsigned depth, unsigned threads, c
 	snprintf(text, sizeof(text), "scsi-disk,%s", disk);
 	BUG_ON(device_create(&tb.p, &tb.devices, text) < 0);
 	testbed_start(&tb);
-	BUG_ON(!vdriver_probe(&v, &tb, 0) || !vdriver_start(&v, ~0ull, QUEUE + threads, QUEUE_SIZE));
+	BUG_ON(!vdriver_probe(&v, &tb, 0) ||
+	       !vdriver_start(&v, ~0ull, QUEUE + threads, QUEUE_SIZE));
 	scsi_driver_clear_attention(&v, 0);
 	/* Its interrupt is not to be taken for one of the first round. */
 	testbed_settle(&tb);
