@@ -64,9 +64,10 @@ names() {
 }
 
 # The kernel for a file of tests: the stock kernel stays tested in a few.
-stock_files=' boot console ctl disks transport '
+stock_files=' boot console ctl disks fs transport '
 kernel_for() { # NAME
-	if [ -n "${KERNEL-}" ]; then echo "$KERNEL"
+	if [ "$1" = fs ]; then echo stock # of which it needs modules that the small kernel has not
+	elif [ -n "${KERNEL-}" ]; then echo "$KERNEL"
 	elif [[ $stock_files == *" $1 "* ]] || [ ! -e "$cache/kernel-micro" ]; then echo stock
 	else echo micro
 	fi
@@ -103,6 +104,31 @@ kernel_files() { # stock | micro
 		"$(tests/lab/deb busybox-static)/bin/busybox")" "$dir/initramfs.cpio"
 }
 
+# The programs and libraries of packages that are unpacked and not installed, as FILE:DEST lines.
+unpacked() { # PACKAGE...
+	local package tree
+	for package; do
+		tree=$(tests/lab/deb "$package") || return
+		find "$tree" \( -path '*bin/*' -type f \) -o \( -name '*.so*' ! -type d \) |
+			sed "s,^$tree\(.*\),&:\1,"
+	done
+}
+
+# What guests of tests/vm/fs.sh are made of: an archive of its own, as it is ten times the usual one.
+storage() {
+	local list files
+	list=$(unpacked xfsprogs libinih1 liburcu8 btrfs-progs liblzo2-2 parted libparted2 lvm2 \
+		libdevmapper-event1.02.1 libdevmapper1.02.1 libaio1 libedit2 libbsd0 libmd0 \
+		multipath-tools libjson-c5 |
+		grep '\.so\|/sbin/\(mkfs.*\|xfs_repair\|parted\|lvm\|multipath\):\|/bin/btrfs:') || return
+	mapfile -t files <<<"$list"
+	guest/mkinitramfs.sh extra "$work/storage-tools" "$(command -v e2fsck)" "${files[@]}" || return
+	cat "$(guest/mkinitramfs.sh base "$(tests/lab/kernel)" \
+		"$(tests/lab/deb busybox-static)/bin/busybox" sd_mod sg virtio_scsi virtio_pci \
+		-xfs -btrfs -dm_mod -dm_multipath -dm_service_time)" "$work/storage-tools" \
+		>"$work/storage.cpio"
+}
+
 # What guests in the lab host are made of: see tests/vm/lib.sh.
 ingredients() { # NAME...
 	local name kernel udev tools=()
@@ -119,7 +145,8 @@ ingredients() { # NAME...
 	guest/mkinitramfs.sh extra "$work/tools.cpio" "${tools[@]}" "$udev/bin/udevadm:/bin/udevadm" \
 		"$udev/lib/udev/scsi_id:/lib/udev/scsi_id" "$udev/lib/udev/rules.d:/lib/udev/rules.d"
 	gcc -nostdlib -static -no-pie -Wl,--build-id=none,-z,noseparate-code,-Ttext-segment=0x200000 \
-		-o "$work/payload.elf" tests/vm/payload.S
+		-o "$work/payload.elf" tests/vm/payload.S || return
+	[[ " $* " != *' fs '* ]] || storage
 }
 
 # vm_file NAME: in a lab host of its own, and in another one if that goes down: QEMU's emulation of
@@ -130,6 +157,7 @@ vm_file() {
 	for file in vmlinuz vmlinux release initramfs.cpio; do
 		own+=(--add "$kernel/$file:/lab/$file")
 	done
+	[ "$1" != fs ] || own+=(--add "$work/storage.cpio:/lab/storage.cpio")
 	for try in 1 2; do
 		tests/lab/l1 --timeout 600 --mem 4096 "${lab[@]}" "${own[@]}" "$work/script" "$1" \
 			"SOAK=${SOAK:-1}" "SEED=${SEED-}" >"$work/vm-$1" 2>&1 </dev/null

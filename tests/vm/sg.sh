@@ -14,6 +14,7 @@ while read -r name command; do
 done <<'END'
 inquiry sg_inq /dev/sg0
 pages sg_vpd -p 0 /dev/sg0
+all-pages sg_vpd -a /dev/sg0
 serial sg_vpd -p sn /dev/sg0
 names sg_vpd -p di /dev/sg0
 names-by-default sg_vpd -p di /dev/sg1
@@ -100,6 +101,9 @@ test_inquiry() {
 }
 test_vpd_pages() {
 	says pages '\[sv\]' '\[sn\]' '\[di\]' '\[ei\]' '\[bl\]' '\[bdc\]' '\[lbpv\]' '^status 0'
+	says all-pages 'Supported VPD pages' 'serial number VPD page' 'Device Identification VPD page' \
+		'INQUIRY data VPD page' 'Block limits VPD page' 'characteristics VPD page' \
+		'provisioning VPD page' '^status 0'
 	says serial 'Unit serial number: the-first$'
 	says rotation 'Non-rotating medium'
 }
