@@ -124,7 +124,7 @@ test_what_clients_see() {
 	ctl devices >list
 	contains list '^virtio-scsi0 class=virtio-scsi$'
 	contains list '^cd class=scsi-cd bus=virtio-scsi0 target=0 lun=1 .*medium=in file='
-	ctl --json devices | grep -q '^{"ok":true,"devices":\[{"id":'
+	lunette ctl --json "$shared/socket" devices | grep -q '^{"ok":true,"devices":\[{"id":'
 	status 200 ctl reboot
 	status 200 ctl plug
 	status 1 lunette ctl nowhere devices
