@@ -1,4 +1,3 @@
-#include <ctype.h>
 #include <stdio.h>
 
 #include "devices/scsi/op.h"
@@ -57,15 +56,17 @@ static size_t put_naa(const struct scsi_lun *unit, uint8_t *to)
 	return 4 + len;
 }
 
-/* SPC-4 7.8.6: "naa." and the name in capitals, with zeroes up to a multiple of four. */
+/*
+ * SPC-4 7.8.6: "naa." and the name, with zeroes up to a multiple of four. In small letters: Linux
+ * shows this one as the disk's wwid, which is to be the one that it makes of the kernel's target.
+ */
 static size_t put_scsi_name(const struct scsi_lun *unit, uint8_t *to)
 {
-	size_t i, len = strlen(unit->naa);
+	size_t len = strlen(unit->naa);
 	uint8_t *name = designator(to, UTF8, UNIT | SCSI_NAME, 4 + len + 4);
 
 	memcpy(name, "naa.", 4);
-	for (i = 0; i < len; i++)
-		name[4 + i] = (uint8_t)toupper((unsigned char)unit->naa[i]);
+	memcpy(name + 4, unit->naa, len);
 	return 4 + 4 + len + 4;
 }
 
