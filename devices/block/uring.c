@@ -404,8 +404,8 @@ static void uring_put(struct uring *u)
 	*loop_shared(u->loop) = NULL;
 	loop_cancel(u->loop, &u->submit);
 	loop_del(u->loop, &u->ready);
-	/* Else the kernel has them open for some time after the ring is gone, and the file system or
-	 * loop device that an image is on stays busy. */
+	/* Else the kernel has them open for some time after the ring is gone, and the file system
+	 * or loop device that an image is on stays busy. */
 	if (u->nfiles)
 		io_uring_unregister_files(&u->ring);
 	io_uring_queue_exit(&u->ring);
