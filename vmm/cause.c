@@ -11,15 +11,27 @@ const struct cause_row causes[CAUSE_COUNT] = {
 	[CAUSE_TRIPLE_FAULT] = { 206, "triple-fault", "a vCPU shut down on a triple fault" },
 	[CAUSE_KVM_ERROR] = { 207, "kvm-error", "KVM cannot go on running a vCPU" },
 	[CAUSE_QUIT] = { 208, "quit", "the user ended it: Ctrl-A x, or lunette ctl quit" },
-	[CAUSE_DISK_FULL] = { 211, "disk-full", "a disk of the host is full (--on-enospc fail)" },
+	[CAUSE_NO_RESULT] = { 209, "no-result", "the guest went down before the command ended" },
+	[CAUSE_HOST_IO] = { 211, "host-io", "a disk of the host is full (--on-enospc fail) or fails" },
+	[CAUSE_TIMEOUT] = { 212, "timeout", "the time limit is over (--timeout)" },
+	[CAUSE_BOOT] = { 213, "boot", "the guest did not get as far as its command (--boot-timeout)" },
+	[CAUSE_OOM] = { 214, "oom", "the guest's kernel killed the command for want of memory" },
+	[CAUSE_MEMORY] = { 215, "memory", "the host's memory limit does not allow this guest" },
+	[CAUSE_EXPECT] = { 216, "expect", "the command succeeded; --expect or --boot-budget did not" },
+	[CAUSE_BUG] = { 217, "bug", "lunette itself failed" },
+	[CAUSE_EXIT] = { 0, "exit", "the command ended: the status is its own, or 128 + its signal's" },
 	[CAUSE_SIGNAL] = { 128, "signal", "ended by signal n: the status is 128 + n" },
 };
 
 void cause_help(FILE *out)
 {
+	char status[8];
 	unsigned i;
 
-	for (i = 0; i < CAUSE_COUNT; i++)
-		fprintf(out, "  %3d%s %-13s %s\n", causes[i].status,
-			i == CAUSE_SIGNAL ? "+n" : "  ", causes[i].name, causes[i].text);
+	for (i = 0; i < CAUSE_COUNT; i++) {
+		snprintf(status, sizeof(status), i == CAUSE_SIGNAL ? "%d+n" : "%d  ",
+			 causes[i].status);
+		fprintf(out, "  %6s %-13s %s\n", i == CAUSE_EXIT ? "n  " : status, causes[i].name,
+			causes[i].text);
+	}
 }

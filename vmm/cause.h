@@ -21,7 +21,15 @@ enum cause {
 	CAUSE_TRIPLE_FAULT,
 	CAUSE_KVM_ERROR,
 	CAUSE_QUIT,
-	CAUSE_DISK_FULL,
+	CAUSE_NO_RESULT,
+	CAUSE_HOST_IO,
+	CAUSE_TIMEOUT,
+	CAUSE_BOOT,
+	CAUSE_OOM,
+	CAUSE_MEMORY,
+	CAUSE_EXPECT,
+	CAUSE_BUG,
+	CAUSE_EXIT,   /* its status is the command's, or 128 + the number of the signal that ended it */
 	CAUSE_SIGNAL, /* its status is 128 + the signal's number */
 	CAUSE_COUNT
 };

@@ -95,7 +95,7 @@ static void guest_event(struct platform *p, enum guest_event event)
 
 static void disk_full(struct platform *p)
 {
-	machine_end(container_of(p, struct machine, platform), CAUSE_DISK_FULL);
+	machine_end(container_of(p, struct machine, platform), CAUSE_HOST_IO);
 }
 
 static void quit(void *arg)
