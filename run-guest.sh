@@ -67,13 +67,15 @@ flock "$top/Makefile" make -s -C "$top" -j "$(nproc)" lunette >"$run/make" 2>&1 
 	fail 201 'lunette could not be built'
 }
 
-# The kernel and its initramfs.
-modules=$("$top/tests/lab/kernel")
+# The kernel and its initramfs. Debian's kernel is fetched when it, or its modules, are used.
+modules=-
 if [ "$kernel" = micro ]; then
-	modules=-
 	kernel=$cache/kernel-micro/vmlinux
 	[ -r "$kernel" ] || fail 201 '--kernel micro: not there yet; "make guest-kernel" makes it'
-elif [ -z "$kernel" ]; then
+elif [ -z "$kernel" ] || [ -z "$initrd" ]; then
+	modules=$("$top/tests/lab/kernel") || fail 201 'no kernel for guests'
+fi
+if [ -z "$kernel" ]; then
 	kernel=$modules/vmlinuz
 	if [ -t 0 ] && [ -t 2 ] && [ -z "$job" ] && [ ! -e "$cache/kernel-micro" ]; then
 		echo 'run-guest: guests start many times faster with --kernel micro; "make guest-kernel" makes it' >&2
@@ -96,9 +98,12 @@ if [ -n "$terminal" ]; then
 fi
 # Of an initramfs of the user's it is not known whether it has virtio_console.
 console=
-[ -n "$initrd" ] || console='--console hvc'
-: "${initrd:=$("$top/guest/mkinitramfs.sh" base "$modules" \
-	"$("$top/tests/lab/deb" busybox-static)/bin/busybox")}"
+if [ -z "$initrd" ]; then
+	console='--console hvc'
+	busybox=$("$top/tests/lab/deb" busybox-static) || fail 201 'no busybox for guests'
+	initrd=$("$top/guest/mkinitramfs.sh" base "$modules" "$busybox/bin/busybox") ||
+		fail 201 'no initramfs for guests'
+fi
 if [ ${#extra[@]} -gt 0 ] && [ -r "$initrd" ]; then
 	"$top/guest/mkinitramfs.sh" extra "$run/extra" "${extra[@]}"
 	cat "$initrd" "$run/extra" >"$run/initrd"

@@ -89,6 +89,36 @@ test_kernel_micro_not_made() { # says how
 	contains err "$PWD/lunette/kernel-micro.*make guest-kernel"
 }
 
+# The cache has these entries of the user's alone, and apt fails.
+fetch_fails() { # NAME...
+	local name
+	mkdir -p bin cache/lunette
+	printf '#!/bin/sh\nexit 1\n' >bin/apt-get
+	chmod 755 bin/apt-get
+	for name; do ln -s "${XDG_CACHE_HOME:-$HOME/.cache}/lunette/$name" cache/lunette; done
+	export XDG_CACHE_HOME=$PWD/cache PATH=$PWD/bin:$PATH
+}
+
+test_kernel_not_fetched() {
+	fetch_fails
+	status 201 run_guest -- true
+	contains err '^run-guest: no kernel for guests'
+}
+
+test_busybox_not_fetched() {
+	fetch_fails kernel
+	status 201 run_guest -- true
+	contains err '^run-guest: no busybox for guests'
+}
+
+test_small_kernel_needs_no_other() {
+	fetch_fails
+	mkdir cache/lunette/kernel-micro
+	touch cache/lunette/kernel-micro/vmlinux
+	status 201 run_guest --kernel micro -- true
+	contains err '^run-guest: no busybox for guests'
+}
+
 test_option_out_of_range() {
 	status 200 run_guest --cpus 65 -- true
 	cat out >>err # where the emulated machine's console is
