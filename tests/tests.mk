@@ -8,8 +8,8 @@ fuzzers = $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 replays = $(fuzzers:%=$(out)/tests/fuzz/replay_%)
 
 # What needs no KVM above that.
-above_o = $(patsubst %,$(out)/vmm/%.o,command control image unpack kernel_config kernel_check \
-	cause arch/$(ARCH)/boot)
+above_o = $(patsubst %,$(out)/vmm/%.o,command control console_log image unpack kernel_config \
+	kernel_check cause arch/$(ARCH)/boot)
 
 .SECONDARY: $(lib_o) $(units:%=%.o) $(fuzzers:%=$(out)/tests/fuzz/fuzz_%.o) $(out)/tests/fuzz/replay.o
 

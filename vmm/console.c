@@ -12,6 +12,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "vmm/console_log.h"
 #include "vmm/core/log.h"
 #include "vmm/core/loop.h"
 #include "vmm/core/outlet.h"
@@ -40,6 +41,8 @@ struct console {
 	struct loop_source room; /* an eventfd: the device takes input again */
 	struct loop_source winch; /* a signalfd: the terminal has another size */
 	struct outlet out;       /* stdout, for those who must not wait */
+	struct console_log *log;
+	bool quiet; /* nothing to stdout */
 	bool reading;
 	bool is_tty, escaped;
 	char buf[1024]; /* read and not yet taken by the device */
@@ -109,6 +112,7 @@ static void watch(struct console *con, const char *data, size_t len)
 
 	for (i = 0; i < len; i++)
 		watch_for_panic(con, data[i]);
+	console_log_write(con->log, data, len);
 	atomic_fetch_add(&con->printed, len);
 }
 
@@ -118,7 +122,7 @@ static void console_write(void *console, const void *data, size_t len)
 	const char *from = data;
 
 	watch(con, data, len);
-	while (len && !atomic_load(&con->hurry)) {
+	while (len && !con->quiet && !atomic_load(&con->hurry)) {
 		ssize_t n = write(STDOUT_FILENO, from, len);
 
 		if (n >= 0) {
@@ -135,7 +139,7 @@ static void console_write(void *console, const void *data, size_t len)
 static ssize_t console_try_write(void *console, const void *data, size_t len)
 {
 	struct console *con = console;
-	ssize_t n = outlet_write(&con->out, data, len);
+	ssize_t n = con->quiet ? (ssize_t)len : outlet_write(&con->out, data, len);
 
 	if (n > 0)
 		watch(con, data, n);
@@ -293,8 +297,10 @@ struct console *console_create(struct machine *machine, struct platform *p, stru
 	con->in = (struct loop_source){ .fd = STDIN_FILENO, .fn = stdin_ready, .arg = con };
 	con->room = (struct loop_source){ .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 					  .fn = room_ready, .arg = con };
-	if (con->room.fd < 0 || loop_add(loop, &con->room) < 0) {
+	con->log = console_log_create();
+	if (!con->log || con->room.fd < 0 || loop_add(loop, &con->room) < 0) {
 		log_err("console: %s", strerror(errno));
+		console_log_destroy(con->log);
 		free(con);
 		return NULL;
 	}
@@ -312,6 +318,7 @@ void console_destroy(struct console *con)
 	if (con->winch.fd >= 0)
 		close(con->winch.fd);
 	outlet_close(&con->out);
+	console_log_destroy(con->log);
 	free(con);
 }
 
@@ -344,6 +351,16 @@ void console_stop(struct console *con)
 	if (con->reading)
 		stop_reading(con);
 	tty_restore();
+}
+
+void console_set_quiet(struct console *con)
+{
+	con->quiet = true;
+}
+
+struct console_log *console_get_log(const struct console *con)
+{
+	return con->log;
 }
 
 unsigned long console_printed(const struct console *con)

@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 
+struct console_log;
 struct loop;
 struct machine;
 struct platform;
@@ -21,6 +22,11 @@ struct platform;
 /* Offers itself to the platform's devices. NULL after one line. [setup] */
 struct console *console_create(struct machine *machine, struct platform *p, struct loop *loop);
 void console_destroy(struct console *con);
+
+/* From now on what the guest prints is kept, but not shown: stdout is somebody else's. [setup] */
+void console_set_quiet(struct console *con);
+/* All that the guest prints; the console's own. */
+struct console_log *console_get_log(const struct console *con);
 
 /* Takes the terminal and begins to read. [main] */
 void console_start(struct console *con);

@@ -13,6 +13,7 @@
 
 #include "vmm/arch/arch.h"
 #include "vmm/console.h"
+#include "vmm/console_log.h"
 #include "vmm/control.h"
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
@@ -182,6 +183,15 @@ static int setup_loop(struct machine *m)
 	return setup_signals(m);
 }
 
+static int setup_console(struct machine *m, const struct machine_cfg *cfg)
+{
+	m->console = console_create(m, &m->platform, m->main_loop);
+	if (!m->console)
+		return -ENOMEM;
+	return cfg->console_log ? console_log_open(console_get_log(m->console), cfg->console_log,
+						   cfg->console_limit) : 0;
+}
+
 static int setup_platform(struct machine *m, const struct machine_cfg *cfg)
 {
 	int r;
@@ -202,9 +212,9 @@ static int setup_platform(struct machine *m, const struct machine_cfg *cfg)
 		.guest_event = guest_event,
 		.disk_full = disk_full,
 	};
-	m->console = console_create(m, &m->platform, m->main_loop);
-	if (!m->console)
-		return -ENOMEM;
+	r = setup_console(m, cfg);
+	if (r < 0)
+		return r;
 	r = arch_layout(align_up(cfg->memory, PAGE), &m->mem, &m->platform);
 	if (r < 0) {
 		log_err("--memory: %llu MiB cannot be had: %s",

@@ -39,6 +39,8 @@ struct machine_cfg {
 	unsigned vhost;  /* enum platform_vhost */
 	unsigned on_enospc; /* enum platform_full */
 	unsigned console; /* enum machine_console */
+	const char *console_log;
+	uint64_t console_limit; /* bytes */
 	struct opt_list disks, cdroms, devices;
 };
 

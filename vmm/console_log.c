@@ -1,0 +1,323 @@
+#include "vmm/console_log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmm/core/log.h"
+#include "vmm/core/util.h"
+
+#define KEPT KIB(64)
+
+struct console_log {
+	pthread_mutex_t lock;
+	char ring[KEPT];
+	uint64_t printed; /* bytes in all; the next one's place in the ring is the remainder */
+
+	const char *path; /* NULL: there is no file, or no longer */
+	int fd;
+	uint64_t half;    /* how large a file may become */
+	uint64_t size;    /* of the one that is written, ... */
+	uint64_t older;   /* ... and of the one before; 0: none */
+	uint64_t dropped; /* bytes that were in files before these */
+};
+
+struct console_log *console_log_create(void)
+{
+	struct console_log *log = calloc(1, sizeof(*log));
+
+	if (!log)
+		return NULL;
+	pthread_mutex_init(&log->lock, NULL);
+	log->fd = -1;
+	return log;
+}
+
+void console_log_destroy(struct console_log *log)
+{
+	if (!log)
+		return;
+	if (log->fd >= 0)
+		close(log->fd);
+	pthread_mutex_destroy(&log->lock);
+	free(log);
+}
+
+/* Not to wait for a reader is what O_NONBLOCK is for: a pipe is not wanted anyway. */
+static int open_file(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0644);
+	struct stat st;
+	int r = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) == 0 && !S_ISREG(st.st_mode))
+		r = -ENOTSUP;
+	else if (ftruncate(fd, 0) < 0)
+		r = -errno;
+	if (r == 0)
+		return fd;
+	close(fd);
+	return r;
+}
+
+int console_log_open(struct console_log *log, const char *path, uint64_t limit)
+{
+	log->fd = open_file(path);
+	if (log->fd == -ENOTSUP || log->fd == -ENXIO)
+		log_err("--console-log %s: a regular file is wanted, so that its size can be kept "
+			"within a limit", path);
+	else if (log->fd < 0)
+		log_err("--console-log %s: %s", path, strerror(-log->fd));
+	if (log->fd < 0)
+		return log->fd;
+	log->path = path;
+	log->half = limit / 2;
+	return 0;
+}
+
+static void give_up(struct console_log *log, const char *what, int err)
+{
+	log_warn("--console-log %s: %s: %s; it ends here", log->path, what, strerror(err));
+	close(log->fd);
+	log->fd = -1;
+	log->path = NULL;
+}
+
+static void put(struct console_log *log, const char *data, size_t len)
+{
+	while (len && log->path) {
+		ssize_t n = write(log->fd, data, len);
+
+		if (n >= 0) {
+			data += n;
+			len -= n;
+			log->size += n;
+		} else if (errno != EINTR) {
+			give_up(log, "cannot be written", errno);
+		}
+	}
+}
+
+/* FILE becomes FILE.1. */
+static void begin_anew(struct console_log *log)
+{
+	char line[160], *old;
+	int n;
+
+	if (asprintf(&old, "%s.1", log->path) < 0) {
+		give_up(log, "cannot go on", ENOMEM);
+		return;
+	}
+	if (rename(log->path, old) < 0) {
+		give_up(log, "cannot be renamed", errno);
+		free(old);
+		return;
+	}
+	free(old);
+	close(log->fd);
+	log->fd = open_file(log->path);
+	if (log->fd < 0) {
+		give_up(log, "cannot be made", -log->fd);
+		return;
+	}
+	log->dropped += log->older;
+	log->older = log->size;
+	log->size = 0;
+	n = snprintf(line, sizeof(line), "lunette: %llu bytes before this line are in the file .1; "
+		     "%llu bytes before those were dropped\n", (unsigned long long)log->older,
+		     (unsigned long long)log->dropped);
+	put(log, line, n);
+}
+
+static void put_bounded(struct console_log *log, const char *data, size_t len)
+{
+	while (len && log->path) {
+		size_t n = min_u64(len, log->half - log->size);
+
+		if (n) {
+			put(log, data, n);
+			data += n;
+			len -= n;
+		} else {
+			begin_anew(log);
+		}
+	}
+}
+
+void console_log_write(struct console_log *log, const void *data, size_t len)
+{
+	const char *from = data;
+
+	pthread_mutex_lock(&log->lock);
+	put_bounded(log, from, len);
+	while (len) {
+		size_t at = log->printed % KEPT, n = min_u64(len, KEPT - at);
+
+		memcpy(log->ring + at, from, n);
+		log->printed += n;
+		from += n;
+		len -= n;
+	}
+	pthread_mutex_unlock(&log->lock);
+}
+
+/* The length of the valid UTF-8 sequence at @s, of @len bytes; 0: it is none (RFC 3629, 4). */
+static size_t utf8_sequence(const uint8_t *s, size_t len)
+{
+	size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 :
+		   s[0] < 0xf5 ? 4 : 0;
+	size_t i;
+
+	if (n > len)
+		return 0;
+	for (i = 1; i < n; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	/* Overlong, a surrogate, beyond the last character. */
+	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
+	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
+		return 0;
+	return n;
+}
+
+/* One line, clean and cut, with a zero at its end. Returns the place behind that. */
+static char *clean(char *to, const char *from, size_t len)
+{
+	const char *start = to, *end = from + len;
+
+	while (from < end) {
+		size_t n = utf8_sequence((const uint8_t *)from, end - from);
+
+		if (*from == '\r') { /* before the end of a line; elsewhere it is of no use either */
+			from++;
+			continue;
+		}
+		if (to - start + n > CONSOLE_LOG_LINE_MAX - 3) {
+			memcpy(to, "...", 3);
+			to += 3;
+			break;
+		}
+		if (n == 0 || (n == 1 && *from != '\t' && (*from < ' ' || *from == 0x7f))) {
+			*to++ = '?';
+			from++;
+			continue;
+		}
+		memcpy(to, from, n);
+		to += n;
+		from += n;
+	}
+	*to++ = 0;
+	return to;
+}
+
+/* The lines of what was kept, in one piece of memory. */
+struct lines {
+	char *text;  /* one after the other, each with a zero at its end */
+	char **line; /* NULL: there was no memory */
+	size_t count;
+};
+
+/* In order, from the first whole line on. */
+static size_t copy_kept(struct console_log *log, char *to)
+{
+	size_t len, at, skip = 0;
+	char *end;
+
+	pthread_mutex_lock(&log->lock);
+	len = min_u64(log->printed, KEPT);
+	at = (log->printed - len) % KEPT;
+	memcpy(to, log->ring + at, min_u64(len, KEPT - at));
+	memcpy(to + min_u64(len, KEPT - at), log->ring, len - min_u64(len, KEPT - at));
+	if (log->printed > KEPT && (end = memchr(to, '\n', len)))
+		skip = end + 1 - to;
+	pthread_mutex_unlock(&log->lock);
+	memmove(to, to + skip, len - skip);
+	return len - skip;
+}
+
+static void split(struct lines *l, char *from, size_t len)
+{
+	char *to = l->text, *end;
+	size_t n;
+
+	while (len) {
+		end = memchr(from, '\n', len);
+		n = end ? (size_t)(end - from) : len;
+		l->line[l->count++] = to;
+		to = clean(to, from, n);
+		from += n + !!end;
+		len -= n + !!end;
+	}
+}
+
+static bool read_lines(struct console_log *log, struct lines *l)
+{
+	char *kept = malloc(KEPT);
+	size_t len;
+
+	*l = (struct lines){ .text = malloc(2 * KEPT), .line = malloc(KEPT * sizeof(*l->line)) };
+	if (kept && l->text && l->line) {
+		len = copy_kept(log, kept);
+		split(l, kept, len);
+	}
+	free(kept);
+	return l->count;
+}
+
+/* The first line from @at on with one of the words in it; @count: none. */
+static size_t find(const struct lines *l, size_t at, const char *const *words)
+{
+	const char *const *word;
+
+	for (; at < l->count; at++) {
+		for (word = words; *word; word++) {
+			if (strstr(l->line[at], *word))
+				return at;
+		}
+	}
+	return l->count;
+}
+
+/* Where the last lines begin; see the header. */
+static size_t tail_start(const struct lines *l)
+{
+	static const char *const panic[] = { "Kernel panic - not syncing", NULL };
+	static const char *const again[] = { "] Linux version ", NULL };
+	static const char *const trouble[] = { "BUG: ", "Oops: ", "------------[ cut here ]",
+					       "general protection fault", "divide error",
+					       "Kernel panic - not syncing", NULL };
+	size_t start = l->count > CONSOLE_LOG_LINES ? l->count - CONSOLE_LOG_LINES : 0;
+	size_t panicked = find(l, 0, panic), replay, first;
+
+	if (panicked == l->count)
+		return start;
+	replay = find(l, panicked, again);
+	if (replay == l->count)
+		replay = 0;
+	first = find(l, replay, trouble);
+	if (start < replay)
+		start = replay;
+	return first < start ? first : start;
+}
+
+void console_log_tail(struct console_log *log, void (*fn)(void *arg, const char *line), void *arg)
+{
+	struct lines l;
+	size_t i;
+
+	if (read_lines(log, &l)) {
+		for (i = tail_start(&l); i < l.count; i++)
+			fn(arg, l.line[i]);
+	}
+	free(l.text);
+	free(l.line);
+}
