@@ -19,6 +19,7 @@
 #include "vmm/core/util.h"
 #include "vmm/image.h"
 #include "vmm/kernel_check.h"
+#include "vmm/report.h"
 #include "vmm/sandbox.h"
 
 #define CMDLINE_MAX 2048
@@ -458,10 +459,12 @@ enum cause machine_create(struct machine *m, const struct machine_cfg *cfg)
 	enum cause cause;
 
 	*m = (struct machine){ .vm.fd = -1, .signals.fd = -1, .silence.fd = -1, .cpus = cfg->cpus,
-			       .mmio = BUS_EMPTY, .pio = BUS_EMPTY };
+			       .report = cfg->report, .mmio = BUS_EMPTY, .pio = BUS_EMPTY };
 	cause = create(m, cfg);
 	if (cause != CAUSE_POWEROFF)
 		machine_destroy(m);
+	else
+		report_mark(m->report, PHASE_BUILT);
 	return cause;
 }
 
@@ -475,6 +478,7 @@ static int start_threads(struct machine *m)
 		if (r < 0)
 			log_err("no thread for I/O: %s", strerror(-r));
 	}
+	report_mark(m->report, PHASE_ENTERED);
 	for (i = 0; r == 0 && i < m->ncpus; i++)
 		r = vcpu_start(&m->vcpu[i]);
 	return r;

@@ -28,6 +28,7 @@
 
 struct console;
 struct control;
+struct report;
 
 /* Where the guest's console is. */
 enum machine_console { CONSOLE_SERIAL, CONSOLE_HVC };
@@ -42,12 +43,14 @@ struct machine_cfg {
 	const char *console_log;
 	uint64_t console_limit; /* bytes */
 	struct opt_list disks, cdroms, devices;
+	struct report *report; /* outlives the machine */
 };
 
 struct machine {
 	struct vm vm;
 	struct mem mem;
 	struct bus mmio, pio;
+	struct report *report; /* borrowed */
 	struct loop *main_loop;
 	struct console *console;
 	struct platform platform;

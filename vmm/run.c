@@ -13,6 +13,7 @@
 #include "vmm/core/opt.h"
 #include "vmm/core/util.h"
 #include "vmm/machine.h"
+#include "vmm/report.h"
 
 struct run_cfg {
 	struct machine_cfg machine;
@@ -178,7 +179,7 @@ static int run(const struct run_cfg *cfg)
 {
 	struct machine *m = malloc(sizeof(*m));
 	enum cause cause;
-	int status;
+	int signal = 0;
 
 	if (!m)
 		return causes[CAUSE_SETUP].status;
@@ -189,21 +190,24 @@ static int run(const struct run_cfg *cfg)
 			device_explain_all(&m->devices, stdout);
 		else
 			cause = machine_run(m);
-		status = causes[cause].status + (cause == CAUSE_SIGNAL ? m->signal : 0);
+		signal = cause == CAUSE_SIGNAL ? m->signal : 0;
 		machine_destroy(m);
-	} else {
-		status = causes[cause].status;
+		report_mark(cfg->machine.report, PHASE_OFF);
+		report_log_times(cfg->machine.report);
 	}
 	free(m);
-	return status;
+	return causes[cause].status + signal;
 }
 
 int run_main(int argc, char **argv)
 {
-	struct run_cfg cfg = { 0 };
-	int status = parse(&cfg, argc, argv);
+	struct report report;
+	struct run_cfg cfg = { .machine.report = &report };
 	char *micro = NULL;
+	int status;
 
+	report_init(&report);
+	status = parse(&cfg, argc, argv);
 	if (status < 0 && !strcmp(cfg.machine.kernel, "micro")) {
 		cfg.machine.kernel = micro = find_micro();
 		if (!micro)
@@ -213,5 +217,6 @@ int run_main(int argc, char **argv)
 		status = run(&cfg);
 	free(micro);
 	opt_free(run_opts, &cfg);
+	report_fini(&report);
 	return status;
 }

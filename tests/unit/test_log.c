@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/lib/stderr.h"
@@ -160,6 +161,33 @@ START_TEST(errors_are_heard)
 }
 END_TEST
 
+static void note_down(void *arg, enum log_level level, const char *text)
+{
+	char *to = arg;
+
+	sprintf(to + strlen(to), "%d %s;", level, text);
+}
+
+START_TEST(lines_are_watched)
+{
+	char seen[256] = "", heard[64];
+	struct log_limit limit = { 0 };
+
+	stderr_begin(&err);
+	log_watch(note_down, seen);
+	log_err("one\ntwo");
+	log_guest(&limit, "guest");
+	log_debug("is not printed");
+	log_hear(heard, sizeof(heard));
+	log_err("is told to another");
+	log_hear(NULL, 0);
+	log_watch(NULL, NULL);
+	log_err("nobody");
+	stderr_end(&err);
+	ck_assert_str_eq(seen, "0 one?two;1 guest;");
+}
+END_TEST
+
 START_TEST(bug_aborts)
 {
 	stderr_begin(&err);
@@ -180,6 +208,7 @@ Suite *log_suite(void)
 	tcase_add_test(tc, resets_do_not_help_a_flood);
 	tcase_add_test(tc, lines_of_threads_do_not_mix);
 	tcase_add_test(tc, errors_are_heard);
+	tcase_add_test(tc, lines_are_watched);
 	tcase_add_test_raise_signal(tc, bug_aborts, SIGABRT);
 	return s;
 }

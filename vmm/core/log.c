@@ -13,6 +13,11 @@ static _Thread_local struct {
 	size_t size;
 } heard;
 
+static struct {
+	void (*fn)(void *arg, enum log_level level, const char *text);
+	void *arg;
+} watcher;
+
 static const char *const names[] = {
 	[LOG_ERR] = "error: ",
 	[LOG_WARN] = "warning: ",
@@ -54,6 +59,8 @@ static void put(enum log_level level, const char *fmt, va_list ap, const char *t
 	len += snprintf(line + len, sizeof(line) - len, "%s", tail);
 	if (len > sizeof(line) - 1)
 		len = sizeof(line) - 1;
+	if (watcher.fn)
+		watcher.fn(watcher.arg, level, line + head);
 	line[len++] = '\n'; /* in the place of the final zero */
 	if (write(STDERR_FILENO, line, len) < 0)
 		return; /* nobody to tell */
@@ -65,6 +72,12 @@ void log_hear(char *text, size_t size)
 	heard.size = size;
 	if (text)
 		*text = 0;
+}
+
+void log_watch(void (*fn)(void *arg, enum log_level level, const char *text), void *arg)
+{
+	watcher.fn = fn;
+	watcher.arg = arg;
 }
 
 void log_line(enum log_level level, const char *fmt, ...)

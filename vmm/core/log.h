@@ -33,6 +33,13 @@ void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(
  */
 void log_hear(char *text, size_t size);
 
+/*
+ * From now on @fn hears each line that is printed, in the thread that prints it: the text, without
+ * what stands before it and without a line's end. It must not log. NULL: nobody does. [setup, or
+ * when no other thread runs]
+ */
+void log_watch(void (*fn)(void *arg, enum log_level level, const char *text), void *arg);
+
 #define log_err(...) log_line(LOG_ERR, __VA_ARGS__)
 #define log_warn(...) log_line(LOG_WARN, __VA_ARGS__)
 #define log_note(...) log_line(LOG_NOTE, __VA_ARGS__)

@@ -1,0 +1,96 @@
+#include "vmm/report.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "vmm/core/log.h"
+
+const char *const report_phases[PHASE_COUNT] = {
+	[PHASE_BEGUN] = "begun",
+	[PHASE_BUILT] = "built",
+	[PHASE_ENTERED] = "entered",
+	[PHASE_UP] = "up",
+	[PHASE_START] = "start",
+	[PHASE_END] = "end",
+	[PHASE_OFF] = "off",
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
+/* A line that is not kept for want of memory is not worth ending a run for. */
+static void hear(void *arg, enum log_level level, const char *text)
+{
+	struct report *r = arg;
+
+	pthread_mutex_lock(&r->lock);
+	if (level == LOG_ERR) {
+		free(r->error);
+		r->error = strdup(text);
+	}
+	if (r->lines < REPORT_LINES_MAX)
+		r->line[r->lines++] = (struct report_line){ level, strdup(text) };
+	else
+		r->lost++;
+	pthread_mutex_unlock(&r->lock);
+}
+
+void report_init(struct report *r)
+{
+	*r = (struct report){ .exit = -1, .signal = -1 };
+	pthread_mutex_init(&r->lock, NULL);
+	report_mark(r, PHASE_BEGUN);
+	log_watch(hear, r);
+}
+
+void report_fini(struct report *r)
+{
+	log_watch(NULL, NULL);
+	while (r->lines)
+		free(r->line[--r->lines].text);
+	free(r->error);
+	pthread_mutex_destroy(&r->lock);
+}
+
+void report_mark(struct report *r, enum report_phase phase)
+{
+	uint64_t never = 0;
+
+	atomic_compare_exchange_strong(&r->at[phase], &never, now_ns());
+}
+
+void report_command(struct report *r, int exit, int signal)
+{
+	atomic_store(&r->exit, signal ? -1 : exit);
+	atomic_store(&r->signal, signal ? signal : -1);
+}
+
+int64_t report_time(const struct report *r, enum report_phase phase)
+{
+	uint64_t at = atomic_load(&r->at[phase]);
+
+	return at ? (int64_t)(at - atomic_load(&r->at[PHASE_BEGUN])) : -1;
+}
+
+void report_log_times(const struct report *r)
+{
+	enum report_phase phase;
+	char text[256] = "";
+	int64_t ns;
+	int at = 0;
+
+	for (phase = PHASE_BUILT; phase < PHASE_COUNT; phase++) {
+		ns = report_time(r, phase);
+		if (ns >= 0)
+			at += snprintf(text + at, sizeof(text) - at, "%s%s %.1f ms",
+				       at ? ", " : "", report_phases[phase], (double)ns / 1e6);
+	}
+	log_info("since the start of lunette: %s", text);
+}

@@ -1,0 +1,74 @@
+/*
+ * report.h - what is remembered of a run, for those who are told of it at its end.
+ *
+ * The run, and whoever watches over parts of it, note here what they come to
+ * know: when each phase was reached, how the command ended, what lunette had to
+ * say. What did not happen is absent; nothing is guessed. --json, --junit and
+ * --boot-budget are made from this.
+ *
+ * A report begins with the process and outlives the machine, so that a usage
+ * error and a machine that cannot be built have one too.
+ */
+#ifndef VMM_REPORT_H
+#define VMM_REPORT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/cause.h"
+
+enum report_phase {
+	PHASE_BEGUN,   /* main() has been entered */
+	PHASE_BUILT,   /* the machine is made, the kernel is in its memory */
+	PHASE_ENTERED, /* the first KVM_RUN is next */
+	PHASE_UP,      /* the guest's init says that it is there */
+	PHASE_START,   /* the command has been started */
+	PHASE_END,     /* the command has ended */
+	PHASE_OFF,     /* the machine has been taken down */
+	PHASE_COUNT
+};
+
+extern const char *const report_phases[PHASE_COUNT]; /* their names: a word each */
+
+#define REPORT_LINES_MAX 64 /* lines of lunette's own that are kept; more are counted */
+
+struct report_line {
+	int level; /* enum log_level */
+	char *text;
+};
+
+struct report {
+	_Atomic uint64_t at[PHASE_COUNT]; /* CLOCK_MONOTONIC, ns; 0: not reached */
+	char *const *argv;                /* the command, ends with NULL; NULL: there is none */
+	atomic_int exit, signal;          /* how it ended: one of them; -1: not */
+
+	pthread_mutex_t lock; /* for what lunette says */
+	struct report_line line[REPORT_LINES_MAX];
+	unsigned lines, lost; /* kept, and not */
+	char *error;          /* the last error line; NULL: none */
+
+	/* At the end. */
+	enum cause cause;
+	int status;    /* the exit status */
+	int by_signal; /* with CAUSE_SIGNAL: which one ended the run */
+};
+
+/* PHASE_BEGUN is now, and lunette's lines are heard from now on. [setup] */
+void report_init(struct report *r);
+/* Lines are heard no longer. No other thread runs. */
+void report_fini(struct report *r);
+
+/* A phase has been reached; the first time counts. Any thread. */
+void report_mark(struct report *r, enum report_phase phase);
+/* The command has ended: by this exit status, or, where @signal is not 0, by that signal. Any
+ * thread. */
+void report_command(struct report *r, int exit, int signal);
+
+/* When a phase was reached, in ns since PHASE_BEGUN; -1: it was not. */
+int64_t report_time(const struct report *r, enum report_phase phase);
+/* One line with the times, at --log info. */
+void report_log_times(const struct report *r);
+
+#endif
