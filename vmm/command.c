@@ -11,71 +11,20 @@
 #include "vmm/core/log.h"
 #include "vmm/core/opt.h"
 #include "vmm/core/util.h"
+#include "vmm/facts.h"
+#include "vmm/text.h"
 
 struct command_args {
 	const char *text, *id, *file, *rules;
 	uint64_t size;
 };
 
-/* Facts as members of an object. */
-
-struct members {
-	struct device_facts facts;
-	json_t *object;
-};
-
-/* A file's name may be no UTF-8, as JSON has to be. */
-static json_t *json_text(const char *text)
-{
-	json_t *value = json_string(text);
-	char *copy, *c;
-
-	copy = value ? NULL : strdup(text);
-	if (!copy)
-		return value;
-	for (c = copy; *c; c++)
-		*c = (unsigned char)*c < 0x80 ? *c : '?';
-	value = json_string(copy);
-	free(copy);
-	return value;
-}
-
-static void put_text(struct device_facts *to, const char *key, const char *value)
-{
-	json_object_set_new(container_of(to, struct members, facts)->object, key,
-			    json_text(value));
-}
-
-static void put_number(struct device_facts *to, const char *key, uint64_t value)
-{
-	json_object_set_new(container_of(to, struct members, facts)->object, key,
-			    json_integer((json_int_t)value));
-}
-
-static void put_numbers(struct device_facts *to, const char *key, const uint64_t *value,
-			unsigned count)
-{
-	json_t *list = json_array();
-
-	while (count--)
-		json_array_append_new(list, json_integer((json_int_t)*value++));
-	json_object_set_new(container_of(to, struct members, facts)->object, key, list);
-}
-
-static struct members members_of(json_t *object)
-{
-	return (struct members){ { put_text, put_number, put_numbers }, object };
-}
-
 /* Commands. */
 
 static int answer_with(struct device *dev, json_t *answer)
 {
-	struct members m = members_of(answer);
-
-	put_text(&m.facts, "id", dev->id);
-	dev->class->live->facts(dev, &m.facts);
-	return 0;
+	facts_add(answer, dev, facts_id);
+	return facts_add(answer, dev, facts_live);
 }
 
 static int plug_class(const struct command_host *host, const char *class, const char *text,
@@ -146,7 +95,7 @@ static int fault(const struct command_host *host, const struct command_args *arg
 
 /* What fn says of each device, or of one, as a list of that name, the oldest first. */
 static int list_devices(const struct command_host *host, struct device *only, const char *name,
-			int (*fn)(struct device *dev, struct device_facts *to), json_t *answer)
+			facts_fn *fn, json_t *answer)
 {
 	json_t *list = json_array();
 	struct device *dev;
@@ -154,10 +103,9 @@ static int list_devices(const struct command_host *host, struct device *only, co
 
 	for (dev = only ? only : host->devices->last; dev; dev = only ? NULL : dev->next) {
 		json_t *object = json_object();
-		struct members m = members_of(object);
 
-		put_text(&m.facts, "id", dev->id);
-		r = fn(dev, &m.facts);
+		facts_add(object, dev, facts_id);
+		r = facts_add(object, dev, fn);
 		if (r < 0)
 			json_decref(object);
 		else
@@ -170,8 +118,7 @@ static int list_devices(const struct command_host *host, struct device *only, co
 static int device_facts(struct device *dev, struct device_facts *to)
 {
 	to->text(to, "class", dev->class->name);
-	if (dev->class->live)
-		dev->class->live->facts(dev, to);
+	facts_live(dev, to);
 	return 0;
 }
 
@@ -180,12 +127,6 @@ static int devices(const struct command_host *host, const struct command_args *a
 {
 	(void)args;
 	return list_devices(host, NULL, "devices", device_facts, answer);
-}
-
-/* Those that count nothing here are left out of a list of all. */
-static int device_counters(struct device *dev, struct device_facts *to)
-{
-	return dev->class->live ? dev->class->live->counters(dev, to) : -EOPNOTSUPP;
 }
 
 static int counters(const struct command_host *host, const struct command_args *args,
@@ -198,7 +139,8 @@ static int counters(const struct command_host *host, const struct command_args *
 		if (!only)
 			return -ENODEV;
 	}
-	return list_devices(host, only, "counters", device_counters, answer);
+	/* Those that count nothing here are left out of a list of all. */
+	return list_devices(host, only, "counters", facts_counters, answer);
 }
 
 static int quit(const struct command_host *host, const struct command_args *args, json_t *answer)
@@ -363,7 +305,7 @@ char *command_run(const struct command_host *host, const char *text, size_t len)
 	if (r < 0) {
 		json_object_clear(answer);
 		json_object_set_new(answer, "ok", json_false());
-		json_object_set_new(answer, "error", json_text(*error ? error : strerror(-r)));
+		json_object_set_new(answer, "error", text_json(*error ? error : strerror(-r)));
 	}
 	line = json_dumps(answer, JSON_COMPACT);
 	json_decref(request);
