@@ -262,6 +262,8 @@ static int counters(struct device *dev, struct device_facts *to)
 		scsi_plug_count(virtio_scsi_host(d->bus[i]), &d->lun, &sum);
 	to->number(to, "commands", sum.commands);
 	to->number(to, "errors", sum.errors);
+	to->number(to, "reads", sum.reads);
+	to->number(to, "writes", sum.writes);
 	to->number(to, "read", sum.read);
 	to->number(to, "written", sum.written);
 	to->number(to, "unmapped", sum.unmapped);

@@ -130,10 +130,12 @@ static void count_io(struct scsi_cmd *cmd, int err)
 		return;
 	switch (cmd->req.io) {
 	case BLOCK_READ:
+		c->reads++;
 		c->read += cmd->req.len;
 		break;
 	case BLOCK_WRITE:
 	case BLOCK_ZERO:
+		c->writes++;
 		c->written += cmd->req.len;
 		break;
 	case BLOCK_DISCARD:

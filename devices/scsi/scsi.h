@@ -214,6 +214,7 @@ struct scsi_trace;
 #define SCSI_LATENCIES 24
 struct scsi_counters {
 	uint64_t commands, errors;       /* those that ended, those of them not with GOOD */
+	uint64_t reads, writes;          /* of the medium, however long */
 	uint64_t read, written, unmapped; /* bytes */
 	uint64_t flushes, resets;        /* resets: by task management */
 	uint64_t latency[SCSI_LATENCIES]; /* [n]: took less than 2^n microseconds, and not less

@@ -220,6 +220,8 @@ void scsi_ctx_count(const struct scsi_ctx *ctx, const struct scsi_lun *lun,
 	c = &path->counters;
 	sum->commands += c->commands;
 	sum->errors += c->errors;
+	sum->reads += c->reads;
+	sum->writes += c->writes;
 	sum->read += c->read;
 	sum->written += c->written;
 	sum->unmapped += c->unmapped;

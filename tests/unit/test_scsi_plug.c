@@ -272,6 +272,8 @@ START_TEST(counters)
 	scsi_plug_count(host, &lun[1], &sum);
 	ck_assert_uint_eq(sum.commands, 2 + 8);
 	ck_assert_uint_eq(sum.errors, 1 + 2);
+	ck_assert_uint_eq(sum.reads, 2);
+	ck_assert_uint_eq(sum.writes, 2);
 	ck_assert_uint_eq(sum.written, 2048);
 	ck_assert_uint_eq(sum.read, 1024);
 	ck_assert_uint_eq(sum.flushes, 2);
