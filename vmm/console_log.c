@@ -52,10 +52,10 @@ void console_log_destroy(struct console_log *log)
 /* Not to wait for a reader is what O_NONBLOCK is for: a pipe is not wanted anyway. */
 static int open_file(const char *path)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0644);
 	struct stat st;
-	int r = 0;
+	int fd, r = 0;
 
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0644);
 	if (fd < 0)
 		return -errno;
 	if (fstat(fd, &st) == 0 && !S_ISREG(st.st_mode))
@@ -197,7 +197,7 @@ static char *clean(char *to, const char *from, size_t len)
 	while (from < end) {
 		size_t n = utf8_sequence((const uint8_t *)from, end - from);
 
-		if (*from == '\r') { /* before the end of a line; elsewhere it is of no use either */
+		if (*from == '\r') { /* before the end of a line; elsewhere of no use either */
 			from++;
 			continue;
 		}

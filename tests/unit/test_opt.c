@@ -19,9 +19,11 @@ struct settings {
 	unsigned store;
 	struct opt_list tag;
 	uint32_t cache;
+	uint64_t limit;
 };
 
 static const char *const stores[] = { "file", "null", NULL };
+static const char *const nevers[] = { "none", NULL };
 static const char *const amounts[] = { "some", "all", NULL };
 
 #define ROW(k, t, member) .key = k, .type = t, .offset = offsetof(struct settings, member)
@@ -35,6 +37,8 @@ static const struct opt table[] = {
 	{ ROW("store", OPT_ENUM, store), .def = "null", .words = stores, .help = "kind" },
 	{ ROW("tag", OPT_LIST, tag), .arg = "WORD", .help = "any number of them" },
 	{ ROW("cache", OPT_U32, cache), .max = 9, .words = amounts, .help = "a number or a word" },
+	{ ROW("limit", OPT_TIME, limit), .def = "60s", .min = 100, .max = 3600000 * 10,
+	  .words = nevers, .arg = "TIME", .help = "how long" },
 	{ 0 },
 };
 
@@ -95,6 +99,38 @@ START_TEST(every_type)
 }
 END_TEST
 
+static const struct {
+	const char *text;
+	uint64_t ms;
+} limits[] = {
+	{ "a", 60000 }, { "a,limit=100ms", 100 }, { "a,limit=1500ms", 1500 }, { "a,limit=90s", 90000 },
+	{ "a,limit=5m", 300000 }, { "a,limit=2h", 7200000 }, { "a,limit=010s", 10000 },
+	{ "a,limit=10h", 36000000 }, { "a,limit=none", 36000001 },
+};
+
+START_TEST(limit_is_a_time)
+{
+	ck_assert_int_eq(parse(limits[_i].text), 0);
+	ck_assert_uint_eq(set.limit, limits[_i].ms);
+}
+END_TEST
+
+static const struct {
+	uint64_t ms;
+	const char *text;
+} durations[] = {
+	{ 0, "0ms" }, { 999, "999ms" }, { 1000, "1s" }, { 1500, "1500ms" }, { 90000, "90s" },
+	{ 300000, "5m" }, { 7200000, "2h" }, { UINT64_MAX, "18446744073709551615ms" },
+};
+
+START_TEST(time_text)
+{
+	char buf[24];
+
+	ck_assert_str_eq(opt_time_text(durations[_i].ms, buf), durations[_i].text);
+}
+END_TEST
+
 /* A leading value may hold what looks like syntax. */
 static const struct leading {
 	const char *text, *file;
@@ -140,6 +176,19 @@ static const struct bad {
 	{ "a,size=1 M", "not a size" },
 	{ "a,readonly=yes", "--disk: readonly=yes: on or off is wanted" },
 	{ "a,cache=10", "out of range, 0 to 9" },
+	{ "a,limit=90", "--disk: limit=90: not a time (a number with ms, s, m or h)" },
+	{ "a,limit=", "not a time" },
+	{ "a,limit=s", "not a time" },
+	{ "a,limit=1.5s", "not a time" },
+	{ "a,limit=-1s", "not a time" },
+	{ "a,limit=1sec", "not a time" },
+	{ "a,limit=1 s", "not a time" },
+	{ "a,limit=0x1s", "not a time" },
+	{ "a,limit=9999999999999999h", "not a time" },
+	{ "a,limit=99999999999999999999999999s", "not a time" },
+	{ "a,limit=99ms", "--disk: limit=99ms: out of range, 100ms to 10h" },
+	{ "a,limit=36001s", "out of range, 100ms to 10h" },
+	{ "a,limit=nones", "not a time" },
 	{ "a,cache=none", "--disk: cache=none: not a number" },
 	{ "a,store=tape", "--disk: store=tape: is none of: file, null" },
 };
@@ -163,6 +212,7 @@ START_TEST(help_tells_all)
 	ck_assert_ptr_nonnull(strstr(out, "  file=FILE "));
 	ck_assert_ptr_nonnull(strstr(out, "number, 0 to 255 (default 1)\n"));
 	ck_assert_ptr_nonnull(strstr(out, "bytes, 1M to 1G (default 64M)\n"));
+	ck_assert_ptr_nonnull(strstr(out, "how long, 100ms to 10h (default 60s)\n"));
 	ck_assert_ptr_nonnull(strstr(out, "  readonly=on|off "));
 	ck_assert_ptr_nonnull(strstr(out, "kind: file, null (default null)\n"));
 	free(out);
@@ -183,6 +233,8 @@ Suite *opt_suite(void)
 	tcase_add_test(tc, defaults);
 	tcase_add_test(tc, every_type);
 	tcase_add_loop_test(tc, leading_value, 0, ARRAY_SIZE(leadings));
+	tcase_add_loop_test(tc, limit_is_a_time, 0, ARRAY_SIZE(limits));
+	tcase_add_loop_test(tc, time_text, 0, ARRAY_SIZE(durations));
 	tcase_add_loop_test(tc, mistakes, 0, ARRAY_SIZE(bads));
 	tcase_add_test(tc, help_tells_all);
 	return s;

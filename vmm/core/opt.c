@@ -40,6 +40,42 @@ static bool number(const char *text, bool units, uint64_t *out)
 	return !*end;
 }
 
+/* From the smallest to the largest: each a multiple of those before it. */
+static const struct {
+	const char *name;
+	uint64_t ms;
+} times[] = { { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 } };
+
+/* A whole number and its unit. */
+static bool duration(const char *text, uint64_t *ms)
+{
+	size_t digits = strspn(text, "0123456789");
+	char value[24];
+	unsigned i;
+
+	if (digits >= sizeof(value))
+		return false;
+	memcpy(value, text, digits);
+	value[digits] = 0;
+	if (!number(value, false, ms))
+		return false;
+	for (i = 0; i < ARRAY_SIZE(times); i++) {
+		if (!strcmp(text + digits, times[i].name))
+			return mul_u64(*ms, times[i].ms, ms);
+	}
+	return false;
+}
+
+const char *opt_time_text(uint64_t ms, char buf[24])
+{
+	unsigned i = ARRAY_SIZE(times) - 1;
+
+	while (i && (!ms || ms % times[i].ms))
+		i--;
+	snprintf(buf, 24, "%llu%s", (unsigned long long)(ms / times[i].ms), times[i].name);
+	return buf;
+}
+
 /* Bytes with the largest unit that leaves a whole number. */
 static const char *size_text(uint64_t v, char buf[24])
 {
@@ -58,6 +94,8 @@ static const char *bound_text(const struct opt *o, uint64_t v, char buf[24])
 {
 	if (o->type == OPT_SIZE)
 		return size_text(v, buf);
+	if (o->type == OPT_TIME)
+		return opt_time_text(v, buf);
 	snprintf(buf, 24, "%llu", (unsigned long long)v);
 	return buf;
 }
@@ -116,26 +154,35 @@ static int refuse(const struct opt *o, const char *what, const char *value, cons
 	return -EINVAL;
 }
 
+static bool parse_number(const struct opt *o, const char *value, uint64_t *v)
+{
+	int word = o->type == OPT_SIZE ? -1 : word_index(o, value);
+
+	*v = o->max + 1 + word;
+	if (word >= 0)
+		return true;
+	return o->type == OPT_TIME ? duration(value, v) : number(value, o->type == OPT_SIZE, v);
+}
+
 static int set_number(const struct opt *o, void *at, const char *what, const char *value)
 {
-	int word = o->type == OPT_U32 ? word_index(o, value) : -1;
+	static const char *const wanted[] = {
+		[OPT_U32] = "number",
+		[OPT_SIZE] = "size (a number; K, M, G or T for powers of 1024)",
+		[OPT_TIME] = "time (a number with ms, s, m or h)",
+	};
 	char lo[24], hi[24];
 	uint64_t v;
 
-	if (word >= 0) {
-		*(uint32_t *)at = o->max + 1 + word;
-		return 0;
-	}
-	if (!number(value, o->type == OPT_SIZE, &v))
-		return refuse(o, what, value, "not a %s", o->type != OPT_SIZE ? "number"
-			      : "size (a number; K, M, G or T for powers of 1024)");
-	if (v < o->min || v > o->max)
+	if (!parse_number(o, value, &v))
+		return refuse(o, what, value, "not a %s", wanted[o->type]);
+	if (word_index(o, value) < 0 && (v < o->min || v > o->max))
 		return refuse(o, what, value, "out of range, %s to %s", bound_text(o, o->min, lo),
 			      bound_text(o, o->max, hi));
-	if (o->type == OPT_SIZE)
-		*(uint64_t *)at = v;
-	else
+	if (o->type == OPT_U32)
 		*(uint32_t *)at = v;
+	else
+		*(uint64_t *)at = v;
 	return 0;
 }
 
@@ -169,6 +216,7 @@ static int set_row(const struct opt *o, void *settings, const char *what, const 
 		return 0;
 	case OPT_U32:
 	case OPT_SIZE:
+	case OPT_TIME:
 		return set_number(o, at, what, value);
 	case OPT_BOOL:
 		return set_bool(o, at, what, value);
@@ -271,7 +319,7 @@ static void help_bounds(const struct opt *o, FILE *out)
 
 	if (o->type == OPT_ENUM)
 		fprintf(out, ": %s", words_text(o->words, buf, sizeof(buf)));
-	if (o->type == OPT_U32 || o->type == OPT_SIZE)
+	if (o->type == OPT_U32 || o->type == OPT_SIZE || o->type == OPT_TIME)
 		fprintf(out, ", %s to %s", bound_text(o, o->min, lo), bound_text(o, o->max, hi));
 	if (o->def)
 		fprintf(out, " (default %s)", o->def);

@@ -18,6 +18,7 @@ enum opt_type {
 	OPT_STR,  /* const char *; borrowed from the text */
 	OPT_U32,  /* uint32_t, min to max */
 	OPT_SIZE, /* uint64_t bytes, min to max: 512M (1.5M is an error); K M G T: powers of 1024 */
+	OPT_TIME, /* uint64_t milliseconds, min to max: 1500ms, 90s, 5m, 2h; a unit must be there */
 	OPT_BOOL, /* bool: on, off (alone: on) */
 	OPT_ENUM, /* unsigned: index of a word in ->words */
 	OPT_LIST, /* struct opt_list: every use appends */
@@ -33,8 +34,8 @@ struct opt {
 	enum opt_type type;
 	size_t offset;            /* of the member in the struct of settings */
 	const char *def;          /* as text; NULL: the member stays 0 */
-	uint64_t min, max;        /* OPT_U32, OPT_SIZE */
-	/* OPT_ENUM, ends with NULL. OPT_U32: what may stand instead of a number, and gives max + 1,
+	uint64_t min, max;        /* OPT_U32, OPT_SIZE, OPT_TIME */
+	/* OPT_ENUM, ends with NULL. OPT_U32, OPT_TIME: what may stand instead of a number, and gives max + 1,
 	 * max + 2, ...; NULL: nothing. */
 	const char *const *words;
 	const char *arg;          /* what help calls the value, e.g. "FILE" */
@@ -59,6 +60,9 @@ int opt_set(const struct opt *table, void *settings, const char *what, const cha
  */
 int opt_parse(const struct opt *table, void *settings, const char *what, const char *first,
 	      char *text);
+
+/* Milliseconds with the largest unit that leaves a whole number, as OPT_TIME reads them. */
+const char *opt_time_text(uint64_t ms, char buf[24]);
 
 /* Frees what OPT_LIST members hold. */
 void opt_free(const struct opt *table, void *settings);
