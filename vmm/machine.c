@@ -415,6 +415,7 @@ static int setup_guest(struct machine *m, const struct machine_cfg *cfg, const s
 	if (r == 0)
 		r = put_cmdline(m, cfg, cmdline);
 	if (r == 0) {
+		m->report->cmdline = strdup(cmdline);
 		kernel_check_warn(kernel->path, &m->devices, initrd);
 		r = arch_load(m, kernel, initrd, cmdline, &entry);
 	}
@@ -507,6 +508,7 @@ enum cause machine_run(struct machine *m)
 		vcpu_stop(&m->vcpu[i]);
 	if (m->cause == CAUSE_POWEROFF && device_finish_all(&m->devices) < 0)
 		m->cause = CAUSE_SETUP;
+	report_gather(m->report, &m->devices, console_get_log(m->console));
 	return m->cause;
 }
 

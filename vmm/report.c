@@ -1,5 +1,6 @@
 #include "vmm/report.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,9 +43,9 @@ static void hear(void *arg, enum log_level level, const char *text)
 	pthread_mutex_unlock(&r->lock);
 }
 
-void report_init(struct report *r)
+void report_init(struct report *r, const struct machine_cfg *cfg)
 {
-	*r = (struct report){ .exit = -1, .signal = -1 };
+	*r = (struct report){ .cfg = cfg, .exit = -1, .signal = -1 };
 	pthread_mutex_init(&r->lock, NULL);
 	report_mark(r, PHASE_BEGUN);
 	log_watch(hear, r);
@@ -56,6 +57,9 @@ void report_fini(struct report *r)
 	while (r->lines)
 		free(r->line[--r->lines].text);
 	free(r->error);
+	free(r->cmdline);
+	json_decref(r->disks);
+	json_decref(r->console);
 	pthread_mutex_destroy(&r->lock);
 }
 
@@ -70,6 +74,15 @@ void report_command(struct report *r, int exit, int signal)
 {
 	atomic_store(&r->exit, signal ? -1 : exit);
 	atomic_store(&r->signal, signal ? signal : -1);
+}
+
+int report_status(const struct report *r)
+{
+	int status = causes[r->cause].status;
+
+	if (r->cause == CAUSE_EXIT)
+		return r->signal > 0 ? 128 + r->signal : r->exit;
+	return r->cause == CAUSE_SIGNAL ? status + r->by_signal : status;
 }
 
 int64_t report_time(const struct report *r, enum report_phase phase)

@@ -19,6 +19,11 @@
 
 #include "vmm/cause.h"
 
+struct console_log;
+struct device_list;
+struct json_t;
+struct machine_cfg;
+
 enum report_phase {
 	PHASE_BEGUN,   /* main() has been entered */
 	PHASE_BUILT,   /* the machine is made, the kernel is in its memory */
@@ -41,6 +46,7 @@ struct report_line {
 
 struct report {
 	_Atomic uint64_t at[PHASE_COUNT]; /* CLOCK_MONOTONIC, ns; 0: not reached */
+	const struct machine_cfg *cfg;
 	char *const *argv;                /* the command, ends with NULL; NULL: there is none */
 	atomic_int exit, signal;          /* how it ended: one of them; -1: not */
 
@@ -49,14 +55,16 @@ struct report {
 	unsigned lines, lost; /* kept, and not */
 	char *error;          /* the last error line; NULL: none */
 
+	char *cmdline; /* the kernel's; malloc()ed; NULL: not known yet */
+
 	/* At the end. */
 	enum cause cause;
-	int status;    /* the exit status */
-	int by_signal; /* with CAUSE_SIGNAL: which one ended the run */
+	int by_signal;                  /* with CAUSE_SIGNAL: which one ended the run */
+	struct json_t *disks, *console; /* lists of objects, and of lines; NULL: not gathered */
 };
 
-/* PHASE_BEGUN is now, and lunette's lines are heard from now on. [setup] */
-void report_init(struct report *r);
+/* PHASE_BEGUN is now, and lunette's lines are heard from now on. @cfg is borrowed. [setup] */
+void report_init(struct report *r, const struct machine_cfg *cfg);
 /* Lines are heard no longer. No other thread runs. */
 void report_fini(struct report *r);
 
@@ -70,5 +78,12 @@ void report_command(struct report *r, int exit, int signal);
 int64_t report_time(const struct report *r, enum report_phase phase);
 /* One line with the times, at --log info. */
 void report_log_times(const struct report *r);
+
+/* Takes what the machine knows, which is to be taken down next. No vCPU runs. [main] */
+void report_gather(struct report *r, const struct device_list *devices, struct console_log *log);
+/* The exit status, by cause, command and signal. */
+int report_status(const struct report *r);
+/* All of it as JSON, malloc()ed; a run that has not @finished says no cause. NULL: no memory. */
+char *report_json(struct report *r, bool finished);
 
 #endif

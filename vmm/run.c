@@ -14,9 +14,11 @@
 #include "vmm/core/util.h"
 #include "vmm/machine.h"
 #include "vmm/report.h"
+#include "vmm/report_out.h"
 
 struct run_cfg {
 	struct machine_cfg machine;
+	struct report_cfg report;
 	unsigned log_level;
 	bool explain;
 };
@@ -61,6 +63,8 @@ static const struct opt run_opts[] = {
 	  .help = "a socket for commands while the guest runs; see lunette ctl --help" },
 	{ "trace", OPT_STR, AT(machine.trace), .arg = "scsi=FILE",
 	  .help = "a line for each SCSI command, with its result, in a file" },
+	{ "json", OPT_STR, AT(report.json), .arg = "FILE",
+	  .help = "how the run ended, and why, as JSON" },
 	{ "explain", OPT_BOOL, AT(explain), .help = "say what would be made, and why, and end" },
 	{ "log", OPT_ENUM, AT(log_level), "note", .words = log_words, .arg = "LEVEL",
 	  .help = "how much lunette says of itself" },
@@ -127,6 +131,19 @@ static int parse_one(struct run_cfg *cfg, char **argv)
 	return opt_set(run_opts, cfg, "--", key, value) < 0 ? -1 : words;
 }
 
+/* A word that makes no sense is reported, too: where to may stand in those that follow. */
+static void find_report(struct run_cfg *cfg, char **argv)
+{
+	char heard[256];
+
+	log_hear(heard, sizeof(heard));
+	for (; *argv && strcmp(*argv, "--"); argv++) {
+		if (!strncmp(*argv, "--json", 6))
+			parse_one(cfg, argv);
+	}
+	log_hear(NULL, 0);
+}
+
 /* Returns an exit status, or -1: go on. */
 static int parse(struct run_cfg *cfg, int argc, char **argv)
 {
@@ -140,8 +157,10 @@ static int parse(struct run_cfg *cfg, int argc, char **argv)
 			return 0;
 		}
 		n = parse_one(cfg, argv + i);
-		if (n < 0)
+		if (n < 0) {
+			find_report(cfg, argv + i + 1);
 			return causes[CAUSE_USAGE].status;
+		}
 	}
 	for (k = 0; k < cfg->machine.devices.count; k++) {
 		n = class_help(cfg->machine.devices.item[k]);
@@ -175,14 +194,14 @@ static char *find_micro(void)
 	return NULL;
 }
 
-static int run(const struct run_cfg *cfg)
+static enum cause run(const struct run_cfg *cfg)
 {
+	struct report *report = cfg->machine.report;
 	struct machine *m = malloc(sizeof(*m));
 	enum cause cause;
-	int signal = 0;
 
 	if (!m)
-		return causes[CAUSE_SETUP].status;
+		return CAUSE_SETUP;
 	log_set_level(cfg->log_level);
 	cause = machine_create(m, &cfg->machine);
 	if (cause == CAUSE_POWEROFF) {
@@ -190,32 +209,57 @@ static int run(const struct run_cfg *cfg)
 			device_explain_all(&m->devices, stdout);
 		else
 			cause = machine_run(m);
-		signal = cause == CAUSE_SIGNAL ? m->signal : 0;
+		report->by_signal = cause == CAUSE_SIGNAL ? m->signal : 0;
 		machine_destroy(m);
-		report_mark(cfg->machine.report, PHASE_OFF);
-		report_log_times(cfg->machine.report);
+		report_mark(report, PHASE_OFF);
+		report_log_times(report);
 	}
 	free(m);
-	return causes[cause].status + signal;
+	return cause;
+}
+
+/* The kernel's name stands for a file, or for itself. @micro has to be freed. */
+static bool choose_kernel(struct run_cfg *cfg, char **micro)
+{
+	if (strcmp(cfg->machine.kernel, "micro"))
+		return true;
+	*micro = find_micro();
+	if (*micro)
+		cfg->machine.kernel = *micro;
+	return *micro;
+}
+
+/* The run, or the failure to make sense of what was asked for, and its report. */
+static int run_and_report(struct run_cfg *cfg, bool usage)
+{
+	struct report *r = cfg->machine.report;
+	struct report_out out;
+	char *micro = NULL;
+
+	if (cfg->explain)
+		cfg->report = (struct report_cfg){ 0 };
+	r->cause = usage ? CAUSE_USAGE : CAUSE_SETUP;
+	if (report_out_open(&out, &cfg->report, r) < 0)
+		return report_status(r);
+	if (!usage && choose_kernel(cfg, &micro))
+		r->cause = run(cfg);
+	if (report_out_write(&out, r) < 0 && report_status(r) == 0)
+		r->cause = CAUSE_HOST_IO;
+	report_out_close(&out);
+	free(micro);
+	return report_status(r);
 }
 
 int run_main(int argc, char **argv)
 {
 	struct report report;
 	struct run_cfg cfg = { .machine.report = &report };
-	char *micro = NULL;
 	int status;
 
-	report_init(&report);
+	report_init(&report, &cfg.machine);
 	status = parse(&cfg, argc, argv);
-	if (status < 0 && !strcmp(cfg.machine.kernel, "micro")) {
-		cfg.machine.kernel = micro = find_micro();
-		if (!micro)
-			status = causes[CAUSE_SETUP].status;
-	}
-	if (status < 0)
-		status = run(&cfg);
-	free(micro);
+	if (status != 0)
+		status = run_and_report(&cfg, status > 0);
 	opt_free(run_opts, &cfg);
 	report_fini(&report);
 	return status;

@@ -5,16 +5,18 @@
 
 #include "tests/lib/stderr.h"
 #include "vmm/core/log.h"
+#include "vmm/machine.h"
 #include "vmm/report.h"
 
 Suite *report_suite(void);
 
+static struct machine_cfg cfg;
 static struct report r;
 static struct stderr_text said;
 
 static void set_up(void)
 {
-	report_init(&r);
+	report_init(&r, &cfg);
 }
 
 static void tear_down(void)
