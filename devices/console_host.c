@@ -142,6 +142,14 @@ static void control_send(struct console_host *h)
 		queue_done(h, CONSOLE_CONTROL_RX, r);
 }
 
+/* The host's side of the port is closed. */
+static void port_end(struct console_host_port *p)
+{
+	p->ended = true;
+	p->due |= p->ready ? 1u << MSG_OPEN : 0;
+	control_send(p->host);
+}
+
 /* Input. */
 
 /* May there be input, and is there somebody to give it to? */
@@ -213,9 +221,7 @@ static void input_ready(void *arg)
 			if (p->end->took)
 				p->end->took(p->end->arg);
 		} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
-			p->ended = true;
-			p->due |= p->ready ? 1u << MSG_OPEN : 0;
-			control_send(h);
+			port_end(p);
 		}
 	}
 	virtio_complete(h->vdev, rx_queue(p));
@@ -224,7 +230,10 @@ static void input_ready(void *arg)
 
 /* Output. */
 
-/* Writes some of the chain that is under way. -EAGAIN. What nobody will read counts as written. */
+/*
+ * Writes some of the chain that is under way. -EAGAIN. What nobody will read counts as written, and
+ * a guest that writes to a named port hears of it, as programs do by SIGPIPE.
+ */
 static int output_write(struct console_host_port *p)
 {
 	struct iovec piece;
@@ -236,6 +245,8 @@ static int output_write(struct console_host_port *p)
 		n = p->end->write(p->end->arg, piece.iov_base, min_u64(piece.iov_len, CHUNK));
 	if (n == -EAGAIN)
 		return n;
+	if (n < 0 && p->end && p->end->write && p->end->name && !p->ended)
+		port_end(p);
 	iov_split(&p->tx.cur, n < 0 ? p->tx.cur.left : (size_t)n);
 	return 0;
 }
