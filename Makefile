@@ -36,6 +36,15 @@ lunette: $(out)/lunette
 $(out)/lunette: $(upper_o) $(lower_o)
 	$(CC) $(flags) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
+# The first process of guests: static, as it is alone there.
+guest_o = $(patsubst %.c,$(out)/%.o,$(wildcard guest/*.c))
+
+$(out)/guest/init: $(guest_o)
+	$(CC) $(flags) $(CFLAGS) $(LDFLAGS) -static -s -o $@ $^
+
+guest-init: $(out)/guest/init
+	@echo $(CURDIR)/$<
+
 $(out)/%.o: %.c Makefile config.mk
 	@mkdir -p $(@D)
 	$(CC) $(flags) $(CFLAGS) -MMD -MP -c -o $@ $<
@@ -64,5 +73,5 @@ uninstall:
 
 -include $(shell find build -name '*.d' 2>/dev/null)
 
-.PHONY: all test check check-vm lint bench fuzz clean dist install uninstall
+.PHONY: all guest-init test check check-vm lint bench fuzz clean dist install uninstall
 .DELETE_ON_ERROR:

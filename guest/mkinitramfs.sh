@@ -4,8 +4,8 @@
 #   usage: mkinitramfs.sh base KERNEL BUSYBOX [MODULE...]
 #          mkinitramfs.sh extra OUTPUT [FILE[:DEST]]...
 #
-# base: busybox, guest/init and the modules (of the folder KERNEL, with those they need), loaded in
-# this order by init, but those with a "-" before the name, which wait for a modprobe; without MODULEs
+# base: busybox, init and the modules (of the folder KERNEL, with those they need), loaded in this
+# order by init, but those with a "-" before the name, which wait for a modprobe; without MODULEs
 # those of lunette's devices. "-" is a KERNEL with all of that built in. Kept in the cache; prints the
 # file's name. The same input gives the same bytes.
 #
@@ -27,23 +27,36 @@ archive() { # the tree, padded so that another one can follow it
 modules() { # KERNEL VERSION MODULE...
 	local kernel=$1 version=$2
 	shift 2
-	printf '%s\n' "$@" | grep -v ^- >"$tree/etc/modules"
-	modprobe -d "$kernel" -S "$version" -a --show-depends "${@#-}" |
-		sed -n "s,^insmod $kernel/\([^ ]*\).*,\1,p" | sort -u |
-		(cd "$kernel" && xargs cp -t "$tree" --parents)
+	insmods() { # in the order in which they have to be loaded
+		printf '%s\n' "$@" | xargs -r modprobe -d "$kernel" -S "$version" -a --show-depends |
+			sed -n "s,^insmod $kernel\(/[^ ]*\).*,\1,p" | awk '!seen[$0]++'
+	}
+	insmods "${@#-}" | sed 's,^/,,' | (cd "$kernel" && xargs cp -t "$tree" --parents)
+	insmods $(printf '%s\n' "$@" | grep -v ^-) >"$tree/etc/modules"
 	cp -t "$tree/lib/modules/$version" "$kernel/lib/modules/$version"/modules.{order,builtin*}
 	depmod -b "$tree" "$version"
 }
 
+built() { # init: where make leaves it
+	local file
+	file=$(MAKEFLAGS='' flock "$guest/../Makefile" make -s -C "$guest/.." guest-init 2>"$tree/make") || {
+		cat "$tree/make" >&2
+		return 1
+	}
+	rm "$tree/make"
+	echo "$file"
+}
+
 base() { # KERNEL BUSYBOX [MODULE...]
-	local kernel=$1 busybox=$2 version= sum out applet
+	local kernel=$1 busybox=$2 version= init sum out applet
 	shift 2
 	if [ "$kernel" != - ]; then
 		[ $# -gt 0 ] || set -- sd_mod -sr_mod sg virtio_scsi pvpanic-mmio virtio_pci virtio_mmio \
 			virtio_rng virtio_console
 		version=$(ls "$kernel/lib/modules")
 	fi
-	sum=$(cat "$0" "$guest/init" "$busybox" <(echo "$version $*") | cksum)
+	init=$(built init)
+	sum=$(cat "$0" "$init" "$busybox" <(echo "$version $*") | cksum)
 	out=$cache/initramfs-${sum%% *}.cpio
 	if [ ! -e "$out" ]; then
 		mkdir -p "$tree"/usr/{bin,sbin,lib,lib64} "$tree"/{dev,proc,sys,tmp,root,run,etc,mnt}
@@ -52,11 +65,12 @@ base() { # KERNEL BUSYBOX [MODULE...]
 		for applet in $("$busybox" --list); do
 			[ "$applet" = busybox ] || ln -s busybox "$tree/bin/$applet"
 		done
-		cp "$guest/init" "$tree/init"
+		cp "$init" "$tree/init"
 		[ "$kernel" = - ] || modules "$kernel" "$version" "$@"
 		archive >"$out.$$"
 		mv "$out.$$" "$out"
 	fi
+	[ "$kernel" != - ] || ln -sfn "${out##*/}" "$cache/initramfs.cpio" # for "lunette run -- ..."
 	echo "$out"
 }
 

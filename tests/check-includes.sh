@@ -10,18 +10,19 @@ table='
 ^devices/scsi/          ^(vmm/core|devices/block|devices/scsi)/
 ^virtio/                ^(vmm/core|virtio)/
 ^devices/[^/]*$         ^(vmm/core|virtio|devices/scsi|devices/block)/|^devices/[^/]*$
-^vmm/(arch/.*|[^/]*)$   ^(vmm|virtio|build)/|^devices/devices\.h$
+^vmm/(arch/.*|[^/]*)$   ^(vmm|virtio|build)/|^devices/devices\.h$|^guest/job\.h$
+^guest/                 ^guest/
 '
 
 bad=$(printf '%s\n' "$table" | while read -r files may; do
 	[ "$files" ] || continue
-	find vmm virtio devices -name '*.[ch]' | grep -E "$files" | sort | while read -r file; do
+	find vmm virtio devices guest -name '*.[ch]' | grep -E "$files" | sort | while read -r file; do
 		sed -n 's/^#include "\([^"]*\)".*/\1/p' "$file" | grep -vE "$may" |
 			grep -v '\.aml\.h$' | sed "s|^|$file must not include |"
 	done
 	# KVM is known at the top only.
 	case $files in *arch*) continue ;; esac
-	find vmm virtio devices -name '*.[ch]' | grep -E "$files" |
+	find vmm virtio devices guest -name '*.[ch]' | grep -E "$files" |
 		xargs -r grep -l '#include <linux/kvm' | sed 's|$| must not know KVM|'
 done)
 

@@ -32,7 +32,7 @@ promise "mem_ptr() for rings and boot only" <"$found"
 grep -nE '\<(exit|_exit|abort)\(' $sources | grep -vE '^vmm/(main|core/log)\.c:' >"$found"
 promise "exit() in main.c only" <"$found"
 
-for f in $sources $headers $(find tests -name '*.[ch]'); do
+for f in $sources $headers $(find tests guest -name '*.[ch]'); do
 	sed 's/§/S/g' "$f" | expand | awk -v f="$f" 'length > 100 { print f ":" NR ": " length " columns" }'
 done >"$found"
 promise "lines of at most 100 columns" <"$found"

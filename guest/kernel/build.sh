@@ -57,6 +57,7 @@ version=$(zcat "$changes" | sed -n '1s/.*(\(.*\)).*/\1/p')
 date=$(zcat "$changes" | awk '/^ -- / && !found++ { sub(/.*>  /, ""); print }')
 key=$(cat "${fragments[@]}" <(echo "$version") | sha256sum | cut -c 1-12)
 dir=$cache/kernel-$name
+"$top/guest/mkinitramfs.sh" base - "$("$top/tests/lab/deb" busybox-static)/bin/busybox" >/dev/null
 [ "$(readlink "$dir")" != "kernel-$name-$key" ] || { echo "$dir"; exit; }
 
 exec 9>"$cache/linux.lock"

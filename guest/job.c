@@ -1,0 +1,480 @@
+/*
+ * job.c - the command that lunette runs in this guest.
+ *
+ * Its outputs are pipes, as everywhere, so that it can open /dev/stderr and children can share
+ * them; a loop here moves what comes out of them to the ports, and the other way for stdin. When
+ * nobody reads a port any more ("lunette run -- yes | head") lunette closes it, and the command
+ * gets its SIGPIPE.
+ */
+#include "guest/job.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "guest/init.h"
+
+#define ARGS_MAX 16384
+#define WAIT_US 1000
+#define WAIT_TRIES 5000
+#define TURNS 16 /* of one pump, before it is another's turn */
+#define CHUNK 32768 /* what Linux moves to or from a port at a time */
+
+/* Moves bytes from one descriptor to the other until the first has no more. */
+struct pump {
+	int from, to; /* -1: closed */
+	char buf[CHUNK];
+	size_t at, end;
+};
+
+enum { IN, OUT, ERR, PUMPS };
+
+struct job {
+	int control;
+	char spec[JOB_SPEC_MAX];
+	size_t len;
+	char *arg[ARGS_MAX + 1];
+	unsigned nargs;
+	const char *cwd;
+	bool merge, tty;
+	struct winsize size;
+	struct pump pump[PUMPS];
+	int child_fd[PUMPS]; /* the command's own ends */
+	pid_t pid;
+	int status;
+	bool ended;
+};
+
+static void say(struct job *j, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void say(struct job *j, const char *fmt, ...)
+{
+	char line[JOB_LINE_MAX];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(line, sizeof(line) - 1, fmt, ap);
+	va_end(ap);
+	if (n > (int)sizeof(line) - 2)
+		n = sizeof(line) - 2;
+	line[n++] = '\n';
+	if (write(j->control, line, n) != n)
+		init_log("lunette cannot be told: %s", strerror(errno));
+}
+
+/* Ports. */
+
+/* The kernel tells of a port first, and of its name a moment later. */
+static int find_port(const char *wanted)
+{
+	DIR *dir = opendir("/sys/class/virtio-ports");
+	char path[300], name[80];
+	struct dirent *e;
+	int fd = -1;
+
+	while (dir && fd < 0 && (e = readdir(dir))) {
+		snprintf(path, sizeof(path), "/sys/class/virtio-ports/%s/name", e->d_name);
+		init_read(path, name, sizeof(name));
+		name[strcspn(name, "\n")] = 0;
+		snprintf(path, sizeof(path), "/dev/%s", e->d_name);
+		if (!strcmp(name, wanted))
+			fd = open(path, O_RDWR | O_CLOEXEC);
+	}
+	if (dir)
+		closedir(dir);
+	return fd;
+}
+
+static int open_port(const char *name)
+{
+	int try, fd = -1;
+
+	for (try = 0; fd < 0 && try < WAIT_TRIES; try++) {
+		fd = find_port(name);
+		if (fd < 0)
+			usleep(WAIT_US);
+	}
+	return fd;
+}
+
+/* The specification. */
+
+static void take_size(struct job *j, const char *text)
+{
+	sscanf(text, "%hu %hu", &j->size.ws_row, &j->size.ws_col);
+}
+
+/* One record, which stays where it is. 1: it was the last, "go". -EPROTO. */
+static int take_record(struct job *j, char *text)
+{
+	char *value = strchr(text, '=');
+
+	if (!strcmp(text, "go"))
+		return 1;
+	if (!strcmp(text, "merge")) {
+		j->merge = true;
+		return 0;
+	}
+	if (!value)
+		return -EPROTO;
+	*value++ = 0;
+	if (!strcmp(text, "arg") && j->nargs < ARGS_MAX)
+		j->arg[j->nargs++] = value;
+	else if (!strcmp(text, "env"))
+		putenv(value);
+	else if (!strcmp(text, "cwd"))
+		j->cwd = value;
+	else if (!strcmp(text, "tty") || !strcmp(text, "size"))
+		take_size(j, value);
+	else
+		return -EPROTO;
+	j->tty = j->tty || !strcmp(text, "tty");
+	return 0;
+}
+
+/* To a port that the host has not yet opened, the kernel reads the end of the file. */
+static int read_spec(struct job *j)
+{
+	size_t at = 0;
+	int tries = 0, r = 0;
+	ssize_t n;
+
+	while (j->len < sizeof(j->spec) && tries < WAIT_TRIES) {
+		n = read(j->control, j->spec + j->len, sizeof(j->spec) - j->len);
+		if (n <= 0) {
+			usleep(WAIT_US);
+			tries++;
+			continue;
+		}
+		j->len += n;
+		while (r == 0 && memchr(j->spec + at, 0, j->len - at)) {
+			char *text = j->spec + at;
+
+			at += strlen(text) + 1;
+			r = take_record(j, text);
+		}
+		if (r)
+			return r < 0 || !j->nargs ? -EPROTO : 0;
+	}
+	return -ETIMEDOUT;
+}
+
+/* The command. */
+
+static int open_terminal(struct job *j)
+{
+	int master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC), unlock = 0, slave;
+
+	if (master < 0 || ioctl(master, TIOCSPTLCK, &unlock) < 0)
+		return -errno;
+	slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (slave < 0)
+		return -errno;
+	if (j->size.ws_row)
+		ioctl(master, TIOCSWINSZ, &j->size);
+	j->child_fd[IN] = j->child_fd[OUT] = j->child_fd[ERR] = slave;
+	j->pump[IN].to = j->pump[OUT].from = master;
+	return 0;
+}
+
+static int open_pipes(struct job *j)
+{
+	int in[2], out[2], err[2];
+
+	if (pipe2(in, O_CLOEXEC) < 0 || pipe2(out, O_CLOEXEC) < 0)
+		return -errno;
+	j->child_fd[IN] = in[0];
+	j->pump[IN].to = in[1];
+	j->child_fd[OUT] = j->child_fd[ERR] = out[1];
+	j->pump[OUT].from = out[0];
+	if (j->merge)
+		return 0;
+	if (pipe2(err, O_CLOEXEC) < 0)
+		return -errno;
+	j->child_fd[ERR] = err[1];
+	j->pump[ERR].from = err[0];
+	return 0;
+}
+
+static int open_all(struct job *j)
+{
+	int r = j->tty ? open_terminal(j) : open_pipes(j), i;
+
+	if (r < 0)
+		return r;
+	j->pump[IN].from = open_port(JOB_PORT_STDIN);
+	j->pump[OUT].to = open_port(JOB_PORT_STDOUT);
+	if (j->pump[ERR].from >= 0)
+		j->pump[ERR].to = open_port(JOB_PORT_STDERR);
+	if (j->pump[IN].from < 0 || j->pump[OUT].to < 0 ||
+	    (j->pump[ERR].from >= 0 && j->pump[ERR].to < 0))
+		return -ENODEV;
+	for (i = 0; i < PUMPS; i++) {
+		if (j->pump[i].from >= 0)
+			fcntl(j->pump[i].from, F_SETFL, O_NONBLOCK);
+		if (j->pump[i].to >= 0)
+			fcntl(j->pump[i].to, F_SETFL, O_NONBLOCK);
+	}
+	return 0;
+}
+
+/* In the child. As in a shell, 127: there is no such command; 126: it cannot be run. */
+static void run_command(struct job *j)
+{
+	sigset_t none;
+	int i;
+
+	setsid();
+	for (i = 0; i < PUMPS; i++)
+		dup2(j->child_fd[i], i);
+	if (j->tty)
+		ioctl(STDIN_FILENO, TIOCSCTTY, 0);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGPIPE, SIG_DFL);
+	if (chdir(j->cwd ? j->cwd : "/root") < 0 && (j->cwd || chdir("/") < 0)) {
+		dprintf(STDERR_FILENO, "lunette: %s: %s\n", j->cwd, strerror(errno));
+		_exit(126);
+	}
+	execvp(j->arg[0], j->arg);
+	i = errno;
+	dprintf(STDERR_FILENO, "lunette: %s: %s\n", j->arg[0],
+		i == ENOENT ? "command not found in the guest" : strerror(i));
+	_exit(i == ENOENT ? 127 : 126);
+}
+
+static int start(struct job *j)
+{
+	j->pid = fork();
+	if (j->pid < 0)
+		return -errno;
+	if (j->pid == 0)
+		run_command(j);
+	close(j->child_fd[IN]);
+	close(j->child_fd[OUT]);
+	if (j->child_fd[ERR] != j->child_fd[OUT])
+		close(j->child_fd[ERR]);
+	return 0;
+}
+
+/* The loop. */
+
+static void shut(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+/* Both ends of a terminal are one descriptor, which is the output's to close. */
+static void pump_stop(struct job *j, struct pump *p)
+{
+	if (p != &j->pump[IN] || !j->tty)
+		shut(&p->to);
+	p->to = -1;
+	shut(&p->from);
+}
+
+/* Moves what can be moved now, but not for ever. False: that was the end of it. */
+static bool pump_run(struct pump *p)
+{
+	int turns = TURNS;
+	ssize_t n;
+
+	while (turns--) {
+		if (p->at == p->end) {
+			n = read(p->from, p->buf, sizeof(p->buf));
+			if (n <= 0)
+				return n < 0 && (errno == EAGAIN || errno == EINTR);
+			p->at = 0;
+			p->end = n;
+		}
+		n = write(p->to, p->buf + p->at, p->end - p->at);
+		if (n < 0)
+			return errno == EAGAIN || errno == EINTR;
+		p->at += n;
+	}
+	return true;
+}
+
+/*
+ * A port whose host's end is closed hangs up: for an input that is its end, once it is read; for
+ * an output, nobody listens any more.
+ */
+static void serve_pump(struct job *j, struct pump *p, const struct pollfd *from,
+		       const struct pollfd *to)
+{
+	bool broken = to->revents & (POLLHUP | POLLERR);
+
+	if (p->from < 0)
+		return;
+	if (broken || ((from->revents || to->revents) && !pump_run(p)))
+		pump_stop(j, p);
+}
+
+static void watch_pump(const struct pump *p, struct pollfd *from, struct pollfd *to)
+{
+	bool full = p->at < p->end;
+
+	*from = (struct pollfd){ .fd = full ? -1 : p->from, .events = POLLIN };
+	*to = (struct pollfd){ .fd = p->from < 0 ? -1 : p->to, .events = full ? POLLOUT : 0 };
+}
+
+static void reap(struct job *j, int signals)
+{
+	struct signalfd_siginfo info;
+	int status;
+	pid_t pid;
+
+	while (read(signals, &info, sizeof(info)) == sizeof(info))
+		;
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid != j->pid)
+			continue;
+		j->ended = true;
+		j->status = status;
+		/* Those that it leaves behind go with it, and then its outputs end. */
+		kill(-1, SIGKILL);
+	}
+}
+
+static void take_control(struct job *j)
+{
+	char text[256];
+	ssize_t n = read(j->control, text, sizeof(text) - 1);
+	const char *value;
+
+	if (n <= 0)
+		return;
+	text[n] = 0;
+	value = strchr(text, '=');
+	if (value && !strncmp(text, "size", 4)) {
+		take_size(j, value + 1);
+		ioctl(j->pump[OUT].from, TIOCSWINSZ, &j->size);
+	}
+}
+
+/* Until the command has ended and all that it printed is with the host. */
+static void serve(struct job *j, int signals)
+{
+	enum { SIGNALS, CONTROL, FIRST_PUMP };
+	struct pollfd fd[FIRST_PUMP + 2 * PUMPS];
+	int i;
+
+	while (!j->ended || j->pump[OUT].from >= 0 || j->pump[ERR].from >= 0) {
+		fd[SIGNALS] = (struct pollfd){ .fd = signals, .events = POLLIN };
+		fd[CONTROL] = (struct pollfd){ .fd = j->tty ? j->control : -1, .events = POLLIN };
+		if (j->ended)
+			pump_stop(j, &j->pump[IN]);
+		for (i = 0; i < PUMPS; i++)
+			watch_pump(&j->pump[i], &fd[FIRST_PUMP + 2 * i],
+				   &fd[FIRST_PUMP + 2 * i + 1]);
+		if (poll(fd, FIRST_PUMP + 2 * PUMPS, -1) < 0)
+			continue;
+		if (fd[SIGNALS].revents)
+			reap(j, signals);
+		if (fd[CONTROL].revents & POLLIN)
+			take_control(j);
+		for (i = 0; i < PUMPS; i++)
+			serve_pump(j, &j->pump[i], &fd[FIRST_PUMP + 2 * i],
+				   &fd[FIRST_PUMP + 2 * i + 1]);
+	}
+}
+
+static int catch_children(void)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static unsigned long oom_kills(void)
+{
+	char text[16384], *at = strstr(init_read("/proc/vmstat", text, sizeof(text)), "oom_kill ");
+
+	return at ? strtoul(at + strlen("oom_kill "), NULL, 10) : 0;
+}
+
+static void write_back(void)
+{
+	sync();
+	mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL);
+}
+
+static void report(struct job *j)
+{
+	unsigned long kills = oom_kills();
+
+	if (kills)
+		say(j, "oom %lu", kills);
+	if (WIFSIGNALED(j->status))
+		say(j, "signal %d", WTERMSIG(j->status));
+	else
+		say(j, "exit %d", WEXITSTATUS(j->status));
+}
+
+/* Returns what went wrong, or NULL. */
+static const char *prepare(struct job *j)
+{
+	int r = read_spec(j);
+
+	if (r < 0)
+		return r == -ETIMEDOUT ? "no command came" : "the command makes no sense";
+	r = init_mount_root();
+	if (r > 0)
+		r = init_enter_root();
+	if (r < 0)
+		return "the root file system cannot be used; the console says why";
+	if (open_all(j) < 0)
+		return "a port is missing";
+	return NULL;
+}
+
+void job_main(void)
+{
+	struct job *j = calloc(1, sizeof(*j));
+	int i, signals = catch_children();
+	const char *error;
+
+	if (!j || signals < 0)
+		return;
+	for (i = 0; i < PUMPS; i++)
+		j->pump[i].from = j->pump[i].to = -1;
+	j->control = open_port(JOB_PORT_CONTROL);
+	if (j->control < 0) {
+		init_log("no virtio-console port " JOB_PORT_CONTROL);
+		return;
+	}
+	error = prepare(j);
+	if (!error) {
+		say(j, "up");
+		if (start(j) < 0)
+			error = "no process for the command";
+	}
+	if (error) {
+		say(j, "error %s", error);
+	} else {
+		say(j, "start");
+		serve(j, signals);
+		report(j);
+	}
+	write_back();
+	say(j, "end");
+}

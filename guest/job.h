@@ -1,0 +1,42 @@
+/*
+ * job.h - what lunette and the guest's init say to each other about a command.
+ *
+ * They do so on named ports of a console device. Three are the command's own stdin, stdout and
+ * stderr, byte for byte; with a terminal, or where both outputs are one file on the host, there is
+ * no stderr. The fourth is for control.
+ *
+ * To the guest, records that end with a NUL: what to run, up to "go"; "size" also later.
+ *
+ *	cwd=PATH           where the command runs
+ *	env=NAME=VALUE     in its environment
+ *	tty=ROWS COLUMNS   it has a terminal, of this size; 0 0: of an unknown one
+ *	merge              its stderr is its stdout
+ *	arg=TEXT           it and its arguments
+ *	go
+ *	size=ROWS COLUMNS  the terminal has another size
+ *
+ * From the guest, lines:
+ *
+ *	up             init runs, and has all that it needs
+ *	start          so does the command
+ *	error TEXT     it does not, and why not; "end" follows
+ *	oom N          the guest's kernel has killed N processes for want of memory
+ *	exit N         how the command ended: its status ...
+ *	signal N       ... or its signal
+ *	end            files are written back and all is said: the guest may be taken down
+ */
+#ifndef GUEST_JOB_H
+#define GUEST_JOB_H
+
+#define JOB_PORT_CONTROL "lunette.control"
+#define JOB_PORT_STDIN "lunette.stdin"
+#define JOB_PORT_STDOUT "lunette.stdout"
+#define JOB_PORT_STDERR "lunette.stderr"
+
+/* On the kernel's command line: there is a command, and these ports. */
+#define JOB_WORD "lunette.job"
+
+#define JOB_SPEC_MAX (96u << 10) /* bytes of all records up to "go" */
+#define JOB_LINE_MAX 512	 /* bytes of a line from the guest */
+
+#endif
