@@ -29,7 +29,7 @@ enum cause {
 	CAUSE_MEMORY,
 	CAUSE_EXPECT,
 	CAUSE_BUG,
-	CAUSE_EXIT,   /* its status is the command's, or 128 + the number of the signal that ended it */
+	CAUSE_EXIT,   /* its status is the command's, or 128 + its signal's number */
 	CAUSE_SIGNAL, /* its status is 128 + the signal's number */
 	CAUSE_COUNT
 };

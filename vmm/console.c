@@ -42,7 +42,8 @@ struct console {
 	struct loop_source winch; /* a signalfd: the terminal has another size */
 	struct outlet out;       /* stdout, for those who must not wait */
 	struct console_log *log;
-	bool quiet; /* nothing to stdout */
+	bool quiet; /* nothing to stdout, */
+	bool keys;  /* and is what is typed wanted? */
 	bool reading;
 	bool is_tty, escaped;
 	char buf[1024]; /* read and not yet taken by the device */
@@ -326,7 +327,7 @@ void console_start(struct console *con)
 {
 	int r;
 
-	if (!con->user)
+	if (!con->user || (con->quiet && !con->keys))
 		return;
 	con->is_tty = isatty(STDIN_FILENO);
 	if (con->is_tty) {
@@ -353,9 +354,10 @@ void console_stop(struct console *con)
 	tty_restore();
 }
 
-void console_set_quiet(struct console *con)
+void console_set_quiet(struct console *con, bool keys)
 {
 	con->quiet = true;
+	con->keys = keys;
 }
 
 struct console_log *console_get_log(const struct console *con)

@@ -11,6 +11,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "guest/job.h"
 #include "vmm/arch/arch.h"
 #include "vmm/console.h"
 #include "vmm/console_log.h"
@@ -301,6 +302,10 @@ static int setup_devices(struct machine *m, const struct machine_cfg *cfg)
 		r = add_lun(m, "scsi-disk", cfg->disks.item[i]);
 	for (i = 0; r == 0 && i < cfg->cdroms.count; i++)
 		r = add_lun(m, "scsi-cd", cfg->cdroms.item[i]);
+	if (r == 0 && cfg->job.argv) {
+		m->job = job_create(m, &cfg->job);
+		r = m->job ? 0 : -errno;
+	}
 	return r ? r : device_ready_all(&m->devices);
 }
 
@@ -389,8 +394,9 @@ static int put_cmdline(const struct machine *m, const struct machine_cfg *cfg,
 
 	if (r < 0)
 		return r;
-	r = snprintf(cmdline, CMDLINE_MAX, "%s %s%s%s%s", arch_cmdline,
+	r = snprintf(cmdline, CMDLINE_MAX, "%s %s%s%s%s%s", arch_cmdline,
 		     cfg->console == CONSOLE_HVC ? arch_hvc_words : arch_serial_words, root,
+		     m->job ? " " JOB_WORD : "",
 		     cfg->append ? " " : "", cfg->append ? cfg->append : "");
 	if (r < CMDLINE_MAX)
 		return 0;
@@ -485,6 +491,12 @@ static int start_threads(struct machine *m)
 	return r;
 }
 
+/* Then what is to be kept of the run is kept. */
+static bool is_success(const struct machine *m)
+{
+	return m->cause == CAUSE_POWEROFF || (m->cause == CAUSE_EXIT && m->report->exit == 0);
+}
+
 enum cause machine_run(struct machine *m)
 {
 	unsigned i;
@@ -506,7 +518,9 @@ enum cause machine_run(struct machine *m)
 		atomic_store(&m->platform.hurry, true);
 	for (i = 0; i < m->ncpus; i++)
 		vcpu_stop(&m->vcpu[i]);
-	if (m->cause == CAUSE_POWEROFF && device_finish_all(&m->devices) < 0)
+	if (m->job)
+		m->cause = job_cause(m->job, m->cause);
+	if (is_success(m) && device_finish_all(&m->devices) < 0)
 		m->cause = CAUSE_SETUP;
 	report_gather(m->report, &m->devices, console_get_log(m->console));
 	return m->cause;
@@ -517,6 +531,7 @@ void machine_destroy(struct machine *m)
 	control_destroy(m->control);
 	/* The back ends first, while the I/O threads still run: they drain there. */
 	device_destroy_all(&m->devices);
+	job_destroy(m->job);
 	while (m->niothreads) {
 		struct loop *loop = m->iothread[--m->niothreads];
 

@@ -20,6 +20,7 @@
 #include "vmm/core/loop.h"
 #include "vmm/core/mem.h"
 #include "vmm/core/platform.h"
+#include "vmm/job.h"
 #include "vmm/vcpu.h"
 #include "vmm/vm.h"
 
@@ -43,6 +44,7 @@ struct machine_cfg {
 	const char *console_log;
 	uint64_t console_limit; /* bytes */
 	struct opt_list disks, cdroms, devices;
+	struct job_cfg job;
 	struct report *report; /* outlives the machine */
 };
 
@@ -55,6 +57,7 @@ struct machine {
 	struct console *console;
 	struct platform platform;
 	struct device_list devices;
+	struct job *job;          /* the guest's command; NULL: it does what it likes */
 	struct command_host host; /* what commands work on, ... */
 	struct control *control;  /* ... and where they come from; NULL: from nowhere */
 	struct loop *iothread[MACHINE_IOTHREADS_MAX];

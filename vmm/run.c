@@ -65,6 +65,12 @@ static const struct opt run_opts[] = {
 	  .help = "a line for each SCSI command, with its result, in a file" },
 	{ "json", OPT_STR, AT(report.json), .arg = "FILE",
 	  .help = "how the run ended, and why, as JSON" },
+	{ "tty", OPT_BOOL, AT(machine.job.tty),
+	  .help = "-t: this terminal is the command's" },
+	{ "env", OPT_LIST, AT(machine.job.env), .arg = "NAME[=VALUE]",
+	  .help = "a variable of the command's environment; without a value, as it is here" },
+	{ "cwd", OPT_STR, AT(machine.job.cwd), .arg = "DIR",
+	  .help = "where in the guest the command runs" },
 	{ "explain", OPT_BOOL, AT(explain), .help = "say what would be made, and why, and end" },
 	{ "log", OPT_ENUM, AT(log_level), "note", .words = log_words, .arg = "LEVEL",
 	  .help = "how much lunette says of itself" },
@@ -73,8 +79,11 @@ static const struct opt run_opts[] = {
 
 static void help(FILE *out)
 {
-	fputs("usage: lunette run --kernel FILE [OPTION...]\n\n"
-	      "Boots a Linux guest, its console on this terminal; Ctrl-A x ends it.\n\n", out);
+	fputs("usage: lunette run --kernel FILE [OPTION...]\n"
+	      "       lunette run [OPTION...] -- COMMAND [ARGUMENT...]\n\n"
+	      "Boots a Linux guest, its console on this terminal; or runs a command in one, with\n"
+	      "stdin, stdout, stderr and status as if it ran here. Ctrl-A x ends it.\n\n",
+	      out);
 	opt_help(run_opts, "--", out);
 	fputs("\nExit status:\n", out);
 	cause_help(out);
@@ -114,12 +123,14 @@ static bool is_switch(const char *key)
  */
 static int parse_one(struct run_cfg *cfg, char **argv)
 {
-	char *key = argv[0] + 2, *value = strchr(key, '=');
+	char *key = argv[0] + 2, *value = strchr(argv[0], '=');
 	int words = 1;
 
+	if (!strcmp(argv[0], "-t"))
+		return opt_set(run_opts, cfg, "--", "tty", NULL) < 0 ? -1 : 1;
 	if (strncmp(argv[0], "--", 2)) {
 		log_err("run: '%s' is no option; a disk is given with --disk, a kernel with "
-			"--kernel", argv[0]);
+			"--kernel, a command after --", argv[0]);
 		return -1;
 	}
 	if (value) {
@@ -144,6 +155,30 @@ static void find_report(struct run_cfg *cfg, char **argv)
 	log_hear(NULL, 0);
 }
 
+/* What the command has of options is looked at once all are known. False after one line. */
+static bool check_job(struct run_cfg *cfg)
+{
+	struct job_cfg *job = &cfg->machine.job;
+
+	if (job->argv && !job->argv[0]) {
+		log_err("run: no command after --");
+		return false;
+	}
+	if (!job->argv && (job->tty || job->cwd || job->env.count)) {
+		log_err("run: --tty, --env and --cwd are about a command; it comes last, after --");
+		return false;
+	}
+	if (job->tty && !isatty(STDIN_FILENO)) {
+		log_err("run: -t: stdin is not a terminal");
+		return false;
+	}
+	if (!cfg->machine.kernel && !job->argv) {
+		log_err("run: --kernel FILE is missing; lunette run --help tells more");
+		return false;
+	}
+	return true;
+}
+
 /* Returns an exit status, or -1: go on. */
 static int parse(struct run_cfg *cfg, int argc, char **argv)
 {
@@ -152,6 +187,11 @@ static int parse(struct run_cfg *cfg, int argc, char **argv)
 
 	opt_defaults(run_opts, cfg);
 	for (i = 0; i < argc; i += n) {
+		if (!strcmp(argv[i], "--")) {
+			cfg->machine.job.argv = argv + i + 1;
+			cfg->machine.report->argv = argv + i + 1;
+			break;
+		}
 		if (!strcmp(argv[i], "--help")) {
 			help(stdout);
 			return 0;
@@ -167,31 +207,50 @@ static int parse(struct run_cfg *cfg, int argc, char **argv)
 		if (n >= 0)
 			return n;
 	}
-	if (!cfg->machine.kernel) {
-		log_err("run: --kernel FILE is missing; lunette run --help tells more");
-		return causes[CAUSE_USAGE].status;
-	}
-	return -1;
+	return check_job(cfg) ? -1 : causes[CAUSE_USAGE].status;
 }
 
 /*
- * The small kernel that guest/kernel/build.sh leaves in the cache stands for "micro". Returns its
- * name, malloc()ed; NULL after one line.
+ * A file that "make guest-kernel" leaves in the user's cache. Returns its name, malloc()ed; NULL
+ * after one line.
  */
-static char *find_micro(void)
+static char *find_cached(const char *option, const char *name)
 {
 	const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
 	bool given = cache && *cache;
 	char *path;
 
-	if (asprintf(&path, "%s%s/lunette/kernel-micro/vmlinux", given ? cache : home ? home : "",
-		     given ? "" : "/.cache") < 0)
+	if (asprintf(&path, "%s%s/lunette/%s", given ? cache : home ? home : "",
+		     given ? "" : "/.cache", name) < 0)
 		return NULL;
 	if (access(path, R_OK) == 0)
 		return path;
-	log_err("--kernel micro: %s: %s; \"make guest-kernel\" builds it", path, strerror(errno));
+	log_err("%s: %s: %s; \"make guest-kernel\" makes it", option, path, strerror(errno));
 	free(path);
 	return NULL;
+}
+
+/*
+ * The small kernel stands for "micro", and is what commands run on. They also need the initramfs
+ * that suits it. False after one line.
+ */
+static bool find_kernel(struct machine_cfg *cfg, char **kernel, char **initrd)
+{
+	bool micro = !cfg->kernel || !strcmp(cfg->kernel, "micro");
+
+	if (micro)
+		cfg->kernel = *kernel = find_cached("--kernel micro", "kernel-micro/vmlinux");
+	if (!cfg->kernel)
+		return false;
+	if (!cfg->job.argv || cfg->initrd)
+		return true;
+	if (!micro) {
+		log_err("run: a command needs an --initrd that suits the kernel; run-guest.sh "
+			"makes one");
+		return false;
+	}
+	cfg->initrd = *initrd = find_cached("--initrd", "initramfs.cpio");
+	return *initrd;
 }
 
 static enum cause run(const struct run_cfg *cfg)
@@ -218,35 +277,25 @@ static enum cause run(const struct run_cfg *cfg)
 	return cause;
 }
 
-/* The kernel's name stands for a file, or for itself. @micro has to be freed. */
-static bool choose_kernel(struct run_cfg *cfg, char **micro)
-{
-	if (strcmp(cfg->machine.kernel, "micro"))
-		return true;
-	*micro = find_micro();
-	if (*micro)
-		cfg->machine.kernel = *micro;
-	return *micro;
-}
-
 /* The run, or the failure to make sense of what was asked for, and its report. */
 static int run_and_report(struct run_cfg *cfg, bool usage)
 {
 	struct report *r = cfg->machine.report;
 	struct report_out out;
-	char *micro = NULL;
+	char *kernel = NULL, *initrd = NULL;
 
 	if (cfg->explain)
 		cfg->report = (struct report_cfg){ 0 };
 	r->cause = usage ? CAUSE_USAGE : CAUSE_SETUP;
 	if (report_out_open(&out, &cfg->report, r) < 0)
 		return report_status(r);
-	if (!usage && choose_kernel(cfg, &micro))
+	if (!usage && find_kernel(&cfg->machine, &kernel, &initrd))
 		r->cause = run(cfg);
 	if (report_out_write(&out, r) < 0 && report_status(r) == 0)
 		r->cause = CAUSE_HOST_IO;
 	report_out_close(&out);
-	free(micro);
+	free(kernel);
+	free(initrd);
 	return report_status(r);
 }
 

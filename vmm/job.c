@@ -1,0 +1,400 @@
+#include "vmm/job.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "devices/devices.h"
+#include "guest/job.h"
+#include "vmm/console.h"
+#include "vmm/core/log.h"
+#include "vmm/core/loop.h"
+#include "vmm/core/platform.h"
+#include "vmm/core/util.h"
+#include "vmm/machine.h"
+#include "vmm/report.h"
+
+#define BUS "job" /* the id of the console device */
+
+/* How far the guest has got. */
+enum stage { STAGE_BOOT, STAGE_UP, STAGE_STARTED, STAGE_ENDED };
+
+struct job {
+	struct machine *m;
+	const struct job_cfg *cfg;
+	struct loop_source control; /* our end of a socket pair */
+	char line[JOB_LINE_MAX];
+	size_t len;
+	bool cut; /* the rest of a line that was too long is not yet through */
+
+	enum stage stage;
+	bool failed; /* the guest has told of an error */
+	unsigned oom; /* processes that the guest's kernel killed */
+
+	/* The terminal. */
+	struct loop_source room; /* our end of a pipe with what is typed, watched for room */
+	unsigned rows, columns;
+};
+
+/* What the guest says. */
+
+static void heard_up(struct job *job, const char *text)
+{
+	(void)text;
+	job->stage = STAGE_UP;
+	report_mark(job->m->report, PHASE_UP);
+}
+
+static void heard_start(struct job *job, const char *text)
+{
+	(void)text;
+	job->stage = STAGE_STARTED;
+	report_mark(job->m->report, PHASE_START);
+}
+
+static void heard_error(struct job *job, const char *text)
+{
+	log_err("the guest: %s", text);
+	job->failed = true;
+}
+
+static void heard_oom(struct job *job, const char *text)
+{
+	job->oom = strtoul(text, NULL, 10);
+	log_warn("out of memory in the guest: its kernel killed %u process%s; --memory gives it "
+		 "more", job->oom, job->oom == 1 ? "" : "es");
+}
+
+static void ended(struct job *job, int exit, int signal)
+{
+	report_mark(job->m->report, PHASE_END);
+	report_command(job->m->report, exit, signal);
+}
+
+static void heard_exit(struct job *job, const char *text)
+{
+	ended(job, atoi(text) & 0xff, 0);
+}
+
+static void heard_signal(struct job *job, const char *text)
+{
+	ended(job, 0, atoi(text) & 0x7f);
+}
+
+static void heard_end(struct job *job, const char *text)
+{
+	(void)text;
+	job->stage = STAGE_ENDED;
+	machine_end(job->m, CAUSE_EXIT);
+}
+
+static const struct {
+	const char *word;
+	void (*fn)(struct job *job, const char *text);
+} words[] = {
+	{ "up", heard_up },
+	{ "start", heard_start },
+	{ "error", heard_error },
+	{ "oom", heard_oom },
+	{ "exit", heard_exit },
+	{ "signal", heard_signal },
+	{ "end", heard_end },
+};
+
+static void take_line(struct job *job)
+{
+	char *text = strchr(job->line, ' ');
+	unsigned i;
+	char *c;
+
+	for (c = job->line; *c; c++) { /* it may go to a terminal */
+		if (!isprint((unsigned char)*c))
+			*c = '?';
+	}
+	if (text)
+		*text++ = 0;
+	for (i = 0; i < ARRAY_SIZE(words); i++) {
+		if (!strcmp(job->line, words[i].word) && job->stage != STAGE_ENDED) {
+			words[i].fn(job, text ? text : "");
+			return;
+		}
+	}
+}
+
+static void take_byte(struct job *job, char c)
+{
+	if (c == '\n') {
+		job->line[job->len] = 0;
+		if (!job->cut)
+			take_line(job);
+		job->len = 0;
+		job->cut = false;
+	} else if (job->len == sizeof(job->line) - 1) {
+		job->cut = true;
+	} else {
+		job->line[job->len++] = c;
+	}
+}
+
+static void control_ready(void *arg)
+{
+	struct job *job = arg;
+	char buf[512];
+	ssize_t n = recv(job->control.fd, buf, sizeof(buf), MSG_DONTWAIT), i;
+
+	for (i = 0; i < n; i++)
+		take_byte(job, buf[i]);
+	if (n == 0)
+		loop_pause(job->m->main_loop, &job->control);
+}
+
+/* What the guest is told. */
+
+static int put(FILE *spec, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static int put(FILE *spec, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vfprintf(spec, fmt, ap);
+	va_end(ap);
+	return fputc(0, spec);
+}
+
+static void put_env(FILE *spec, const char *item)
+{
+	const char *value = strchr(item, '=') ? "" : getenv(item);
+
+	if (value)
+		put(spec, *value ? "env=%s=%s" : "env=%s", item, value);
+}
+
+static bool same_file(int a, int b)
+{
+	struct stat x, y;
+
+	return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev &&
+	       x.st_ino == y.st_ino;
+}
+
+static void put_spec(const struct job *job, FILE *spec)
+{
+	const struct job_cfg *cfg = job->cfg;
+	unsigned i;
+
+	if (cfg->cwd)
+		put(spec, "cwd=%s", cfg->cwd);
+	if (cfg->tty) {
+		put_env(spec, "TERM");
+		put(spec, "tty=%u %u", job->rows, job->columns);
+	} else if (same_file(STDOUT_FILENO, STDERR_FILENO)) {
+		put(spec, "merge");
+	}
+	for (i = 0; i < cfg->env.count; i++)
+		put_env(spec, cfg->env.item[i]);
+	for (i = 0; cfg->argv[i]; i++)
+		put(spec, "arg=%s", cfg->argv[i]);
+	put(spec, "go");
+}
+
+/* It waits in the socket until the guest reads it. */
+static int send_spec(struct job *job)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *spec = open_memstream(&text, &len);
+	int r = 0;
+
+	if (!spec)
+		return -ENOMEM;
+	put_spec(job, spec);
+	fclose(spec);
+	if (len > JOB_SPEC_MAX || send(job->control.fd, text, len, MSG_DONTWAIT) != (ssize_t)len) {
+		log_err("run: the command and its environment have %zu bytes; %u are possible; a "
+			"script in the guest's files has no limit", len, JOB_SPEC_MAX);
+		r = -EINVAL;
+	}
+	free(text);
+	return r;
+}
+
+/* The terminal. */
+
+static size_t job_input(void *dev, const void *data, size_t len)
+{
+	struct job *job = dev;
+	ssize_t n = write(job->room.fd, data, len);
+
+	if (n < (ssize_t)len)
+		loop_resume(job->m->main_loop, &job->room);
+	return n < 0 ? 0 : n;
+}
+
+static void input_has_room(void *arg)
+{
+	struct job *job = arg;
+	struct platform *p = &job->m->platform;
+
+	loop_pause(job->m->main_loop, &job->room);
+	p->console_ops->more(p->console);
+}
+
+static void job_resized(void *dev, unsigned columns, unsigned rows)
+{
+	struct job *job = dev;
+	char text[64];
+	int n;
+
+	job->columns = columns;
+	job->rows = rows;
+	if (job->stage != STAGE_STARTED || !rows)
+		return;
+	n = snprintf(text, sizeof(text), "size=%u %u", rows, columns);
+	send(job->control.fd, text, n + 1, MSG_DONTWAIT); /* full: there will be another change */
+}
+
+static const struct console_user job_user = { .input = job_input, .resized = job_resized };
+
+/* Ports. */
+
+static int add_port(struct job *job, const char *name, const char *key, int fd)
+{
+	char text[128];
+	int n = snprintf(text, sizeof(text), "console-port,bus=" BUS ",name=%s,%s=%d", name, key,
+			 fd);
+
+	if (!strcmp(key, "in-fd") && !strcmp(name, JOB_PORT_CONTROL)) /* both ways */
+		snprintf(text + n, sizeof(text) - n, ",out-fd=%d", fd);
+	return device_create(&job->m->platform, &job->m->devices, text);
+}
+
+/* A port takes descriptors as programs get them: one that is open after an exec. */
+static int add_inherited(struct job *job, const char *name, int fd)
+{
+	int r;
+
+	fcntl(fd, F_SETFD, 0);
+	r = add_port(job, name, "in-fd", fd);
+	close(fd);
+	return r;
+}
+
+static int setup_control(struct job *job)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	job->control = (struct loop_source){ .fd = pair[0], .fn = control_ready, .arg = job };
+	if (loop_add(job->m->main_loop, &job->control) < 0) {
+		close(pair[1]);
+		return -errno;
+	}
+	return add_inherited(job, JOB_PORT_CONTROL, pair[1]);
+}
+
+static int setup_terminal(struct job *job)
+{
+	struct platform *p = &job->m->platform;
+	int keys[2];
+
+	if (pipe2(keys, O_CLOEXEC | O_NONBLOCK) < 0)
+		return -errno;
+	job->room = (struct loop_source){ .fd = keys[1], .write = true, .fn = input_has_room,
+					  .arg = job };
+	if (loop_add(job->m->main_loop, &job->room) < 0) {
+		close(keys[0]);
+		return -errno;
+	}
+	loop_pause(job->m->main_loop, &job->room);
+	p->console_attach(p->console, &job_user, job);
+	return add_inherited(job, JOB_PORT_STDIN, keys[0]);
+}
+
+static int setup_ports(struct job *job)
+{
+	int r = device_create(&job->m->platform, &job->m->devices,
+			      "virtio-console,id=" BUS ",terminal=off");
+
+	if (r == 0)
+		r = setup_control(job);
+	if (r == 0 && job->cfg->tty)
+		r = setup_terminal(job);
+	else if (r == 0)
+		r = add_port(job, JOB_PORT_STDIN, "in-fd", STDIN_FILENO);
+	if (r == 0)
+		r = add_port(job, JOB_PORT_STDOUT, "out-fd", STDOUT_FILENO);
+	if (r == 0 && !job->cfg->tty && !same_file(STDOUT_FILENO, STDERR_FILENO))
+		r = add_port(job, JOB_PORT_STDERR, "out-fd", STDERR_FILENO);
+	return r;
+}
+
+struct job *job_create(struct machine *m, const struct job_cfg *cfg)
+{
+	struct job *job = calloc(1, sizeof(*job));
+	int r;
+
+	if (!job)
+		return NULL;
+	job->m = m;
+	job->cfg = cfg;
+	job->control.fd = job->room.fd = -1;
+	console_set_quiet(m->console, cfg->tty);
+	r = setup_ports(job);
+	if (r == 0)
+		r = send_spec(job);
+	if (r == 0)
+		return job;
+	job_destroy(job);
+	errno = -r;
+	return NULL;
+}
+
+static void let_go(struct job *job, struct loop_source *src)
+{
+	if (src->fd < 0)
+		return;
+	loop_del(job->m->main_loop, src);
+	close(src->fd);
+}
+
+void job_destroy(struct job *job)
+{
+	if (!job)
+		return;
+	let_go(job, &job->control);
+	let_go(job, &job->room);
+	free(job);
+}
+
+/* How it ended. */
+
+enum cause job_cause(const struct job *job, enum cause cause)
+{
+	const struct report *r = job->m->report;
+
+	if (cause == CAUSE_EXIT) {
+		if (r->exit < 0 && r->signal < 0)
+			return job->failed ? CAUSE_BOOT : CAUSE_NO_RESULT;
+		/* A shell says so of its children, too. */
+		if (job->oom && (r->signal == SIGKILL || r->exit == 128 + SIGKILL))
+			return CAUSE_OOM;
+		return CAUSE_EXIT;
+	}
+	if (cause != CAUSE_POWEROFF)
+		return cause;
+	if (job->stage == STAGE_BOOT) {
+		log_err("the guest powered itself off before it got as far as its command");
+		return CAUSE_BOOT;
+	}
+	log_err("the guest powered itself off before the command ended");
+	return CAUSE_NO_RESULT;
+}

@@ -1,0 +1,37 @@
+/*
+ * job.h - a command that runs in the guest: what it is, its terminal, how it ended.
+ *
+ * The guest's init (guest/job.c) is the other side, over ports of a console device; guest/job.h has
+ * what the two say to each other. What the guest says is not believed further than this: a run
+ * counts as successful only if the guest said that its command was, and that all is written back.
+ */
+#ifndef VMM_JOB_H
+#define VMM_JOB_H
+
+#include <stdbool.h>
+
+#include "vmm/cause.h"
+#include "vmm/core/opt.h"
+
+struct job;
+struct machine;
+
+struct job_cfg {
+	char **argv;         /* ends with NULL; NULL: there is no command */
+	const char *cwd;     /* NULL: the guest's choice */
+	struct opt_list env; /* NAME=VALUE; NAME: as it is here */
+	bool tty;            /* this terminal becomes the command's */
+};
+
+/*
+ * Makes the ports, on a console device of their own, and tells the guest what to run. Borrows @cfg.
+ * NULL after one line, errno EINVAL if the user is wrong. [setup]
+ */
+struct job *job_create(struct machine *m, const struct job_cfg *cfg);
+/* After the devices. NULL is all right. */
+void job_destroy(struct job *job);
+
+/* Why the run ended, after one line where that needs one. @cause: how the machine did. */
+enum cause job_cause(const struct job *job, enum cause cause);
+
+#endif
