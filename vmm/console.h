@@ -24,8 +24,8 @@ struct console *console_create(struct machine *machine, struct platform *p, stru
 void console_destroy(struct console *con);
 
 /*
- * From now on what the guest prints is kept, but not shown: stdout is somebody else's. Only if @keys
- * is what is typed read, for whom is attached last. [setup]
+ * From now on what the guest prints is kept, but not shown: stdout is somebody else's. Only if
+ * @keys is what is typed read, for whom is attached last. [setup]
  */
 void console_set_quiet(struct console *con, bool keys);
 /* All that the guest prints; the console's own. */

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -44,76 +45,86 @@ struct job {
 	unsigned rows, columns;
 };
 
-/* What the guest says. */
+/* What the guest says: words, some with a number, one with a text. */
 
-static void heard_up(struct job *job, const char *text)
+static void heard_up(struct job *job, const char *text, unsigned number)
 {
-	(void)text;
+	(void)text, (void)number;
 	job->stage = STAGE_UP;
 	report_mark(job->m->report, PHASE_UP);
 }
 
-static void heard_start(struct job *job, const char *text)
+static void heard_start(struct job *job, const char *text, unsigned number)
 {
-	(void)text;
+	(void)text, (void)number;
 	job->stage = STAGE_STARTED;
 	report_mark(job->m->report, PHASE_START);
 }
 
-static void heard_error(struct job *job, const char *text)
+static void heard_error(struct job *job, const char *text, unsigned number)
 {
+	(void)number;
 	log_err("the guest: %s", text);
 	job->failed = true;
 }
 
-static void heard_oom(struct job *job, const char *text)
-{
-	job->oom = strtoul(text, NULL, 10);
-	log_warn("out of memory in the guest: its kernel killed %u process%s; --memory gives it "
-		 "more", job->oom, job->oom == 1 ? "" : "es");
-}
-
-static void ended(struct job *job, int exit, int signal)
-{
-	report_mark(job->m->report, PHASE_END);
-	report_command(job->m->report, exit, signal);
-}
-
-static void heard_exit(struct job *job, const char *text)
-{
-	ended(job, atoi(text) & 0xff, 0);
-}
-
-static void heard_signal(struct job *job, const char *text)
-{
-	ended(job, 0, atoi(text) & 0x7f);
-}
-
-static void heard_end(struct job *job, const char *text)
+static void heard_oom(struct job *job, const char *text, unsigned number)
 {
 	(void)text;
+	log_warn("out of memory in the guest: its kernel killed %u process%s; --memory gives it "
+		 "more", number, number == 1 ? "" : "es");
+	job->oom = number;
+}
+
+static void heard_exit(struct job *job, const char *text, unsigned number)
+{
+	(void)text;
+	report_mark(job->m->report, PHASE_END);
+	report_command(job->m->report, number, 0);
+}
+
+static void heard_signal(struct job *job, const char *text, unsigned number)
+{
+	(void)text;
+	report_mark(job->m->report, PHASE_END);
+	report_command(job->m->report, 0, number);
+}
+
+static void heard_end(struct job *job, const char *text, unsigned number)
+{
+	(void)text, (void)number;
 	job->stage = STAGE_ENDED;
 	machine_end(job->m, CAUSE_EXIT);
 }
 
 static const struct {
 	const char *word;
-	void (*fn)(struct job *job, const char *text);
+	void (*fn)(struct job *job, const char *text, unsigned number);
+	unsigned min, max; /* of the number; 0: it has none */
 } words[] = {
-	{ "up", heard_up },
-	{ "start", heard_start },
-	{ "error", heard_error },
-	{ "oom", heard_oom },
-	{ "exit", heard_exit },
-	{ "signal", heard_signal },
-	{ "end", heard_end },
+	{ "up", heard_up, 0, 0 },
+	{ "start", heard_start, 0, 0 },
+	{ "error", heard_error, 0, 0 },
+	{ "oom", heard_oom, 1, INT_MAX },
+	{ "exit", heard_exit, 0, 255 },
+	{ "signal", heard_signal, 1, 64 },
+	{ "end", heard_end, 0, 0 },
 };
+
+/* A number that makes no sense is as good as none: the line is not said. */
+static bool number_of(const char *text, unsigned min, unsigned max, unsigned *number)
+{
+	char *end;
+	unsigned long value = strtoul(text, &end, 10);
+
+	*number = value;
+	return !max || (isdigit((unsigned char)*text) && !*end && value >= min && value <= max);
+}
 
 static void take_line(struct job *job)
 {
-	char *text = strchr(job->line, ' ');
-	unsigned i;
-	char *c;
+	char *text = strchr(job->line, ' '), *c;
+	unsigned i, number;
 
 	for (c = job->line; *c; c++) { /* it may go to a terminal */
 		if (!isprint((unsigned char)*c))
@@ -121,11 +132,12 @@ static void take_line(struct job *job)
 	}
 	if (text)
 		*text++ = 0;
+	else
+		text = c;
 	for (i = 0; i < ARRAY_SIZE(words); i++) {
-		if (!strcmp(job->line, words[i].word) && job->stage != STAGE_ENDED) {
-			words[i].fn(job, text ? text : "");
-			return;
-		}
+		if (!strcmp(job->line, words[i].word) && job->stage != STAGE_ENDED &&
+		    number_of(text, words[i].min, words[i].max, &number))
+			words[i].fn(job, text, number);
 	}
 }
 
