@@ -10,7 +10,7 @@ replays = $(fuzzers:%=$(out)/tests/fuzz/replay_%)
 # What needs no KVM above that.
 above_o = $(patsubst %,$(out)/vmm/%.o,command control console_log image unpack kernel_config \
 	kernel_check cause arch/$(ARCH)/boot)
-above_o += $(patsubst %,$(out)/vmm/%.o,report report_file report_json report_out facts text)
+above_o += $(patsubst %,$(out)/vmm/%.o,report report_file report_json report_out facts text tap)
 
 .SECONDARY: $(lib_o) $(units:%=%.o) $(fuzzers:%=$(out)/tests/fuzz/fuzz_%.o) $(out)/tests/fuzz/replay.o
 
@@ -29,7 +29,7 @@ check: $(units) $(replays)
 fuzz_flags = $(filter-out -fsanitize=% -fno-sanitize-recover=all,$(flags)) -O1 -g \
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined
 fuzz_o = $(patsubst %.c,build/fuzz/%.o,$(lower) $(wildcard tests/lib/*.c) \
-	vmm/command.c vmm/facts.c vmm/text.c)
+	vmm/command.c vmm/facts.c vmm/text.c vmm/tap.c)
 
 build/fuzz/%.o: %.c Makefile config.mk tests/tests.mk
 	@mkdir -p $(@D)

@@ -1,0 +1,262 @@
+#include "tests/unit/unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/core/util.h"
+#include "vmm/tap.h"
+
+Suite *tap_suite(void);
+
+static struct tap *t;
+static char *text;
+static size_t size;
+
+static void set_up(void)
+{
+	t = tap_create();
+}
+
+static void tear_down(void)
+{
+	tap_destroy(t);
+	free(text);
+	text = NULL;
+}
+
+static void put_path(FILE *out, const struct tap_test *test)
+{
+	if (test->parent >= 0) {
+		put_path(out, tap_test(t, test->parent));
+		fputc('/', out);
+	}
+	fputs(test->name, out);
+}
+
+/*
+ * A line for each test: + ok, - not ok, s skipped, t to do; its path; and "# why". Then one with !
+ * for each problem.
+ */
+static const char *seen(void)
+{
+	const struct tap_test *test;
+	FILE *out;
+	unsigned i;
+
+	tap_end(t);
+	out = open_memstream(&text, &size);
+	for (i = 0; i < tap_tests(t); i++) {
+		test = tap_test(t, i);
+		fprintf(out, "%c ", "+-st"[test->result]);
+		put_path(out, test);
+		fprintf(out, "%s%s\n", test->why ? " # " : "", test->why ? test->why : "");
+	}
+	for (i = 0; i < tap_problems(t); i++)
+		fprintf(out, "! %s\n", tap_problem(t, i));
+	fclose(out);
+	return text;
+}
+
+static void feed(const char *bytes)
+{
+	tap_feed(t, bytes, strlen(bytes));
+}
+
+static const struct {
+	const char *in, *wanted;
+} rows[] = {
+	/* versions 13 and 14, and 12, which does not say so */
+	{ "TAP version 13\n1..3\nok 1 - a\nnot ok 2 b\nok 3\n", "+ a\n- b\n+ test 3\n" },
+	{ "TAP version 14\n1..2\nok 2 - b\nok 1 - a\n", "+ b\n+ a\n" },
+	{ "1..2\r\nok 1 - a\r\nok 2 - b\r\n", "+ a\n+ b\n" },
+	{ "ok 1 - a\nok - b\nok\n1..3\n", "+ a\n+ b\n+ test 0\n" },
+	{ "ok 1 a\n1..1\nok 1 b\nok 2 c\n1..2\n", "+ a\n+ b\n+ c\n" },
+	{ "1..1\nok 1 a\n1..1\nnot ok 1 b\n", "+ a\n- b\n" },
+	{ "1..1\nok 1 a", "+ a\n" }, /* the last line has no end */
+
+	/* directives */
+	{ "1..4\nok 1 a # SKIP no disk\nnot ok 2 b # TODO later\nok 3 c # todo\n"
+	  "not ok 4 - d # TIMEOUT 45 s\n",
+	  "s a # SKIP no disk\nt b # TODO later\n+ c # todo\n- d # TIMEOUT 45 s\n" },
+	{ "1..2\nok 1 a#b \\# c \\\\ # skip\nok 2 # skip\n", "s a#b # c \\ # skip\ns test 2 # skip\n" },
+	{ "1..0 # SKIP no root\n", "s all # SKIP no root\n" },
+
+	/* no tests at all */
+	{ "ok, done\nok\nok 2 a\nnot ok 17\n# ok 1 a\n", "" },
+	{ "Linux version 6.1\n1..x\nTAP version x\n1..2 3\nok 1a\n", "+ a\n" },
+	{ "[ok 1] foo\nok: 1\nokay 1\n", "" },
+
+	/* what is wrong */
+	{ "1..3\nok 1 a\nok 2 b\n", "+ a\n+ b\n! 3 tests were planned, and 2 came\n" },
+	{ "1..1\nok 1 a\nok 2 b\n", "+ a\n+ b\n! 1 tests were planned, and 2 came\n" },
+	{ "1..2\nok 1 a\nok 1 b\n", "+ a\n+ b\n! test number 1 came where 2 was due\n" },
+	{ "TAP version 13\nok 1 a\n", "+ a\n! there is no plan, so tests may be missing\n" },
+	{ "1..9\nok 1 a\nBail out! no disk\n", "+ a\n! Bail out! no disk\n" },
+	{ "1..9\nBail out!\nTAP version 13\n1..2\nok 1 a\n",
+	  "+ a\n! Bail out!\n! 2 tests were planned, and 1 came\n" },
+
+	/* YAML */
+	{ "TAP version 13\n1..2\nok 1 a\n  ---\n  ok 7 x\n  duration_ms: 5\n  ...\nok 2 b\n",
+	  "+ a\n+ b\n" },
+	{ "1..2\nok 1 a\n  ---\n  ok 7 x\nok 2 b\n", "+ a\n+ b\n" }, /* it has no end */
+	{ "1..2\nok 1 a\n---\nok 2 b\n", "+ a\n+ b\n" },
+
+	/* subtests: of TAP 14, of the kernel's KUnit, and of its selftests */
+	{ "TAP version 14\n1..2\n# Subtest: s\n    ok 1 - a\n    not ok 2 - b\n    1..2\n"
+	  "not ok 1 - s\nok 2 - c\n", "+ s/a\n- s/b\n- s\n+ c\n" },
+	{ "KTAP version 1\n1..2\n    KTAP version 1\n    # Subtest: one\n    1..2\n"
+	  "        KTAP version 1\n        # Subtest: p\n        ok 1 x=1\n        ok 2 x=2\n"
+	  "    ok 1 p\n    # a: EXPECTATION FAILED at x.c:1\n    not ok 2 a\n"
+	  "# one: pass:1 fail:1 skip:0 total:2\nnot ok 1 one\n    KTAP version 1\n    1..1\n"
+	  "    ok 1 only # SKIP\nok 2 two\n",
+	  "+ one/p/x=1\n+ one/p/x=2\n+ one/p\n- one/a\n- one\ns two/only # SKIP\n+ two\n" },
+	{ "TAP version 13\n1..1\n# selftests: net: x\n# TAP version 13\n# 1..2\n# ok 1 a\n"
+	  "# # ok 3 no\n# not ok 2 b\nnot ok 1 selftests: net: x # exit=1\n",
+	  "+ selftests: net: x/a\n- selftests: net: x/b\n- selftests: net: x # exit=1\n" },
+	{ "KTAP version 1\n1..1\n    KTAP version 1\n    # Subtest: s\n    1..3\n    ok 1 a\n"
+	  "not ok 1 s\n", "+ s/a\n- s\n! 3 tests of s were planned, and 1 came\n" },
+	{ "KTAP version 1\n1..2\n    KTAP version 1\n    # Subtest: s\n    1..1\n    ok 1 a\n",
+	  "+ a\n! the test s that has subtests did not end\n! 2 tests were planned, and 0 came\n" },
+
+	/* the kernel's log, with time stamps, and with what others print */
+	{ "[    0.100000] KTAP version 1\n[    0.1] 1..1\n<6>[    0.2][    T1]     ok 1 a\n"
+	  "[    0.3] usb 1-1: ok\nok\n[   10.000000] ok 1 s\n", "+ s/a\n+ s\n" },
+	{ "KTAP version 1\n1..1\nok 1 a\nKTAP version 1\n1..1\nok 1 b\n", "+ a\n+ b\n" },
+};
+
+START_TEST(documents)
+{
+	feed(rows[_i].in);
+	ck_assert_str_eq(seen(), rows[_i].wanted);
+}
+END_TEST
+
+/* However the stream is cut. */
+START_TEST(documents_in_pieces)
+{
+	const char *c;
+
+	for (c = rows[_i].in; *c; c++)
+		tap_feed(t, c, 1);
+	ck_assert_str_eq(seen(), rows[_i].wanted);
+}
+END_TEST
+
+START_TEST(what_is_said)
+{
+	feed("1..2\nnot ok 1 a\n#   at x.c\n# got 1\nok 2 b\n# fine\n"
+	     "KTAP version 1\n1..2\nBUG: oops\n# c: bad\nnot ok 1 c\nBUG: other\nok 2 d\n");
+	ck_assert_str_eq(tap_test(t, 0)->more, "#   at x.c\n# got 1\n");
+	ck_assert_ptr_null(tap_test(t, 1)->more);
+	ck_assert_str_eq(tap_test(t, 2)->more, "BUG: oops\n# c: bad\n");
+	ck_assert_ptr_null(tap_test(t, 3)->more);
+}
+END_TEST
+
+START_TEST(yaml_says_more)
+{
+	feed("1..2\nnot ok 1 a\n  ---\n  duration_ms: 12.5\n  got: 1\n  ...\nok 2 b\n  ---\n"
+	     "  duration_ms: nan\n  ...\n");
+	ck_assert_str_eq(tap_test(t, 0)->more, "  duration_ms: 12.5\n  got: 1\n");
+	ck_assert_double_eq_tol(tap_test(t, 0)->seconds, 0.0125, 1e-9);
+	ck_assert(tap_test(t, 1)->seconds < 0);
+}
+END_TEST
+
+START_TEST(counts)
+{
+	feed("1..5\nok 1\nok 2\nnot ok 3\nok 4 # SKIP\nnot ok 5 # TODO\n");
+	ck_assert_uint_eq(tap_count(t, TAP_OK), 2);
+	ck_assert_uint_eq(tap_count(t, TAP_NOT_OK), 1);
+	ck_assert_uint_eq(tap_count(t, TAP_SKIP), 1);
+	ck_assert_uint_eq(tap_count(t, TAP_TODO), 1);
+}
+END_TEST
+
+/* A guest that wants our memory. */
+
+START_TEST(too_many_tests)
+{
+	unsigned i;
+	char line[64];
+
+	feed("TAP version 14\n1..999999999999999999999999\n");
+	for (i = 0; i < TAP_TESTS_MAX + 500; i++) {
+		snprintf(line, sizeof(line), "%*sok %u\n", (int)(i % 3), "", i + 1);
+		feed(line);
+	}
+	tap_end(t);
+	ck_assert_uint_eq(tap_tests(t), TAP_TESTS_MAX);
+	ck_assert_uint_eq(tap_count(t, TAP_OK), TAP_TESTS_MAX + 500);
+	ck_assert_uint_le(tap_problems(t), TAP_PROBLEMS_MAX);
+}
+END_TEST
+
+START_TEST(too_long_a_line)
+{
+	char line[5000];
+
+	memset(line, 'x', sizeof(line));
+	feed("1..2\nnot ok 1 ");
+	tap_feed(t, line, sizeof(line));
+	feed("\n# ");
+	tap_feed(t, line, sizeof(line));
+	tap_feed(t, "\nok 2 \0z\n", 9);
+	tap_end(t);
+	ck_assert_uint_eq(tap_tests(t), 2);
+	ck_assert_uint_eq(strlen(tap_test(t, 0)->name), TAP_NAME_MAX);
+	ck_assert_uint_le(strlen(tap_test(t, 0)->more), TAP_MORE_MAX);
+	ck_assert_str_eq(tap_test(t, 1)->name, "?z");
+}
+END_TEST
+
+START_TEST(too_much_is_said)
+{
+	unsigned i;
+
+	feed("1..1\nnot ok 1 a\n");
+	for (i = 0; i < 1000; i++)
+		feed("# twenty characters\n");
+	ck_assert_uint_le(strlen(tap_test(t, 0)->more), TAP_MORE_MAX);
+	ck_assert_uint_gt(strlen(tap_test(t, 0)->more), TAP_MORE_MAX / 2);
+}
+END_TEST
+
+START_TEST(too_deep)
+{
+	unsigned i;
+	char line[100];
+
+	feed("TAP version 13\n1..1\n");
+	for (i = 1; i < 40; i++) {
+		snprintf(line, sizeof(line), "%*sok 1 - a%u\n", (int)i, "", i);
+		feed(line);
+	}
+	feed("ok 1 all\n");
+	tap_end(t);
+	ck_assert_uint_eq(tap_count(t, TAP_OK), 40);
+	ck_assert_str_eq(tap_test(t, tap_tests(t) - 1)->name, "all");
+	ck_assert(tap_test(t, tap_tests(t) - 1)->has_parts);
+}
+END_TEST
+
+Suite *tap_suite(void)
+{
+	Suite *s = suite_create("tap");
+	TCase *tc = unit_case(s, "tap");
+
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_loop_test(tc, documents, 0, ARRAY_SIZE(rows));
+	tcase_add_loop_test(tc, documents_in_pieces, 0, ARRAY_SIZE(rows));
+	tcase_add_test(tc, what_is_said);
+	tcase_add_test(tc, yaml_says_more);
+	tcase_add_test(tc, counts);
+	tcase_add_test(tc, too_many_tests);
+	tcase_add_test(tc, too_long_a_line);
+	tcase_add_test(tc, too_much_is_said);
+	tcase_add_test(tc, too_deep);
+	return s;
+}
+
+UNIT_MAIN(tap_suite)
