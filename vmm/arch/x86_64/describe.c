@@ -277,7 +277,7 @@ int arch_describe(struct machine *m)
 int arch_platform_devices(struct platform *p, struct device_list *list)
 {
 	static const char *const always[] = {
-		"pci-host", "acpi-pm", "pvpanic", "rtc", "serial,port=0,file=-",
+		"pci-host", "acpi-pm", "nmi-status", "pvpanic", "rtc", "serial,port=0,file=-",
 	};
 	unsigned i;
 	int r = 0;
