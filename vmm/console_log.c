@@ -12,6 +12,7 @@
 
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
+#include "vmm/text.h"
 
 #define KEPT KIB(64)
 
@@ -169,33 +170,13 @@ void console_log_write(struct console_log *log, const void *data, size_t len)
 	pthread_mutex_unlock(&log->lock);
 }
 
-/* The length of the valid UTF-8 sequence at @s, of @len bytes; 0: it is none (RFC 3629, 4). */
-static size_t utf8_sequence(const uint8_t *s, size_t len)
-{
-	size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 :
-		   s[0] < 0xf5 ? 4 : 0;
-	size_t i;
-
-	if (n > len)
-		return 0;
-	for (i = 1; i < n; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	/* Overlong, a surrogate, beyond the last character. */
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-		return 0;
-	return n;
-}
-
 /* One line, clean and cut, with a zero at its end. Returns the place behind that. */
 static char *clean(char *to, const char *from, size_t len)
 {
 	const char *start = to, *end = from + len;
 
 	while (from < end) {
-		size_t n = utf8_sequence((const uint8_t *)from, end - from);
+		size_t n = text_char(from, end - from);
 
 		if (*from == '\r') { /* before the end of a line; elsewhere of no use either */
 			from++;
