@@ -1,14 +1,14 @@
 #!/bin/bash
 # run-guest.sh - a Linux guest on lunette, with one command.
 #
-#   usage: ./run-guest.sh [option...]                      a shell on the guest's console
+#   usage: ./run-guest.sh [option...]                      a shell in a guest
 #          ./run-guest.sh [option...] -- COMMAND [ARG...]  runs COMMAND in the guest
-#          ./run-guest.sh [option...] <SCRIPT              runs a script of busybox's sh in it
+#          ./run-guest.sh [option...] <SCRIPT              the same with a script of busybox's sh
 #
 #   --disk FILE[,...]   a disk, in place of the scratch disk; may be repeated
 #   --kernel FILE       a kernel, in place of Debian's cloud kernel; micro: the small one that "make
 #                       guest-kernel" makes, which starts many times faster
-#   --initrd FILE       an initramfs, in place of the one made here (see guest/init for jobs)
+#   --initrd FILE       an initramfs, in place of the one made here (see guest/init.c)
 #   --append WORDS      the kernel's command line, in place of "loglevel=1"; with root=/dev/sda
 #                       the root file system is on the first disk
 #   --root lun:N        the root file system is on this LUN; the first disk is LUN 0
@@ -20,8 +20,9 @@
 # ${XDG_CACHE_HOME:-~/.cache}/lunette. Where this machine's KVM cannot run a guest, the same lunette
 # runs in an emulated machine whose KVM can.
 #
-# The exit status is COMMAND's, 128+N when signal N ended it, or one of lunette's own (README.md);
-# 209: the guest went down before COMMAND ended; 210: the emulated machine did.
+# COMMAND has this stdin, stdout and stderr, and a terminal if we have one. The exit status is its own,
+# 128+N when signal N ended it, or one of lunette's own (README.md); 210: the emulated machine went
+# down.
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
 top=$(dirname "$(readlink -f "$0")")
@@ -31,12 +32,11 @@ fail() { # STATUS MESSAGE
 	echo "run-guest: $2" >&2
 	exit "$1"
 }
-quote() { printf "'%s' " "${@//\'/\'\\\'\'}"; }
 
-args=() disks=() cdroms=() job= kernel= initrd= root= append=loglevel=1 memory=512M
+args=() disks=() cdroms=() command=() kernel= initrd= own= root= append=loglevel=1 memory=512M
 while [ $# -gt 0 ]; do
 	case $1 in
-	--) shift; [ $# -gt 0 ] || fail 200 'no command after --'; job=$(quote "$@"); break ;;
+	--) shift; [ $# -gt 0 ] || fail 200 'no command after --'; command=("$@"); break ;;
 	--help | -h) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit ;;
 	--*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
 	--disk | --cdrom | --device | --kernel | --initrd | --append | --memory | --root)
@@ -77,39 +77,27 @@ elif [ -z "$kernel" ] || [ -z "$initrd" ]; then
 fi
 if [ -z "$kernel" ]; then
 	kernel=$modules/vmlinuz
-	if [ -t 0 ] && [ -t 2 ] && [ -z "$job" ] && [ ! -e "$cache/kernel-micro" ]; then
+	if [ -t 0 ] && [ -t 2 ] && [ ${#command[@]} = 0 ] && [ ! -e "$cache/kernel-micro" ]; then
 		echo 'run-guest: guests start many times faster with --kernel micro; "make guest-kernel" makes it' >&2
 	fi
 fi
-extra=()
-terminal=
-if [ -t 0 ] && [ -t 1 ]; then terminal=1
-elif [ -z "$job$initrd$root" ] && [[ " $append" != *' root='* ]]; then job=$(cat; echo)
-fi
-if [ -n "$job" ]; then
-	echo "$job" >"$run/job"
-	extra+=("$run/job:/job")
-fi
-if [ -n "$terminal" ]; then
-	read -r rows columns < <(stty size)
-	echo "export TERM=$(quote "${TERM:-vt100}")" >"$run/terminal"
-	[ "$rows" = 0 ] || echo "stty rows $rows cols $columns" >>"$run/terminal"
-	extra+=("$run/terminal:/etc/terminal")
-fi
-# Of an initramfs of the user's it is not known whether it has virtio_console.
-console=
 if [ -z "$initrd" ]; then
-	console='--console hvc'
 	busybox=$("$top/tests/lab/deb" busybox-static) || fail 201 'no busybox for guests'
 	initrd=$("$top/guest/mkinitramfs.sh" base "$modules" "$busybox/bin/busybox") ||
 		fail 201 'no initramfs for guests'
-fi
-if [ ${#extra[@]} -gt 0 ] && [ -r "$initrd" ]; then
-	"$top/guest/mkinitramfs.sh" extra "$run/extra" "${extra[@]}"
-	cat "$initrd" "$run/extra" >"$run/initrd"
-	initrd=$run/initrd
+	own=1
 fi
 
+# What runs in the guest, with a terminal where there is one. A root file system's own init, and an
+# initramfs that is not ours, do what they do.
+terminal=
+[ ! -t 0 ] || [ ! -t 1 ] || terminal=1
+if [ ${#command[@]} = 0 ] && [ -n "$own" ] && [ -z "$root" ] && [[ " $append" != *' root='* ]]; then
+	if [ -n "$terminal" ]; then
+		command=(sh -c 'echo "Ctrl-D ends this guest, Ctrl-A x stops it at once."; exec sh -l')
+	else command=(sh)
+	fi
+fi
 # The scratch disk; a guest that finds it in use gets one of its own.
 scratch() { # FILE
 	truncate -s 256M "$1.new"
@@ -130,13 +118,12 @@ if [ ${#disks[@]} = 0 ]; then
 	args+=(--disk "${disks[0]}")
 fi
 
-# Who serves the disks is said where there is somebody to read it, and not in a job's output.
-[ -z "$job" ] || args=(--log warning "${args[@]}")
-args=(run --kernel "$kernel" --initrd "$initrd" --append "$append" $console "${args[@]}")
-status=-
-if [ -n "$job" ]; then
-	status=$run/status
-	args+=(--device "serial,port=1,file=${status//,/,,}")
+# Who serves the disks is said where there is somebody to read it, and not beside a command's output.
+args=(--kernel "$kernel" --initrd "$initrd" --append "$append" "${args[@]}")
+if [ ${#command[@]} -gt 0 ]; then
+	args=(--log warning "${args[@]}" ${terminal:+-t} -- "${command[@]}")
+elif [ -n "$own" ]; then # of another initramfs it is not known whether it has virtio_console
+	args=(--console hvc "${args[@]}")
 fi
 
 # The emulated machine has the same files at the same paths, so lunette is called there as here.
@@ -168,13 +155,12 @@ lab_run() {
 	done
 	for disk in "${disks[@]}" "${cdroms[@]}"; do lab_disk "$disk"; done
 	[ -z "$terminal" ] || lab+=(--tty)
-	"$top/tests/lab/l1" "${lab[@]}" "$top/guest/boot" "$status" lunette "${args[@]}" <"$stdin" &
+	echo 'exec lunette run "$@"' >"$run/script"
+	"$top/tests/lab/l1" "${lab[@]}" "$run/script" "${args[@]}" <&0 &
 }
 
-stdin=/dev/null
-[ -z "$terminal" ] || stdin=/dev/stdin
 if reason=$("$top/lunette" doctor 2>&1); then
-	sh "$top/guest/boot" "$status" "$top/lunette" "${args[@]}" <"$stdin" &
+	"$top/lunette" run "${args[@]}" <&0 &
 else
 	reason=${reason##*$'\n'}
 	echo "run-guest: ${reason#lunette: error: }; this guest runs in an emulated one" >&2

@@ -3,13 +3,11 @@
  * powers the guest off.
  *
  *	lunette.job   on the kernel's command line: a command that lunette runs there (job.c)
- *	/job          if there is such a script: on the console; its status goes to the second
- *	              serial port as "exit N"
+ *	/job          if there is such a script: that, on the console
  *	root=         there too, or lunette.root=lun:N, which "lunette run --root" puts there: the
  *	              root file system's own init takes over
  *	otherwise     a shell on the console
  *
- * /etc/terminal exists when the console is a user's terminal; it is a script that describes it.
  * Static: of the root file system it needs nothing, and of the initramfs busybox, for the shell and
  * for rare errands. Until there is a console it speaks to the kernel's log.
  */
@@ -225,24 +223,12 @@ static int shell(const char *command)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-#define DESCRIBE "[ ! -e /etc/terminal ] || . /etc/terminal; "
-
 /* Its output is the only thing on the console, byte for byte. */
 static void run_script(void)
 {
-	bool terminal = access("/etc/terminal", F_OK) == 0;
-	char text[32];
-	int status;
-
 	klogctl(KLOG_CONSOLE_LEVEL, NULL, 1);
-	if (terminal) {
-		status = shell(DESCRIBE "cd; exec setsid cttyhack sh /job");
-	} else {
-		shell("stty -opost -echo");
-		status = shell("cd; exec setsid sh /job </dev/null");
-	}
-	snprintf(text, sizeof(text), "exit %d\n", status);
-	init_write("/dev/ttyS1", text);
+	shell("stty -opost -echo");
+	shell("cd; exec setsid sh /job </dev/null");
 }
 
 static void run_shell(void)
@@ -258,7 +244,7 @@ static void run_shell(void)
 	disks_list();
 	printf("The end of this shell (Ctrl-D) powers the guest off; Ctrl-A x stops it at once.\n");
 	fflush(stdout);
-	shell(DESCRIBE "cd; exec setsid cttyhack sh");
+	shell("cd; exec setsid cttyhack sh");
 }
 
 static void run_root(void)

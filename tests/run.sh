@@ -172,7 +172,7 @@ vm() { # [NAME...]: two files at a time
 	local file program name
 	kernel_line
 	ingredients $(names vm "$@") || { step 'vm: kernel and tools for guests' 10 false; return; }
-	lab=(--add "$PWD/lunette:/bin/lunette" --add "$PWD/guest/boot:/lab/boot"
+	lab=(--add "$PWD/lunette:/bin/lunette"
 		--add "$PWD/tests/vm:/lab/tests"
 		--add "$(command -v setpriv):/lab/setpriv") # busybox has a smaller one of that name
 	for file in tools.cpio payload.elf; do

@@ -2,8 +2,6 @@
 # console.sh - virtio-console: hvc0, named ports, and that nothing is lost on them.
 . "$(dirname "$0")/lib.sh"
 
-console='--console hvc'
-
 # For scripts of guests without udev: the device of a port by its name.
 port='port() {
 	local try sys
@@ -15,8 +13,13 @@ port='port() {
 	done
 }'
 
+on_console() { # SCRIPT
+	job "$1"
+	status 0 vmm --initrd initrd --console hvc --append loglevel=1
+}
+
 test_console_is_hvc0() {
-	status 0 guest 'readlink /proc/self/fd/1; cat /sys/class/tty/console/active'
+	on_console 'readlink /proc/self/fd/1; cat /sys/class/tty/console/active'
 	contains out '^/dev/console$'
 	contains out '^hvc0$'
 }
@@ -37,13 +40,13 @@ test_kernel_without_virtio_console() { # early messages, and what init says, by 
 }
 
 test_all_bytes() {
-	status 0 guest 'i=0; while [ $i -lt 256 ]; do printf "\\$(printf %o $i)"; i=$((i + 1)); done'
+	on_console 'i=0; while [ $i -lt 256 ]; do printf "\\$(printf %o $i)"; i=$((i + 1)); done'
 	i=0
 	while [ $i -lt 256 ]; do printf "\\$(printf %o $i)"; i=$((i + 1)); done | cmp - out
 }
 
 test_much_output() {
-	status 0 guest 'seq 50000 | dd bs=4k 2>/dev/null'
+	on_console 'seq 50000 | dd bs=4k 2>/dev/null'
 	equal "$(md5sum <out)" "$(seq 50000 | md5sum)"
 }
 
@@ -74,21 +77,15 @@ test_nothing_is_lost_by_a_fast_poweroff() { # not even with a reader that is slo
 
 test_through_the_guest() { # 20 MB in and out again, to the end of the input
 	head -c 20000000 /dev/urandom >data
-	job "$port"'
-		cat <$(port in) >$(port out)'
-	status 0 guest_job --device console-port,in,in-fd=5 --device console-port,out,out-fd=6 \
-		5<data 6>back
+	status 0 guest "$port"'
+		cat <$(port in) >$(port out)' \
+		--device console-port,in,in-fd=5 --device console-port,out,out-fd=6 5<data 6>back
 	cmp data back
-}
-guest_job() {
-	timeout -k 5 "$seconds" sh /lab/boot port lunette run --kernel "$kernel" --initrd initrd \
-		--append loglevel=1 --device serial,port=1,file=port --vhost off $console "$@" \
-		>out 2>err </dev/null
 }
 
 test_slow_reader_of_a_port() { # stops its writer, and nobody else
 	mkfifo pipe
-	{ until_true 40 grep -q 'console goes on' out; cat; } <pipe >got &
+	{ until_true 40 grep -q 'others go on' out; cat; } <pipe >got &
 	reader=$!
 	exec 4>pipe
 	status 0 guest "$port"'
@@ -96,7 +93,7 @@ test_slow_reader_of_a_port() { # stops its writer, and nobody else
 		seq 60000 >$p &
 		sleep 1
 		jobs
-		echo the console goes on
+		echo the others go on
 		wait' --device console-port,slow,out-fd=4
 	exec 4>&-
 	wait $reader

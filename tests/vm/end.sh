@@ -13,8 +13,7 @@ test_reboot() {
 }
 
 test_panic_on_hvc() {
-	console='--console hvc'
-	test_panic
+	console='--console hvc' test_panic
 }
 test_panic() {
 	job 'echo c >/proc/sysrq-trigger'
@@ -51,14 +50,6 @@ test_sigterm() {
 	until_true 30 grep -q ^up out
 	kill $!
 	status 143 wait $!
-}
-
-test_job_that_powers_off_is_not_a_success() {
-	status 209 guest 'poweroff -f'
-}
-
-test_job_killed_by_a_signal() {
-	status 137 guest 'kill -9 $$'
 }
 
 run_tests

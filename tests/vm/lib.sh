@@ -62,23 +62,21 @@ vmm() {
 	timeout -k 5 "$seconds" lunette run --kernel "$kernel" --vhost "$vhost" "$@" >out 2>err </dev/null
 }
 
-# job SCRIPT: makes ./initrd, for a guest that runs SCRIPT. ./files, if there is one, is its /files.
+# job SCRIPT: makes ./initrd, for a guest that runs SCRIPT, on its console by itself. ./files, if there is one, is its /files.
 job() {
 	printf '%s\n' "$1" >job
 	{ echo job; find files 2>/dev/null; } | cpio -o -H newc >job.cpio 2>/dev/null
 	cat "$initrd" $tools job.cpio >initrd
 }
 
-# guest SCRIPT [OPTION...]: boots a guest that runs SCRIPT; the status is the script's, or lunette's.
+# guest SCRIPT [OPTION...]: boots a guest that runs SCRIPT as its command; ./out is what it prints.
 guest() {
 	job "$1"
 	shift
-	timeout -k 5 "$seconds" sh /lab/boot port lunette run --kernel "$kernel" --initrd initrd \
-		--append "loglevel=1 $words" --device serial,port=1,file=port --vhost "$vhost" \
-		$console "$@" >out 2>err </dev/null
+	timeout -k 5 "$seconds" lunette run --kernel "$kernel" --initrd initrd --vhost "$vhost" \
+		--append "$words" "$@" -- sh -c 'exec 2>&1; . /job' >out 2>err </dev/null
 }
-words=   # more for guest's kernel command line
-console= # and where its console is
+words= # more for guest's kernel command line
 
 # rootfs: makes disk.img, a root file system whose init is the script on stdin
 rootfs() {
