@@ -386,6 +386,12 @@ static int put_root(const struct machine *m, const struct machine_cfg *cfg, char
 	return 0;
 }
 
+/*
+ * BLIST_NO_VPD_SIZE: Linux reads a page of vital product data at once. It would ask before each one
+ * for the list of pages and for the page's length: 12 commands more for each disk, of 41 in all.
+ */
+static const char linux_words[] = "scsi_mod.dev_flags=LUNETTE:DISK:0x2000";
+
 static int put_cmdline(const struct machine *m, const struct machine_cfg *cfg,
 		       char cmdline[CMDLINE_MAX])
 {
@@ -394,7 +400,7 @@ static int put_cmdline(const struct machine *m, const struct machine_cfg *cfg,
 
 	if (r < 0)
 		return r;
-	r = snprintf(cmdline, CMDLINE_MAX, "%s %s%s%s%s%s", arch_cmdline,
+	r = snprintf(cmdline, CMDLINE_MAX, "%s %s %s%s%s%s%s", arch_cmdline, linux_words,
 		     cfg->console == CONSOLE_HVC ? arch_hvc_words : arch_serial_words, root,
 		     m->job ? " " JOB_WORD : "",
 		     cfg->append ? " " : "", cfg->append ? cfg->append : "");
