@@ -201,17 +201,35 @@ static int insert(struct device *dev, const char *file)
 	return file ? insert_file(d, file) : load_again(d);
 }
 
+/* Its store gets one around it that fails; before that, faults cost nothing. */
+static int insert_fault(struct scsi_disk *d, const char *rules)
+{
+	struct block *block;
+	int r = fault_insert(d->block, d->lun.block_size, rules, &block);
+
+	if (!r)
+		d->lun.block = d->block = block;
+	return r;
+}
+
 static int fault(struct device *dev, const char *rules)
 {
 	struct scsi_disk *d = disk_of(dev);
-	int r = check_medium(d);
+	int r = check_ours(d);
+	unsigned i;
 
-	if (!r && d->block->ops != &block_fault) {
-		log_err("%s: has a store that does not fail on command; start it with fault=, "
-			"which needs no rules", dev->id);
-		r = -EOPNOTSUPP;
+	if (!r)
+		r = check_medium(d);
+	if (!r && d->block->ops == &block_fault)
+		r = fault_set(d->block, rules);
+	else if (!r && *rules)
+		r = insert_fault(d, rules);
+	for (i = 0; !r && i < d->nbuses; i++) {
+		r = scsi_plug_swap(virtio_scsi_host(d->bus[i]), &d->lun);
+		if (r < 0)
+			log_err("%s: fault=: %s", dev->id, strerror(-r));
 	}
-	return r ? r : fault_set(d->block, rules);
+	return r;
 }
 
 /* What is told. */

@@ -151,6 +151,16 @@ void scsi_plug_settle(struct scsi_host *host, const struct scsi_lun *lun)
 	scsi_host_ask(host, settle, (void *)lun);
 }
 
+static int swap(struct scsi_ctx *ctx, void *lun)
+{
+	return scsi_ctx_swap(ctx, lun);
+}
+
+int scsi_plug_swap(struct scsi_host *host, const struct scsi_lun *lun)
+{
+	return scsi_host_ask(host, swap, (void *)lun);
+}
+
 void scsi_plug_resized(struct scsi_host *host, struct scsi_lun *lun)
 {
 	scsi_attention(lun, SENSE_CAPACITY_CHANGED);

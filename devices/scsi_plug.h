@@ -31,6 +31,12 @@ void scsi_plug_remove(struct scsi_host *host, struct scsi_lun *lun);
 int scsi_plug_media(struct scsi_host *host);
 /* Waits until its commands in flight have ended. */
 void scsi_plug_settle(struct scsi_host *host, const struct scsi_lun *lun);
+/*
+ * lun->block is another that has the same bytes. Commands in flight end by the old one, which is
+ * not used any more when this returns. -errno: a thread has no channel for the new one, and goes on
+ * with the old.
+ */
+int scsi_plug_swap(struct scsi_host *host, const struct scsi_lun *lun);
 /* lun->block->size is another: the driver is told, on each host, and the initiator. */
 void scsi_plug_resized(struct scsi_host *host, struct scsi_lun *lun);
 /* Adds what @lun has done on all threads. */

@@ -29,6 +29,12 @@ struct mem;
 
 enum block_io { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH, BLOCK_DISCARD, BLOCK_ZERO };
 
+/*
+ * Beyond the errors of system calls: what the rules of fault.h say to who asks, in 24 bits whose
+ * meaning the store does not know. The error is -(BLOCK_ERR_TOLD | bits).
+ */
+#define BLOCK_ERR_TOLD (1 << 24)
+
 /* Flags of a request. */
 #define BLOCK_FUA 1       /* durable on completion */
 #define BLOCK_MAY_UNMAP 2 /* ZERO: the space may be given back, as long as it reads as zeroes */
@@ -39,7 +45,7 @@ struct block_req {
 	uint64_t off, len;       /* bytes, inside the block; FLUSH: not used */
 	const struct iovec *iov; /* READ, WRITE: @len bytes; lives until done */
 	unsigned niov;
-	/* Exactly once; @err is 0 or -errno (-EIO, -ENOSPC, ...). [channel's thread] */
+	/* Exactly once; @err is 0, -errno (-EIO, -ENOSPC, ...) or told. [channel's thread] */
 	void (*done)(struct block_req *req, int err);
 	/* The store's, between submit and done. */
 	struct block_chan *chan;

@@ -44,6 +44,7 @@ struct fault_chan {
 struct fault {
 	struct block block, *inner;
 	bool cached;                /* the inner one forgets what is not flushed */
+	bool late;                  /* it was in use before: there can be no such cache */
 	pthread_mutex_t lock;       /* of the following */
 	struct fault_rules rules;
 	unsigned generation;
@@ -162,7 +163,7 @@ static void act(struct fault_op *op)
 	} else if (e->cut) {
 		power_fails(fault_of(fc->chan.block));
 		end_later(op, -EIO);
-	} else if (e->lost || (e->err && !e->torn)) {
+	} else if (e->lost || (e->err && !e->torn && !e->done)) {
 		end_later(op, e->err);
 	} else {
 		pass_on(op);
@@ -357,6 +358,22 @@ static struct block_chan *fault_chan_open(struct block *block, struct loop *loop
 	return &fc->chan;
 }
 
+static int parse(const struct fault *f, const char *who, struct fault_rules *rules,
+		 const char *text)
+{
+	int r = fault_rules_parse(rules, who, text);
+	unsigned i;
+
+	for (i = 0; !r && f->late && i < rules->count; i++) {
+		if (!rules->rule[i].effect.cut)
+			continue;
+		log_err("%s: fault=: what a power cut takes away has to be in a cache from the "
+			"start; start the disk with fault=, which needs no rules", who);
+		r = -EOPNOTSUPP;
+	}
+	return r;
+}
+
 int fault_set(struct block *block, const char *text)
 {
 	struct fault *f = fault_of(block);
@@ -365,7 +382,7 @@ int fault_set(struct block *block, const char *text)
 	int r;
 
 	BUG_ON(block->ops != &block_fault);
-	r = fault_rules_parse(&rules, block->path, text);
+	r = parse(f, block->path, &rules, text);
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&f->lock);
@@ -377,7 +394,7 @@ int fault_set(struct block *block, const char *text)
 	return 0;
 }
 
-/* Opening. [setup] */
+/* Opening. */
 
 /* The power has not failed, so the cache has all the time that it wants. */
 static void fault_close(struct block *block)
@@ -391,10 +408,55 @@ static void fault_close(struct block *block)
 	free(f);
 }
 
+/* The facts are those of @inner, whose channels may be in use. */
+static void surround(struct fault *f, struct block *inner)
+{
+	pthread_mutex_init(&f->lock, NULL);
+	LIST_INIT(&f->chans);
+	inner->outermost = false;
+	f->inner = inner;
+	f->block = (struct block){
+		.path = inner->path,
+		.ours = "fault= is given",
+		.size = inner->size,
+		.readonly = inner->readonly,
+		.rotational = inner->rotational,
+		.can_discard = inner->can_discard,
+		.discard_zeroes = inner->discard_zeroes,
+		.discard_granularity = inner->discard_granularity,
+		.physical_block = inner->physical_block,
+		.full = inner->full,
+		.on_full = inner->on_full,
+		.on_full_arg = inner->on_full_arg,
+	};
+}
+
+int fault_insert(struct block *inner, uint32_t block_size, const char *rules, struct block **block)
+{
+	struct fault *f = calloc(1, sizeof(*f));
+	int r;
+
+	if (!f)
+		return -ENOMEM;
+	f->late = true;
+	f->rules.block_size = block_size;
+	r = parse(f, inner->path, &f->rules, rules);
+	if (r < 0) {
+		free(f);
+		return r;
+	}
+	surround(f, inner);
+	f->block.ops = &block_fault;
+	f->block.outermost = true;
+	*block = &f->block;
+	return 0;
+}
+
 static int fault_open(const struct block_open *how, struct block **block)
 {
 	struct fault *f = calloc(1, sizeof(*f));
 	struct block_open inner = *how;
+	struct block *around = NULL;
 	int r;
 
 	if (!f)
@@ -404,21 +466,31 @@ static int fault_open(const struct block_open *how, struct block **block)
 	if (f->cached)
 		inner.overlay = BLOCK_OVERLAY_CACHE;
 	f->rules.block_size = how->block_size ? how->block_size : 512;
-	r = fault_rules_parse(&f->rules, how->path ? how->path : "disk", how->fault);
+	r = parse(f, how->path ? how->path : "disk", &f->rules, how->fault);
 	if (!r)
-		r = block_open(&inner, &f->inner);
+		r = block_open(&inner, &around);
 	if (r < 0) {
 		free(f);
 		return r;
 	}
-	pthread_mutex_init(&f->lock, NULL);
-	LIST_INIT(&f->chans);
-	f->inner->outermost = false;
-	f->block = *f->inner; /* the facts */
-	f->block.fd = 0;
-	f->block.ours = "fault= is given";
+	surround(f, around);
 	*block = &f->block;
 	return 0;
+}
+
+static void settled(void *arg)
+{
+	(void)arg; /* nobody uses the inner one but this one, which has settled */
+}
+
+static int fault_resize(struct block *block, uint64_t size)
+{
+	return block_resize(fault_of(block)->inner, size, settled, NULL);
+}
+
+static bool fault_is_mapped(struct block *block, uint64_t off, uint64_t *end)
+{
+	return block_is_mapped(fault_of(block)->inner, off, end);
 }
 
 static int fault_commit(struct block *block)
@@ -442,5 +514,7 @@ const struct block_ops block_fault = {
 	.submit = fault_submit,
 	.drain = fault_drain,
 	.commit = fault_commit,
+	.resize = fault_resize,
+	.is_mapped = fault_is_mapped,
 	.hint = fault_hint,
 };

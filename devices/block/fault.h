@@ -9,6 +9,8 @@
  *	times=N      only N of those that follow
  *
  *	error=NAME   fails: EIO ENODATA ENOSPC EDQUOT EROFS ENXIO ETIMEDOUT
+ *	sense=K/A/Q  fails, and the SCSI command ends with this sense data: key, code and
+ *	             qualifier in hex; with key 1, RECOVERED ERROR, it is done as well
  *	delay=MS     takes so much longer
  *	hang         never ends; until other rules are set, or it is aborted
  *	lost         is not done, and seems to be
@@ -24,6 +26,8 @@
 #ifndef DEVICES_BLOCK_FAULT_H
 #define DEVICES_BLOCK_FAULT_H
 
+#include <stdint.h>
+
 struct block;
 
 /* For the choice of block_open(). */
@@ -34,5 +38,14 @@ extern const struct block_ops block_fault;
  * with the old rules in force, after one line. @block was opened with rules. Any thread.
  */
 int fault_set(struct block *block, const char *rules);
+
+/*
+ * A store around one that is open, and has channels: those go on, and know of no fault. From now on
+ * @inner belongs to *@block, which is used in its place; rules count blocks of @block_size bytes.
+ * There is no cache, so "cut" is refused here and by fault_set(). -EINVAL, -EOPNOTSUPP after one
+ * line, -ENOMEM. [who opened @inner]
+ */
+int fault_insert(struct block *inner, uint32_t block_size, const char *rules,
+		 struct block **block);
 
 #endif

@@ -1,6 +1,7 @@
 #include "devices/block/fault_rule.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,6 +87,20 @@ static bool word_error(struct fault_rule *r, const char *value)
 	return r->effect.err;
 }
 
+/* KEY/ASC/ASCQ, SPC-4 4.5 */
+static bool word_sense(struct fault_rule *r, const char *value)
+{
+	unsigned key, asc, ascq;
+	int end = 0;
+
+	if (strspn(value, "0123456789abcdefABCDEF/") != strlen(value) ||
+	    sscanf(value, "%1x/%2x/%2x%n", &key, &asc, &ascq, &end) != 3 || value[end] || !key)
+		return false;
+	r->effect.err = -(int)(BLOCK_ERR_TOLD | key << 16 | asc << 8 | ascq);
+	r->effect.done = key == 1;
+	return true;
+}
+
 static bool word_delay(struct fault_rule *r, const char *value)
 {
 	uint64_t ms;
@@ -125,8 +140,9 @@ static const struct {
 	bool (*set)(struct fault_rule *r, const char *value);
 } words[] = {
 	{ "lba", word_lba },     { "after", word_after }, { "times", word_times },
-	{ "error", word_error }, { "delay", word_delay }, { "hang", word_hang },
-	{ "lost", word_lost },   { "torn", word_torn },   { "cut", word_cut },
+	{ "error", word_error }, { "sense", word_sense }, { "delay", word_delay },
+	{ "hang", word_hang },   { "lost", word_lost },   { "torn", word_torn },
+	{ "cut", word_cut },
 };
 
 static bool set_word(struct fault_rule *r, char *word)
@@ -189,7 +205,8 @@ int fault_rules_parse(struct fault_rules *rules, const char *who, const char *te
 		if (!parse_rule(&rules->rule[rules->count++], rule)) {
 			log_err("%s: fault=%.*s: is no rule; one is VERB:WORD..., as "
 				"write:lba=0-7:after=1:times=1:error=EIO; words are lba= after= "
-				"times= error= delay= torn= hang lost cut", who, (int)len, text);
+				"times= error= sense= delay= torn= hang lost cut", who, (int)len,
+				text);
 			return -EINVAL;
 		}
 	}

@@ -9,9 +9,10 @@
 #define FAULT_RULES 16
 
 struct fault_effect {
-	int err; /* 0 or -errno */
+	int err; /* 0, -errno or told */
 	unsigned delay; /* ms */
 	bool hang, lost, cut, torn;
+	bool done; /* all the same, before it fails */
 	uint64_t torn_at; /* bytes */
 };
 

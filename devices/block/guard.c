@@ -73,7 +73,8 @@ static void report(struct block *block, const struct block_req *req, int err)
 	if (req->io != BLOCK_FLUSH)
 		snprintf(where, sizeof(where), " of %llu bytes at %llu",
 			 (unsigned long long)req->len, (unsigned long long)req->off);
-	log_warn("%s: %s%s: %s%s%s; %s", block->path, verb[req->io], where, strerror(-err),
+	log_warn("%s: %s%s: %s%s%s; %s", block->path, verb[req->io], where,
+		 -err & BLOCK_ERR_TOLD ? "fails as it is told to" : strerror(-err),
 		 hint ? ": " : "", hint ? hint : "", outcome(block, req, err));
 }
 

@@ -98,10 +98,32 @@ unsigned sbc_write_flags(const struct scsi_cmd *cmd, bool fua)
 	return fua || !cmd->unit->write_cache ? BLOCK_FUA : 0;
 }
 
+/* INFORMATION, where it is known which block it was. */
+static void set_lba(struct scsi_cmd *cmd)
+{
+	if (cmd->req.io == BLOCK_FLUSH || cmd->req.len != cmd->unit->block_size)
+		return;
+	cmd->detail.has_info = true;
+	cmd->detail.info = cmd->req.off / cmd->unit->block_size;
+}
+
+static void set_told(struct scsi_cmd *cmd, int err)
+{
+	cmd->detail.key = -err >> 16 & 0xf;
+	cmd->detail.asc = -err >> 8 & 0xff;
+	cmd->detail.ascq = -err & 0xff;
+	set_lba(cmd);
+}
+
+/* NONE: what the store was told to say does not keep the command from going on. */
 static enum scsi_sense io_error(struct scsi_cmd *cmd, int err)
 {
 	bool reading = cmd->req.io == BLOCK_READ;
 
+	if (-err & BLOCK_ERR_TOLD) {
+		set_told(cmd, err);
+		return cmd->detail.key == 1 ? SENSE_NONE : SENSE_TOLD;
+	}
 	switch (-err) {
 	case ENOSPC:
 	case EDQUOT:
@@ -112,22 +134,17 @@ static enum scsi_sense io_error(struct scsi_cmd *cmd, int err)
 		return SENSE_WRITE_PROTECTED;
 	case EIO:
 	case ENODATA: /* what Linux makes of a medium error of a disk of its own */
-		if (cmd->req.len == cmd->unit->block_size) { /* so it is known which block it was */
-			cmd->detail.has_info = true;
-			cmd->detail.info = cmd->req.off / cmd->unit->block_size;
-		}
+		set_lba(cmd);
 		return reading ? SENSE_READ_ERROR : SENSE_WRITE_ERROR;
 	default:
 		return SENSE_INTERNAL_FAILURE;
 	}
 }
 
-static void count_io(struct scsi_cmd *cmd, int err)
+static void count_io(struct scsi_cmd *cmd)
 {
 	struct scsi_counters *c = &cmd->path->counters;
 
-	if (err)
-		return;
 	switch (cmd->req.io) {
 	case BLOCK_READ:
 		c->reads++;
@@ -151,16 +168,15 @@ static void count_io(struct scsi_cmd *cmd, int err)
 static void io_done(struct block_req *req, int err)
 {
 	struct scsi_cmd *cmd = container_of(req, struct scsi_cmd, req);
-	enum scsi_sense why = SENSE_NONE;
+	enum scsi_sense why = err ? io_error(cmd, err) : SENSE_NONE;
 
-	count_io(cmd, err);
+	if (!why)
+		count_io(cmd);
 	if (cmd->aborted)
 		why = cmd->aborted;
 	else if (cmd->epoch != cmd->nexus->epoch)
 		why = SENSE_RESET;
-	else if (err)
-		why = io_error(cmd, err);
-	else if (cmd->next)
+	else if (!why && cmd->next)
 		why = cmd->next(cmd);
 	if (why != SENSE_PENDING)
 		scsi_complete(cmd, why);

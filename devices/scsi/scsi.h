@@ -112,6 +112,7 @@ enum scsi_sense {
 	SENSE_READ_ERROR,
 	SENSE_WRITE_ERROR,
 	SENSE_INTERNAL_FAILURE,
+	SENSE_TOLD, /* the store has said which (BLOCK_ERR_TOLD): it is in scsi_detail */
 
 	/* Without sense data: another status or response. */
 	SENSE_BUSY,
@@ -132,6 +133,7 @@ struct scsi_detail {
 	bool in_cdb;    /* the wrong field is in the CDB, not in the parameter list */
 	uint8_t bit;    /* its highest bit, ... */
 	uint16_t byte;  /* ... in this byte */
+	uint8_t key, asc, ascq; /* of SENSE_TOLD */
 };
 
 LIST_HEAD(scsi_cmds, scsi_cmd);
@@ -384,6 +386,8 @@ int scsi_ctx_sync(struct scsi_ctx *ctx);
 bool scsi_ctx_has_target(const struct scsi_ctx *ctx, uint8_t target);
 /* Waits until nothing is in flight for @lun; done functions run meanwhile. [ctx's thread] */
 void scsi_ctx_settle(struct scsi_ctx *ctx, const struct scsi_lun *lun);
+/* For scsi_plug_swap(). [ctx's thread] */
+int scsi_ctx_swap(struct scsi_ctx *ctx, const struct scsi_lun *lun);
 /* Adds what @lun has done here. [ctx's thread] */
 void scsi_ctx_count(const struct scsi_ctx *ctx, const struct scsi_lun *lun,
 		    struct scsi_counters *sum);

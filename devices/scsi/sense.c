@@ -52,6 +52,7 @@ static const struct scsi_outcome outcomes[] = {
 	[SENSE_READ_ERROR] = CHECK(MEDIUM_ERROR, 0x11, 0x00),
 	[SENSE_WRITE_ERROR] = CHECK(MEDIUM_ERROR, 0x0c, 0x00),
 	[SENSE_INTERNAL_FAILURE] = CHECK(HARDWARE_ERROR, 0x44, 0x00),
+	[SENSE_TOLD] = CHECK(NO_SENSE, 0x00, 0x00), /* see scsi_sense_build() */
 
 	[SENSE_BUSY] = STATUS(SCSI_BUSY),
 	[SENSE_CONFLICT] = STATUS(SCSI_RESERVATION_CONFLICT),
@@ -126,10 +127,15 @@ uint8_t scsi_sense_build(uint8_t sense[SCSI_SENSE_MAX], enum scsi_sense why, boo
 			 const struct scsi_detail *detail)
 {
 	static const struct scsi_detail none;
+	struct scsi_outcome o = *scsi_outcome(why);
 
 	memset(sense, 0, SCSI_SENSE_MAX);
 	if (!detail)
 		detail = &none;
-	return descriptor ? build_descriptors(sense, scsi_outcome(why), detail) :
-			    build_fixed(sense, scsi_outcome(why), detail);
+	if (why == SENSE_TOLD) {
+		o.key = detail->key;
+		o.asc = detail->asc;
+		o.ascq = detail->ascq;
+	}
+	return descriptor ? build_descriptors(sense, &o, detail) : build_fixed(sense, &o, detail);
 }

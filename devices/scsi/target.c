@@ -206,6 +206,23 @@ void scsi_ctx_settle(struct scsi_ctx *ctx, const struct scsi_lun *lun)
 		block_drain(path->chan);
 }
 
+/* The new channel comes first, as commands that end while the old one drains may bring others. */
+int scsi_ctx_swap(struct scsi_ctx *ctx, const struct scsi_lun *lun)
+{
+	struct scsi_path *path = path_of(ctx, lun);
+	struct block_chan *old = path ? path->chan : NULL;
+	struct block_chan *chan;
+
+	if (!old || old->block == lun->block)
+		return 0;
+	chan = block_chan_open(lun->block, ctx->loop);
+	if (!chan)
+		return -errno;
+	path->chan = chan;
+	block_chan_close(old);
+	return 0;
+}
+
 /* Counters. */
 
 void scsi_ctx_count(const struct scsi_ctx *ctx, const struct scsi_lun *lun,
@@ -407,9 +424,12 @@ static void claim_release(struct scsi_cmd *cmd)
 
 void scsi_complete(struct scsi_cmd *cmd, enum scsi_sense why)
 {
-	const struct scsi_outcome *outcome = scsi_outcome(why);
+	const struct scsi_outcome *outcome;
 	uint64_t now = now_ns();
 
+	if (!why && __builtin_expect(cmd->detail.key, 0)) /* a recovered error, on the way here */
+		why = SENSE_TOLD;
+	outcome = scsi_outcome(why);
 	cmd->response = outcome->response;
 	cmd->status = outcome->status;
 	if (cmd->status == SCSI_CHECK_CONDITION)

@@ -203,8 +203,10 @@ END_TEST
 
 START_TEST(faults)
 {
-	ok("{'do':'plug','text':'%/a.img,lun=3,id=d,fault='}");
+	ok("{'do':'plug','text':'%/a.img,lun=3,id=d'}");
 	scsi_driver_clear_attention(&v, 3);
+	ok("{'do':'fault','id':'d','rules':'clear'}");
+	fails("{'do':'fault','id':'d','rules':'flush:cut'}", "start the disk with fault=");
 	ok("{'do':'fault','id':'d','rules':'flush:error=EIO'}");
 	ck_assert_uint_eq(scsi_driver_run(&v, 2, 3, SCSI_DRIVER_CDB(0x35), NULL, 0, NULL, 0).status,
 			  2);

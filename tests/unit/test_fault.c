@@ -275,6 +275,42 @@ START_TEST(around_others)
 }
 END_TEST
 
+/* Around a store that is in use: the old channel goes on, and knows of nothing. */
+START_TEST(inserted)
+{
+	struct block_open how = { .path = path, .block_size = 512 };
+	struct block_chan *old;
+	struct block *inner;
+	uint64_t end;
+
+	ck_assert_int_eq(block_open(&how, &inner), 0);
+	old = block_chan_open(inner, loop);
+	stderr_begin(&said);
+	ck_assert_int_eq(fault_insert(inner, 4096, "write", &block), -EINVAL);
+	ck_assert_int_eq(fault_insert(inner, 4096, "write:cut", &block), -EOPNOTSUPP);
+	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "from the start"));
+	ck_assert_int_eq(fault_insert(inner, 4096, "write:lba=1:sense=2/04/01", &block), 0);
+	chan = block_chan_open(block, loop);
+	ck_assert_int_eq(write_block(0), 0);
+	check_image(0, data, 512);
+	ck_assert_int_eq(write_block(8), -(BLOCK_ERR_TOLD | 0x20401));
+	check_image(4096, zeroes, 512);
+	ck_assert(!block_is_mapped(block, SIZE / 2, &end));
+	ck_assert_uint_eq(end, SIZE);
+	ck_assert_int_eq(block_run(old, BLOCK_WRITE, 0, 4096, data, 512), 0);
+	check_image(4096, data, 512);
+	block_chan_close(old);
+	stderr_begin(&said);
+	ck_assert_int_eq(fault_set(block, "flush:cut"), -EOPNOTSUPP);
+	stderr_end(&said);
+	ck_assert_int_eq(fault_set(block, ""), 0);
+	ck_assert_int_eq(write_block(8), 0);
+	ck_assert_int_eq(block_resize(block, 2 * SIZE, NULL, NULL), 0);
+	ck_assert_int_eq(write_block(2 * SIZE / 512 - 1), 0);
+	check_image(2 * SIZE - 512, data, 512);
+}
+END_TEST
+
 Suite *fault_suite(void)
 {
 	Suite *s = suite_create("fault");
@@ -291,6 +327,7 @@ Suite *fault_suite(void)
 	tcase_add_test(tc, hang_until_other_rules);
 	tcase_add_test(tc, delay);
 	tcase_add_test(tc, around_others);
+	tcase_add_test(tc, inserted);
 	return s;
 }
 

@@ -49,6 +49,27 @@ START_TEST(words)
 }
 END_TEST
 
+START_TEST(sense)
+{
+	static const struct {
+		const char *text;
+		int err;
+		bool done;
+	} rule[] = {
+		{ "any:sense=3/11/01", -0x1031101, false },
+		{ "any:sense=B/4b/D", -0x10b4b0d, false },
+		{ "any:sense=1/17/00", -0x1011700, true },
+	};
+	unsigned i;
+
+	for (i = 0; i < ARRAY_SIZE(rule); i++) {
+		parse(rule[i].text);
+		ck_assert_int_eq(rules.rule[0].effect.err, rule[i].err);
+		ck_assert(rules.rule[0].effect.done == rule[i].done);
+	}
+}
+END_TEST
+
 START_TEST(counting)
 {
 	static const int want[] = { 0, 0, -EIO, -EIO, -EIO, 0, 0 };
@@ -94,7 +115,9 @@ static const char *const bad[] = {
 	"write", "write:after=1", "writes:hang", "write:hang=1", "read:error=EWHAT", "read:error",
 	"any:lba=5-4:hang", "any:lba=x:hang", "any:lba=1-:hang", "any:delay=0", "any:delay=1s",
 	"any:after=-1:hang", "any:times=99999999999999999999:hang", "any:foo:hang", ":hang",
-	"any:hang++any:hang", "any:hang+write",
+	"any:hang++any:hang", "any:hang+write", "any:sense=3/11", "any:sense=0/00/00",
+	"any:sense=3/11/00/", "any:sense=13/11/00", "any:sense=3/111/00", "any:sense= 3/11/00",
+	"any:sense=3/-1/00", "any:sense=3/11/000", "any:sense=3/0x/00", "any:sense",
 };
 
 START_TEST(refused)
@@ -126,6 +149,7 @@ Suite *fault_rule_suite(void)
 	TCase *tc = unit_case(s, "fault_rule");
 
 	tcase_add_test(tc, words);
+	tcase_add_test(tc, sense);
 	tcase_add_test(tc, counting);
 	tcase_add_test(tc, ranges);
 	tcase_add_test(tc, first_match_counts);

@@ -398,6 +398,8 @@ static const struct {
 	{ "scsi-disk,%/a.img,fault=write:lba=8-15:times=1:error=ENOSPC", 7, 0x27, 0x07 },
 	{ "scsi-disk,%/a.img,fault=any:times=1:error=EROFS", 7, 0x27, 0x00 },
 	{ "scsi-disk,%/a.img,fault=write:delay=10:times=1:error=ENXIO", 4, 0x44, 0x00 },
+	{ "scsi-disk,%/a.img,fault=write:lba=8:times=1:sense=3/32/01", 3, 0x32, 0x01 },
+	{ "scsi-disk,%/a.img,fault=write:times=1:sense=B/4b/03:torn=100", 0xb, 0x4b, 0x03 },
 };
 
 /* What the host cannot do, as the guest sees it; and it goes on. */
@@ -419,6 +421,29 @@ START_TEST(faults_are_sense_data)
 	ck_assert_uint_eq(a.sense[13], faults[_i].ascq);
 	a = scsi_driver_run(&v, 2, 0, cdb, data, sizeof(data), NULL, 0);
 	ck_assert_uint_eq(a.status | a.response, 0);
+}
+END_TEST
+
+/* A recovered error: all is done, and all is counted as moved. */
+START_TEST(fault_is_recovered)
+{
+	struct scsi_driver_answer a;
+	uint8_t cdb[32], data[1024] = { 1 }, got[1024];
+
+	ck_assert_int_eq(make("scsi-disk,%/a.img,fault=any:lba=8-9:sense=1/17/01"), 0);
+	start();
+	scsi_driver_clear_attention(&v, 0);
+	stderr_begin(&said);
+	scsi_driver_rw(cdb, true, 8, 2);
+	a = scsi_driver_run(&v, 2, 0, cdb, data, sizeof(data), NULL, 0);
+	ck_assert_uint_eq(a.sense[2] << 16 | a.sense[12] << 8 | a.sense[13], 0x11701);
+	ck_assert_uint_eq(a.resid, 0);
+	scsi_driver_rw(cdb, false, 8, 2);
+	a = scsi_driver_run(&v, 2, 0, cdb, NULL, 0, got, sizeof(got));
+	ck_assert_uint_eq(a.sense[2] << 16 | a.sense[12] << 8 | a.sense[13], 0x11701);
+	ck_assert_uint_eq(a.resid, 0);
+	ck_assert_mem_eq(got, data, sizeof(data));
+	stderr_end(&said);
 }
 END_TEST
 
@@ -534,6 +559,7 @@ Suite *scsi_disk_suite(void)
 	tcase_add_test(tc, null_store);
 	tcase_add_test(tc, readonly_refuses_writes);
 	tcase_add_loop_test(tc, faults_are_sense_data, 0, ARRAY_SIZE(faults));
+	tcase_add_test(tc, fault_is_recovered);
 	tcase_add_loop_test(tc, overlay, 0, 2);
 	tcase_add_test(tc, full_disk);
 	tcase_add_test(tc, destroyed_under_load);

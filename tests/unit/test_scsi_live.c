@@ -127,40 +127,57 @@ START_TEST(grow_and_shrink)
 }
 END_TEST
 
+#define WRITES 8
+
+/* Kicks for writes of 4 KiB at @lba; @answer: where theirs will be. */
+static void start_writes(uint64_t lba, uint64_t answer[WRITES])
+{
+	struct virtio_scsi_cmd_req req;
+	uint8_t cdb[32];
+	unsigned i;
+
+	scsi_driver_rw(cdb, true, lba, 8);
+	scsi_driver_header(&req, 0, 9, cdb);
+	for (i = 0; i < WRITES; i++) {
+		uint64_t gpa = testbed_alloc(&tb, 8192, 16);
+		struct driver_buf buf[3] = {
+			{ gpa, sizeof(req), false },
+			{ gpa + 1024, 4096, false },
+			{ gpa + 512, sizeof(struct virtio_scsi_cmd_resp), true },
+		};
+
+		answer[i] = gpa + 512;
+		mem_write(&tb.mem, gpa, &req, sizeof(req));
+		ck_assert_int_ge(driver_add(&v.queue[2].ring, buf, 3, testbed_alloc(&tb, 48, 16)),
+				 0);
+	}
+	vdriver_kick(&v, 2);
+}
+
+static void wait_for_writes(void)
+{
+	unsigned i = 0;
+	uint16_t head;
+	uint32_t len;
+
+	while (i < WRITES) {
+		testbed_settle(&tb);
+		i += driver_used(&v.queue[2].ring, &head, &len);
+	}
+}
+
 /* Writes end before the file becomes shorter, so none makes it long again. */
 START_TEST(shrink_under_writes)
 {
 	struct device *disk = dev("disk");
-	uint8_t cdb[32];
+	uint64_t answer[WRITES];
 	struct stat st;
-	unsigned i, n;
+	unsigned n;
 
-	scsi_driver_rw(cdb, true, MIB(1) / 512 - 8, 8);
 	for (n = 0; n < 20; n++) {
-		struct virtio_scsi_cmd_req req;
-		uint16_t head;
-		uint32_t len;
-		uint64_t gpa;
-
-		scsi_driver_header(&req, 0, 9, cdb);
-		for (i = 0; i < 8; i++) {
-			struct driver_buf buf[3];
-
-			gpa = testbed_alloc(&tb, 8192, 16);
-			buf[0] = (struct driver_buf){ gpa, sizeof(req), false };
-			buf[1] = (struct driver_buf){ gpa + 1024, 4096, false };
-			buf[2] = (struct driver_buf){ gpa + 512, 512, true };
-			buf[2].len = sizeof(struct virtio_scsi_cmd_resp);
-			mem_write(&tb.mem, gpa, &req, sizeof(req));
-			ck_assert_int_ge(driver_add(&v.queue[2].ring, buf, 3,
-						    testbed_alloc(&tb, 48, 16)), 0);
-		}
-		vdriver_kick(&v, 2);
+		start_writes(MIB(1) / 512 - 8, answer);
 		ck_assert_int_eq(disk->class->live->resize(disk, MIB(1) / 2), 0);
-		for (i = 0; i < 8;) {
-			testbed_settle(&tb);
-			i += driver_used(&v.queue[2].ring, &head, &len);
-		}
+		wait_for_writes();
 		ck_assert_int_eq(stat(path, &st), 0);
 		ck_assert_int_eq(st.st_size, MIB(1) / 2);
 		ck_assert_int_eq(disk->class->live->resize(disk, MIB(1)), 0);
@@ -183,6 +200,51 @@ START_TEST(what_cannot_be_resized)
 	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "cannot be made"));
 	ck_assert_uint_eq(run(0, ready, NULL, 0), 0x063f0e); /* of the disk that has come */
 	ck_assert_uint_eq(capacity(0, 512), MIB(1));
+}
+END_TEST
+
+static int set_fault(const char *rules)
+{
+	return dev("disk")->class->live->fault(dev("disk"), rules);
+}
+
+START_TEST(fault_on_demand)
+{
+	uint8_t cdb[32], data[512];
+
+	scsi_driver_rw(cdb, false, 8, 1);
+	ck_assert_int_eq(set_fault(""), 0);
+	stderr_begin(&said);
+	ck_assert_int_eq(set_fault("read:sense=3/11"), -EINVAL);
+	ck_assert_uint_eq(run(0, cdb, data, sizeof(data)), 0);
+	ck_assert_int_eq(set_fault("read:lba=8:sense=3/11/04"), 0);
+	ck_assert_uint_eq(run(0, cdb, data, sizeof(data)), 0x031104);
+	ck_assert_uint_eq(run(0, ready, NULL, 0), 0); /* no attention, the same medium */
+	ck_assert_int_eq(set_fault("read:times=1:error=EIO"), 0);
+	ck_assert_uint_eq(run(0, cdb, data, sizeof(data)), 0x031100);
+	stderr_end(&said);
+	ck_assert_int_eq(set_fault(""), 0);
+	ck_assert_uint_eq(run(0, cdb, data, sizeof(data)), 0);
+	ck_assert_int_eq(dev("disk")->class->live->resize(dev("disk"), MIB(4)), 0);
+	ck_assert_uint_eq(run(0, ready, NULL, 0), 0x062a09);
+	ck_assert_uint_eq(capacity(0, 512), MIB(4));
+}
+END_TEST
+
+/* Those in flight are done, by the store that they began with. */
+START_TEST(fault_under_writes)
+{
+	struct virtio_scsi_cmd_resp resp;
+	uint64_t answer[WRITES];
+	unsigned i;
+
+	start_writes(0, answer);
+	ck_assert_int_eq(set_fault("read:error=EIO"), 0);
+	wait_for_writes();
+	for (i = 0; i < WRITES; i++) {
+		mem_read(&tb.mem, answer[i], &resp, sizeof(resp));
+		ck_assert_uint_eq(resp.response | resp.status, 0);
+	}
 }
 END_TEST
 
@@ -314,6 +376,8 @@ Suite *scsi_live_suite(void)
 	tcase_add_test(tc, grow_and_shrink);
 	tcase_add_test(tc, shrink_under_writes);
 	tcase_add_test(tc, what_cannot_be_resized);
+	tcase_add_test(tc, fault_on_demand);
+	tcase_add_loop_test(tc, fault_under_writes, 0, 10);
 	tcase_add_test(tc, change_of_medium);
 	tcase_add_test(tc, tray_of_the_guest);
 	tcase_add_test(tc, locked_tray);

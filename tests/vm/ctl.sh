@@ -20,12 +20,11 @@ while read -r number command; do
 done
 END
 mkfifo keys
-export TMPDIR=$shared # for what fault= keeps; the lab host has no /var/tmp
 job 'echo up; sh /files/serve </dev/console'
 {
 	timeout -k 5 300 lunette run --kernel "$kernel" --initrd initrd --append loglevel=1 \
 		--vhost off --control socket --trace scsi=trace --disk first.img,lun=0 \
-		--disk fault.img,fault=,lun=4 --cdrom one.iso,id=cd,lun=1 >out 2>err <keys
+		--disk fault.img,lun=4 --cdrom one.iso,id=cd,lun=1 >out 2>err <keys
 	echo $? >status
 } &
 run=$!
@@ -104,6 +103,9 @@ test_fault() {
 	ctl fault lun:4 write:lba=0-7:error=EIO
 	tell "$write"
 	contains said 'Input/output error'
+	ctl fault lun:4 write:lba=0-7:sense=7/27/07 # SPACE ALLOCATION FAILED
+	tell "$write"
+	contains said 'No space left on device'
 	ctl fault lun:4 clear
 	tell "$write"
 	contains said '^status 0'
