@@ -208,7 +208,8 @@ static void reap(struct uring *u)
 	int result[BATCH];
 	unsigned i, n;
 
-	while ((n = io_uring_peek_batch_cqe(&u->ring, cqe, BATCH))) {
+	do {
+		n = io_uring_peek_batch_cqe(&u->ring, cqe, BATCH);
 		for (i = 0; i < n; i++) {
 			op[i] = io_uring_cqe_get_data(cqe[i]);
 			result[i] = cqe[i]->res;
@@ -216,7 +217,7 @@ static void reap(struct uring *u)
 		io_uring_cq_advance(&u->ring, n);
 		for (i = 0; i < n; i++)
 			op_result(op[i], result[i]);
-	}
+	} while (n == BATCH);
 }
 
 static void on_ready(void *arg)
