@@ -109,11 +109,37 @@ static void bind_each(const struct scsi_device *list, unsigned count, const char
 		init_write(path, name(&list[i], text));
 }
 
+/* "virtio-pci.ko" and "virtio_pci.force_legacy=1" are about the same module. */
+static bool is_about(const char *word, const char *file, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		if (word[i] != file[i] && (word[i] != '_' || file[i] != '-'))
+			return false;
+	return word[len] == '.';
+}
+
+/* The parameters that the kernel's command line has for the module in this file. */
+static void module_words(const char *path, char *to, size_t size)
+{
+	char line[4096], *word, *rest = init_read("/proc/cmdline", line, sizeof(line));
+	const char *slash = strrchr(path, '/'), *file = slash ? slash + 1 : path;
+	size_t len = strcspn(file, "."), at = 0;
+
+	*to = 0;
+	while ((word = strsep(&rest, " \n")))
+		if (is_about(word, file, len) && at < size)
+			at += snprintf(to + at, size - at, "%s ", word + len + 1);
+}
+
 static void load(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char words[4096];
 
-	if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST &&
+	module_words(path, words, sizeof(words));
+	if (fd < 0 || (syscall(SYS_finit_module, fd, words, 0) < 0 && errno != EEXIST &&
 		       errno != ENODEV))
 		init_log("%s: %s", path, strerror(errno));
 	if (fd >= 0)
