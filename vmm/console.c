@@ -19,6 +19,7 @@
 #include "vmm/core/platform.h"
 #include "vmm/core/util.h"
 #include "vmm/machine.h"
+#include "vmm/report.h"
 
 #define ESCAPE 1 /* Ctrl-A */
 
@@ -114,6 +115,7 @@ static void watch(struct console *con, const char *data, size_t len)
 	for (i = 0; i < len; i++)
 		watch_for_panic(con, data[i]);
 	console_log_write(con->log, data, len);
+	report_feed(con->machine->report, STREAM_CONSOLE, data, len);
 	atomic_fetch_add(&con->printed, len);
 }
 

@@ -528,7 +528,7 @@ enum cause machine_run(struct machine *m)
 		m->cause = job_cause(m->job, m->cause);
 	if (is_success(m) && device_finish_all(&m->devices) < 0)
 		m->cause = CAUSE_SETUP;
-	report_gather(m->report, &m->devices, console_get_log(m->console));
+	report_disks(m->report, &m->devices);
 	return m->cause;
 }
 
@@ -546,8 +546,10 @@ void machine_destroy(struct machine *m)
 	}
 	while (m->ncpus)
 		vcpu_destroy(&m->vcpu[--m->ncpus]);
-	if (m->console)
+	if (m->console) {
+		report_console(m->report, console_get_log(m->console));
 		console_destroy(m->console);
+	}
 	if (m->vm.fd >= 0)
 		vm_destroy(&m->vm);
 	mem_free(&m->mem);

@@ -1,5 +1,6 @@
 #include "vmm/report.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +8,7 @@
 #include <time.h>
 
 #include "vmm/core/log.h"
+#include "vmm/tap.h"
 
 const char *const report_phases[PHASE_COUNT] = {
 	[PHASE_BEGUN] = "begun",
@@ -47,19 +49,25 @@ void report_init(struct report *r, const struct machine_cfg *cfg)
 {
 	*r = (struct report){ .cfg = cfg, .exit = -1, .signal = -1 };
 	pthread_mutex_init(&r->lock, NULL);
+	pthread_mutex_init(&r->tap_lock, NULL);
 	report_mark(r, PHASE_BEGUN);
 	log_watch(hear, r);
 }
 
 void report_fini(struct report *r)
 {
+	unsigned i;
+
 	log_watch(NULL, NULL);
+	for (i = 0; i < REPORT_STREAMS; i++)
+		tap_destroy(r->tap[i]);
 	while (r->lines)
 		free(r->line[--r->lines].text);
 	free(r->error);
 	free(r->cmdline);
 	json_decref(r->disks);
 	json_decref(r->console);
+	pthread_mutex_destroy(&r->tap_lock);
 	pthread_mutex_destroy(&r->lock);
 }
 
@@ -76,6 +84,38 @@ void report_command(struct report *r, int exit, int signal)
 	atomic_store(&r->signal, signal ? signal : -1);
 }
 
+int report_listen(struct report *r)
+{
+	unsigned i;
+
+	for (i = 0; i < REPORT_STREAMS; i++) {
+		if (!r->tap[i])
+			r->tap[i] = tap_create();
+		if (!r->tap[i])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+void report_feed(struct report *r, enum report_stream stream, const void *data, size_t len)
+{
+	if (!r->tap[stream])
+		return;
+	pthread_mutex_lock(&r->tap_lock);
+	tap_feed(r->tap[stream], data, len);
+	pthread_mutex_unlock(&r->tap_lock);
+}
+
+void report_end_streams(struct report *r)
+{
+	unsigned i;
+
+	for (i = 0; i < REPORT_STREAMS; i++) {
+		if (r->tap[i])
+			tap_end(r->tap[i]);
+	}
+}
+
 int report_status(const struct report *r)
 {
 	int status = causes[r->cause].status;
@@ -83,6 +123,11 @@ int report_status(const struct report *r)
 	if (r->cause == CAUSE_EXIT)
 		return r->signal > 0 ? 128 + r->signal : r->exit;
 	return r->cause == CAUSE_SIGNAL ? status + r->by_signal : status;
+}
+
+int64_t report_now(const struct report *r)
+{
+	return (int64_t)(now_ns() - atomic_load(&r->at[PHASE_BEGUN]));
 }
 
 int64_t report_time(const struct report *r, enum report_phase phase)

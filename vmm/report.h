@@ -23,6 +23,7 @@ struct console_log;
 struct device_list;
 struct json_t;
 struct machine_cfg;
+struct tap;
 
 enum report_phase {
 	PHASE_BEGUN,   /* main() has been entered */
@@ -36,6 +37,9 @@ enum report_phase {
 };
 
 extern const char *const report_phases[PHASE_COUNT]; /* their names: a word each */
+
+/* Where results of tests may be printed. */
+enum report_stream { STREAM_STDOUT /* the command's */, STREAM_CONSOLE, REPORT_STREAMS };
 
 #define REPORT_LINES_MAX 64 /* lines of lunette's own that are kept; more are counted */
 
@@ -55,12 +59,15 @@ struct report {
 	unsigned lines, lost; /* kept, and not */
 	char *error;          /* the last error line; NULL: none */
 
+	pthread_mutex_t tap_lock;
+	struct tap *tap[REPORT_STREAMS]; /* NULL: nobody asks for results */
+
 	char *cmdline; /* the kernel's; malloc()ed; NULL: not known yet */
 
 	/* At the end. */
 	enum cause cause;
 	int by_signal;                  /* with CAUSE_SIGNAL: which one ended the run */
-	struct json_t *disks, *console; /* lists of objects, and of lines; NULL: not gathered */
+	struct json_t *disks, *console; /* lists of objects, and of lines; NULL: not known */
 };
 
 /* PHASE_BEGUN is now, and lunette's lines are heard from now on. @cfg is borrowed. [setup] */
@@ -74,13 +81,25 @@ void report_mark(struct report *r, enum report_phase phase);
  * thread. */
 void report_command(struct report *r, int exit, int signal);
 
+/* From now on results of tests are looked for. [setup] */
+int report_listen(struct report *r);
+/* The guest has printed this. Any thread. */
+void report_feed(struct report *r, enum report_stream stream, const void *data, size_t len);
+
+/* No more is printed. */
+void report_end_streams(struct report *r);
+
+/* Since PHASE_BEGUN, in ns. */
+int64_t report_now(const struct report *r);
 /* When a phase was reached, in ns since PHASE_BEGUN; -1: it was not. */
 int64_t report_time(const struct report *r, enum report_phase phase);
 /* One line with the times, at --log info. */
 void report_log_times(const struct report *r);
 
-/* Takes what the machine knows, which is to be taken down next. No vCPU runs. [main] */
-void report_gather(struct report *r, const struct device_list *devices, struct console_log *log);
+/* What the disks have done; they are to be taken down next. No vCPU runs. [main] */
+void report_disks(struct report *r, const struct device_list *devices);
+/* What the console has printed last; nothing more will come. [main] */
+void report_console(struct report *r, struct console_log *log);
 /* The exit status, by cause, command and signal. */
 int report_status(const struct report *r);
 /* All of it as JSON, malloc()ed; a run that has not @finished says no cause. NULL: no memory. */

@@ -3,8 +3,7 @@
  */
 #include <errno.h>
 #include <jansson.h>
-#include <stdlib.h>
-#include <string.h>
+#include <stdio.h>
 
 #include "devices/devices.h"
 #include "vmm/console_log.h"
@@ -12,6 +11,7 @@
 #include "vmm/facts.h"
 #include "vmm/machine.h"
 #include "vmm/report.h"
+#include "vmm/tap.h"
 #include "vmm/text.h"
 
 /* null: there is none. */
@@ -48,7 +48,7 @@ static void add_line(void *list, const char *line)
 	json_array_append_new(list, text_json(line));
 }
 
-void report_gather(struct report *r, const struct device_list *devices, struct console_log *log)
+void report_disks(struct report *r, const struct device_list *devices)
 {
 	struct device *dev;
 
@@ -57,6 +57,10 @@ void report_gather(struct report *r, const struct device_list *devices, struct c
 		if (dev->class->live)
 			json_array_insert_new(r->disks, 0, lun(dev));
 	}
+}
+
+void report_console(struct report *r, struct console_log *log)
+{
 	r->console = json_array();
 	console_log_tail(log, add_line, r->console);
 }
@@ -89,6 +93,24 @@ static json_t *phases(const struct report *r)
 				    ns < 0 ? json_null() : json_real((double)ns / 1e6));
 	}
 	return object;
+}
+
+/* Of all streams together. */
+static json_t *tests(const struct report *r)
+{
+	json_t *problems = json_array();
+	json_int_t count[TAP_RESULTS] = { 0 };
+	const struct tap *t;
+	unsigned i, n;
+
+	for (i = 0; i < REPORT_STREAMS && (t = r->tap[i]); i++) {
+		for (n = 0; n < TAP_RESULTS; n++)
+			count[n] += (json_int_t)tap_count(t, n);
+		for (n = 0; n < tap_problems(t); n++)
+			json_array_append_new(problems, text_json(tap_problem(t, n)));
+	}
+	return json_pack("{sI sI sI sI so}", "ok", count[TAP_OK], "not_ok", count[TAP_NOT_OK],
+			 "skip", count[TAP_SKIP], "todo", count[TAP_TODO], "problems", problems);
 }
 
 static json_t *machine(const struct report *r)
@@ -137,7 +159,9 @@ static json_t *list_or_empty(json_t *list)
 char *report_json(struct report *r, bool finished)
 {
 	json_t *all = json_object();
-	char *text;
+	char *text = NULL;
+	size_t len;
+	FILE *out;
 
 	json_object_set_new(all, "lunette", json_string(VERSION));
 	pthread_mutex_lock(&r->lock);
@@ -146,11 +170,17 @@ char *report_json(struct report *r, bool finished)
 	json_object_set_new(all, "phases", phases(r));
 	json_object_set_new(all, "machine", machine(r));
 	json_object_set_new(all, "disks", list_or_empty(r->disks));
+	json_object_set_new(all, "tests", tests(r));
 	json_object_set_new(all, "console", list_or_empty(r->console));
 	json_object_set_new(all, "messages", messages(r));
 	json_object_set_new(all, "messages_lost", json_integer(r->lost));
 	pthread_mutex_unlock(&r->lock);
-	text = json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+	out = open_memstream(&text, &len);
+	if (out) {
+		json_dumpf(all, out, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+		fputc('\n', out);
+		fclose(out);
+	}
 	json_decref(all);
 	return text;
 }

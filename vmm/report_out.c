@@ -1,35 +1,60 @@
 #include "vmm/report_out.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "vmm/core/log.h"
+#include "vmm/junit.h"
 #include "vmm/report.h"
 
-static int write_json(const struct report_file *f, struct report *r, bool finished)
-{
-	char *text = report_json(r, finished);
-	size_t len;
-	int err;
+static const struct {
+	const char *option;
+	size_t cfg; /* where its file's name is, in struct report_cfg */
+	char *(*text)(struct report *r, bool finished);
+} kinds[REPORT_FILES] = {
+	{ "--json", offsetof(struct report_cfg, json), report_json },
+	{ "--junit", offsetof(struct report_cfg, junit), junit_text },
+};
 
-	if (!text)
-		return -ENOMEM;
-	len = strlen(text);
-	text[len] = '\n'; /* in the place of the final zero */
-	err = report_file_write(f, text, len + 1);
+static int put(const struct report_out *out, unsigned kind, struct report *r, bool finished)
+{
+	char *text = kinds[kind].text(r, finished);
+	int err = -ENOMEM;
+
+	if (text)
+		err = report_file_write(&out->file[kind], text, strlen(text));
+	else
+		log_err("%s: out of memory", kinds[kind].option);
 	free(text);
+	return err;
+}
+
+static int open_file(struct report_out *out, unsigned kind, const char *path, struct report *r)
+{
+	int err = report_file_open(&out->file[kind], kinds[kind].option, path);
+
+	if (!err)
+		err = report_listen(r);
+	if (!err && report_file_is_replaced(&out->file[kind]))
+		err = put(out, kind, r, false);
 	return err;
 }
 
 int report_out_open(struct report_out *out, const struct report_cfg *cfg, struct report *r)
 {
+	const char *path;
+	unsigned i;
 	int err = 0;
 
-	*out = (struct report_out){ .json.fd = -1 };
-	if (cfg->json)
-		err = report_file_open(&out->json, "--json", cfg->json);
-	if (!err && cfg->json && report_file_is_replaced(&out->json))
-		err = write_json(&out->json, r, false);
+	for (i = 0; i < REPORT_FILES; i++)
+		out->file[i] = (struct report_file){ .fd = -1 };
+	for (i = 0; i < REPORT_FILES && !err; i++) {
+		path = *(const char *const *)((const char *)cfg + kinds[i].cfg);
+		if (path)
+			err = open_file(out, i, path, r);
+	}
 	if (err)
 		report_out_close(out);
 	return err;
@@ -37,10 +62,21 @@ int report_out_open(struct report_out *out, const struct report_cfg *cfg, struct
 
 int report_out_write(const struct report_out *out, struct report *r)
 {
-	return out->json.path ? write_json(&out->json, r, true) : 0;
+	int result = 0, err;
+	unsigned i;
+
+	report_end_streams(r);
+	for (i = 0; i < REPORT_FILES; i++) {
+		err = out->file[i].path ? put(out, i, r, true) : 0;
+		result = result ? result : err;
+	}
+	return result;
 }
 
 void report_out_close(struct report_out *out)
 {
-	report_file_close(&out->json);
+	unsigned i;
+
+	for (i = 0; i < REPORT_FILES; i++)
+		report_file_close(&out->file[i]);
 }

@@ -1,8 +1,8 @@
 /*
  * report_out.h - the files that a run's report goes to.
  *
- * A JSON file says from the start that the run is unfinished, and says how it
- * ended at its end; so it is true whenever lunette is killed.
+ * From the start they say that the run is unfinished, and at its end how it
+ * ended; so they are true whenever lunette is killed.
  */
 #ifndef VMM_REPORT_OUT_H
 #define VMM_REPORT_OUT_H
@@ -12,11 +12,13 @@
 struct report;
 
 struct report_cfg {
-	const char *json; /* names of files; NULL: none */
+	const char *json, *junit; /* names of files; NULL: none */
 };
 
+#define REPORT_FILES 2
+
 struct report_out {
-	struct report_file json;
+	struct report_file file[REPORT_FILES];
 };
 
 /* -errno after one line: one of them cannot be written. */

@@ -65,6 +65,8 @@ static const struct opt run_opts[] = {
 	  .help = "a line for each SCSI command, with its result, in a file" },
 	{ "json", OPT_STR, AT(report.json), .arg = "FILE",
 	  .help = "how the run ended, and why, as JSON" },
+	{ "junit", OPT_STR, AT(report.junit), .arg = "FILE",
+	  .help = "the same for CI systems, with TAP and KTAP results of tests that are printed" },
 	{ "tty", OPT_BOOL, AT(machine.job.tty),
 	  .help = "-t: this terminal is the command's" },
 	{ "env", OPT_LIST, AT(machine.job.env), .arg = "NAME[=VALUE]",
@@ -149,7 +151,7 @@ static void find_report(struct run_cfg *cfg, char **argv)
 
 	log_hear(heard, sizeof(heard));
 	for (; *argv && strcmp(*argv, "--"); argv++) {
-		if (!strncmp(*argv, "--json", 6))
+		if (!strncmp(*argv, "--json", 6) || !strncmp(*argv, "--junit", 7))
 			parse_one(cfg, argv);
 	}
 	log_hear(NULL, 0);

@@ -137,21 +137,18 @@ END_TEST
 START_TEST(console)
 {
 	struct console_log *log = console_log_create();
-	struct device_list none = { 0 };
 
 	console_log_write(log, "one\r\ntwo\xff\x1b[0m", 12);
-	report_gather(&r, &none, log);
+	report_console(&r, log);
 	console_log_destroy(log);
 	load(true);
 	ck_assert_uint_eq(json_array_size(at("console")), 2);
 	is_text("console.0", "one");
-	ck_assert_uint_eq(json_array_size(at("disks")), 0);
 }
 END_TEST
 
 START_TEST(disks)
 {
-	struct console_log *log = console_log_create();
 	uint8_t data[1024] = { 0 }, cdb[32];
 	struct testbed tb;
 	struct vdriver v;
@@ -169,11 +166,10 @@ START_TEST(disks)
 	scsi_driver_run(&v, 2, 3, cdb, data, sizeof(data), NULL, 0);
 	scsi_driver_run(&v, 2, 3, SCSI_DRIVER_CDB(0x35), NULL, 0, NULL, 0);
 
-	report_gather(&r, &tb.devices, log);
+	report_disks(&r, &tb.devices);
 	vdriver_fini(&v);
 	device_destroy_all(&tb.devices);
 	testbed_fini(&tb);
-	console_log_destroy(log);
 	load(true);
 	ck_assert_uint_eq(json_array_size(at("disks")), 2);
 	is_text("disks.0.id", "scsi-disk0");
@@ -189,6 +185,21 @@ START_TEST(disks)
 }
 END_TEST
 
+START_TEST(tests)
+{
+	report_feed(&r, STREAM_STDOUT, "1..1\nok 1\n", 10); /* nobody asks */
+	ck_assert_int_eq(report_listen(&r), 0);
+	report_feed(&r, STREAM_STDOUT, "1..1\nok 1\n", 10);
+	report_feed(&r, STREAM_CONSOLE, "1..2\nnot ok 1\n", 14);
+	report_end_streams(&r);
+	load(true);
+	is_number("tests.ok", 1);
+	is_number("tests.not_ok", 1);
+	is_number("tests.skip", 0);
+	is_text("tests.problems.0", "2 tests were planned, and 1 came");
+}
+END_TEST
+
 Suite *report_json_suite(void)
 {
 	Suite *s = suite_create("report_json");
@@ -200,6 +211,7 @@ Suite *report_json_suite(void)
 	tcase_add_test(tc, ends);
 	tcase_add_test(tc, console);
 	tcase_add_test(tc, disks);
+	tcase_add_test(tc, tests);
 	return s;
 }
 

@@ -79,7 +79,8 @@ static const struct {
 	{ "1..4\nok 1 a # SKIP no disk\nnot ok 2 b # TODO later\nok 3 c # todo\n"
 	  "not ok 4 - d # TIMEOUT 45 s\n",
 	  "s a # SKIP no disk\nt b # TODO later\n+ c # todo\n- d # TIMEOUT 45 s\n" },
-	{ "1..2\nok 1 a#b \\# c \\\\ # skip\nok 2 # skip\n", "s a#b # c \\ # skip\ns test 2 # skip\n" },
+	{ "1..2\nok 1 a#b \\# c \\\\ # skip\nok 2 # skip\n",
+	  "s a#b # c \\ # skip\ns test 2 # skip\n" },
 	{ "1..0 # SKIP no root\n", "s all # SKIP no root\n" },
 
 	/* no tests at all */

@@ -1,0 +1,211 @@
+#include "tests/unit/unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/lib/stderr.h"
+#include "vmm/console_log.h"
+#include "vmm/core/log.h"
+#include "vmm/junit.h"
+#include "vmm/machine.h"
+#include "vmm/report.h"
+#include "vmm/tap.h"
+
+Suite *junit_suite(void);
+
+static struct machine_cfg cfg;
+static struct report r;
+static char *xml;
+static struct stderr_text said;
+
+static void set_up(void)
+{
+	report_init(&r, &cfg);
+	ck_assert_int_eq(report_listen(&r), 0);
+}
+
+static void tear_down(void)
+{
+	report_fini(&r);
+	free(xml);
+	xml = NULL;
+}
+
+static void feed(enum report_stream stream, const char *text)
+{
+	report_feed(&r, stream, text, strlen(text));
+}
+
+static void make(bool finished)
+{
+	report_end_streams(&r);
+	free(xml);
+	xml = junit_text(&r, finished);
+	ck_assert_ptr_nonnull(xml);
+}
+
+static void has(const char *text)
+{
+	ck_assert_msg(strstr(xml, text), "no %s in: %s", text, xml);
+}
+
+static void has_not(const char *text)
+{
+	ck_assert_msg(!strstr(xml, text), "%s in: %s", text, xml);
+}
+
+static void ended(enum cause cause, int exit, int signal)
+{
+	r.cause = cause;
+	report_command(&r, exit, signal);
+	make(true);
+}
+
+START_TEST(the_run)
+{
+	char *const argv[] = { "grep", "<a&b>", NULL };
+
+	r.argv = argv;
+	r.at[PHASE_START] = r.at[PHASE_BEGUN] + 1;
+	r.at[PHASE_END] = r.at[PHASE_BEGUN] + 1500000001;
+	ended(CAUSE_EXIT, 0, 0);
+	has("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n"
+	    "<testsuite name=\"lunette\"");
+	has(" tests=\"1\" failures=\"0\" errors=\"0\" skipped=\"0\" ");
+	has("<testcase classname=\"lunette\" name=\"grep &lt;a&amp;b&gt;\" time=\"1.500\">\n"
+	    "<system-out></system-out>\n</testcase>\n");
+
+	ended(CAUSE_EXIT, 3, 0);
+	has("failures=\"1\" errors=\"0\"");
+	has("<failure type=\"exit\" message=\"exit status 3\"></failure>");
+	ended(CAUSE_EXIT, 0, 11);
+	has("<failure type=\"exit\" message=\"killed by signal 11\"></failure>");
+}
+END_TEST
+
+/* Every cause but two means that something is wrong. */
+START_TEST(causes_are_faults)
+{
+	ended(_i, 0, 0);
+	if (_i == CAUSE_POWEROFF || _i == CAUSE_EXIT) {
+		has("failures=\"0\" errors=\"0\"");
+		return;
+	}
+	has_not("failures=\"0\" errors=\"0\"");
+	has(causes[_i].name);
+}
+END_TEST
+
+START_TEST(unfinished)
+{
+	make(false);
+	has("errors=\"1\"");
+	has("<error type=\"unfinished\" message=\"");
+}
+END_TEST
+
+START_TEST(the_error_line)
+{
+	stderr_begin(&said);
+	log_err("\"x\": no");
+	stderr_end(&said);
+	ended(CAUSE_SETUP, 0, 0);
+	has("<error type=\"setup\" message=\"&quot;x&quot;: no\">");
+}
+END_TEST
+
+START_TEST(tests)
+{
+	feed(STREAM_STDOUT, "1..3\nok 1 - a\nnot ok 2 - <b>\n# at x\nok 3 - c # SKIP none\n");
+	feed(STREAM_CONSOLE, "KTAP version 1\n1..2\n  KTAP version 1\n  1..2\n  not ok 1 d\n"
+	     "  ok 2 e\nnot ok 1 s\n  KTAP version 1\n  1..1\n  ok 1 f\nnot ok 2 z # exit=1\n");
+	ended(CAUSE_EXIT, 0, 0); /* the command's word on the run as a whole */
+	has(" tests=\"8\" failures=\"3\" errors=\"0\" skipped=\"1\" ");
+	has("<testcase classname=\"stdout\" name=\"a\"/>\n");
+	has("<testcase classname=\"stdout\" name=\"&lt;b&gt;\">"
+	    "<failure type=\"not ok\" message=\"not ok\"># at x\n</failure></testcase>\n");
+	has("name=\"c\"><skipped message=\"SKIP none\"></skipped></testcase>\n");
+	has("<testcase classname=\"console.s\" name=\"d\"><failure");
+	has("<testcase classname=\"console.s\" name=\"e\"/>");
+	has_not("name=\"s\""); /* whose failure is d's */
+	has("<testcase classname=\"console\" name=\"z\"><failure type=\"not ok\" "
+	    "message=\"exit=1\">"); /* whose parts are ok */
+}
+END_TEST
+
+START_TEST(plan_is_not_kept)
+{
+	feed(STREAM_STDOUT, "1..3\nok 1 - a\n");
+	ended(CAUSE_EXIT, 0, 0);
+	has("failures=\"1\"");
+	has("<failure type=\"tap\" message=\"3 tests were planned, and 1 came\">"
+	    "stdout: 3 tests were planned, and 1 came\n</failure>");
+	ended(CAUSE_EXIT, 1, 0); /* of two reasons the command's is the first */
+	has("<failure type=\"exit\" message=\"exit status 1\">stdout: 3 tests");
+}
+END_TEST
+
+START_TEST(times)
+{
+	feed(STREAM_STDOUT, "1..1\nok 1 - a\n  ---\n  duration_ms: 2.7\n  ...\n");
+	make(true);
+	has("name=\"a\" time=\"0.003\"/>");
+}
+END_TEST
+
+/* A reader refuses the whole file for one character. */
+START_TEST(whatever_is_printed)
+{
+	struct console_log *log = console_log_create();
+	char bytes[256];
+	unsigned i;
+
+	for (i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (char)i;
+	console_log_write(log, bytes, sizeof(bytes));
+	console_log_write(log, "]]>\xef\xbf\xbf", 6);
+	report_console(&r, log);
+	console_log_destroy(log);
+	feed(STREAM_STDOUT, "1..1\nnot ok 1 ");
+	report_feed(&r, STREAM_STDOUT, bytes, sizeof(bytes));
+	feed(STREAM_STDOUT, "\n");
+	make(true);
+	has("]]&gt;\xef\xbf\xbd");
+	for (i = 0; xml[i]; i++)
+		ck_assert((unsigned char)xml[i] >= ' ' || xml[i] == '\n' || xml[i] == '\t');
+}
+END_TEST
+
+START_TEST(more_than_is_kept)
+{
+	unsigned i;
+
+	feed(STREAM_STDOUT, "TAP version 14\n1..10007\n");
+	for (i = 0; i < TAP_TESTS_MAX + 7; i++)
+		feed(STREAM_STDOUT, "ok\n");
+	make(true);
+	has("tests=\"10001\"");
+	has("<system-out>7 more tests on stdout are not listed\n");
+}
+END_TEST
+
+Suite *junit_suite(void)
+{
+	Suite *s = suite_create("junit");
+	TCase *tc = unit_case(s, "junit");
+
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_test(tc, the_run);
+	tcase_add_loop_test(tc, causes_are_faults, 0, CAUSE_COUNT);
+	tcase_add_test(tc, unfinished);
+	tcase_add_test(tc, the_error_line);
+	tcase_add_test(tc, tests);
+	tcase_add_test(tc, plan_is_not_kept);
+	tcase_add_test(tc, times);
+	tcase_add_test(tc, whatever_is_printed);
+	tcase_add_test(tc, more_than_is_kept);
+	return s;
+}
+
+UNIT_MAIN(junit_suite)
