@@ -10,7 +10,8 @@ replays = $(fuzzers:%=$(out)/tests/fuzz/replay_%)
 # What needs no KVM above that.
 above_o = $(patsubst %,$(out)/vmm/%.o,command control console_log image unpack kernel_config \
 	kernel_check cause arch/$(ARCH)/boot)
-above_o += $(patsubst %,$(out)/vmm/%.o,report report_file report_json report_out junit facts text tap)
+above_o += $(patsubst %,$(out)/vmm/%.o,report report_file report_json report_out junit expect \
+	facts text tap)
 
 .SECONDARY: $(lib_o) $(units:%=%.o) $(fuzzers:%=$(out)/tests/fuzz/fuzz_%.o) $(out)/tests/fuzz/replay.o
 

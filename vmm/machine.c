@@ -202,7 +202,9 @@ static int setup_platform(struct machine *m, const struct machine_cfg *cfg)
 	vm_host_bells(&m->vm, &m->pio, true);
 	m->platform = (struct platform){
 		.cpus = cfg->cpus,
-		.vhost = cfg->vhost,
+		/* What the kernel serves it also counts, and does not tell. */
+		.vhost = cfg->vhost == PLATFORM_VHOST_AUTO && cfg->expect.disks.count ?
+				 PLATFORM_VHOST_OFF : cfg->vhost,
 		.on_enospc = cfg->on_enospc,
 		.mem = &m->mem,
 		.mmio = &m->mmio,
@@ -424,6 +426,8 @@ static int setup_guest(struct machine *m, const struct machine_cfg *cfg, const s
 		r = open_trace(m, cfg->trace);
 	if (r == 0)
 		r = setup_devices(m, cfg);
+	if (r == 0)
+		r = expect_check_devices(&cfg->expect, &m->devices);
 	if (r == 0)
 		r = put_cmdline(m, cfg, cmdline);
 	if (r == 0) {

@@ -20,6 +20,7 @@
 #include "vmm/core/loop.h"
 #include "vmm/core/mem.h"
 #include "vmm/core/platform.h"
+#include "vmm/expect.h"
 #include "vmm/job.h"
 #include "vmm/vcpu.h"
 #include "vmm/vm.h"
@@ -45,6 +46,7 @@ struct machine_cfg {
 	uint64_t console_limit; /* bytes */
 	struct opt_list disks, cdroms, devices;
 	struct job_cfg job;
+	struct expect_cfg expect;
 	struct report *report; /* outlives the machine */
 };
 

@@ -68,6 +68,7 @@ struct report {
 	enum cause cause;
 	int by_signal;                  /* with CAUSE_SIGNAL: which one ended the run */
 	struct json_t *disks, *console; /* lists of objects, and of lines; NULL: not known */
+	struct json_t *expect;          /* what was expected, and got; NULL: nothing */
 };
 
 /* PHASE_BEGUN is now, and lunette's lines are heard from now on. @cfg is borrowed. [setup] */

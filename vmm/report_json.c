@@ -170,6 +170,7 @@ char *report_json(struct report *r, bool finished)
 	json_object_set_new(all, "phases", phases(r));
 	json_object_set_new(all, "machine", machine(r));
 	json_object_set_new(all, "disks", list_or_empty(r->disks));
+	json_object_set_new(all, "expect", list_or_empty(r->expect));
 	json_object_set_new(all, "tests", tests(r));
 	json_object_set_new(all, "console", list_or_empty(r->console));
 	json_object_set_new(all, "messages", messages(r));

@@ -67,6 +67,10 @@ static const struct opt run_opts[] = {
 	  .help = "how the run ended, and why, as JSON" },
 	{ "junit", OPT_STR, AT(report.junit), .arg = "FILE",
 	  .help = "the same for CI systems, with TAP and KTAP results of tests that are printed" },
+	{ "expect", OPT_LIST, AT(machine.expect.disks), .arg = "DISK.COUNTER>=N",
+	  .help = "the run fails if a disk has done less; or == != < <= >" },
+	{ "boot-budget", OPT_TIME, AT(machine.expect.boot_ms), NULL, 1, 86400000, .arg = "TIME",
+	  .help = "the run fails if its command begins later" },
 	{ "tty", OPT_BOOL, AT(machine.job.tty),
 	  .help = "-t: this terminal is the command's" },
 	{ "env", OPT_LIST, AT(machine.job.env), .arg = "NAME[=VALUE]",
@@ -209,7 +213,9 @@ static int parse(struct run_cfg *cfg, int argc, char **argv)
 		if (n >= 0)
 			return n;
 	}
-	return check_job(cfg) ? -1 : causes[CAUSE_USAGE].status;
+	if (!check_job(cfg) || expect_check(&cfg->machine.expect, cfg->machine.job.argv) < 0)
+		return causes[CAUSE_USAGE].status;
+	return -1;
 }
 
 /*
@@ -255,6 +261,16 @@ static bool find_kernel(struct machine_cfg *cfg, char **kernel, char **initrd)
 	return *initrd;
 }
 
+static enum cause run_as_expected(struct machine *m, const struct machine_cfg *cfg)
+{
+	struct report *r = cfg->report;
+	bool met;
+
+	r->cause = machine_run(m);
+	met = expect_met(&cfg->expect, &m->devices, r, report_status(r) == 0);
+	return met || report_status(r) ? r->cause : CAUSE_EXPECT;
+}
+
 static enum cause run(const struct run_cfg *cfg)
 {
 	struct report *report = cfg->machine.report;
@@ -269,7 +285,7 @@ static enum cause run(const struct run_cfg *cfg)
 		if (cfg->explain)
 			device_explain_all(&m->devices, stdout);
 		else
-			cause = machine_run(m);
+			cause = run_as_expected(m, &cfg->machine);
 		report->by_signal = cause == CAUSE_SIGNAL ? m->signal : 0;
 		machine_destroy(m);
 		report_mark(report, PHASE_OFF);
