@@ -165,8 +165,7 @@ static void check_plan(struct tap *t, const struct level *l)
 	if (t->bailed)
 		return;
 	if (l->planned && l->seen != l->plan)
-		problem(t, "%lu tests%s%s were planned, and %lu came", l->plan, of, l->name,
-			l->seen);
+		problem(t, "%lu of %lu planned tests%s%s came", l->seen, l->plan, of, l->name);
 	else if (!l->planned && l->versioned && l == t->level)
 		problem(t, "there is no plan, so tests may be missing");
 }

@@ -89,13 +89,13 @@ static const struct {
 	{ "[ok 1] foo\nok: 1\nokay 1\n", "" },
 
 	/* what is wrong */
-	{ "1..3\nok 1 a\nok 2 b\n", "+ a\n+ b\n! 3 tests were planned, and 2 came\n" },
-	{ "1..1\nok 1 a\nok 2 b\n", "+ a\n+ b\n! 1 tests were planned, and 2 came\n" },
+	{ "1..3\nok 1 a\nok 2 b\n", "+ a\n+ b\n! 2 of 3 planned tests came\n" },
+	{ "1..1\nok 1 a\nok 2 b\n", "+ a\n+ b\n! 2 of 1 planned tests came\n" },
 	{ "1..2\nok 1 a\nok 1 b\n", "+ a\n+ b\n! test number 1 came where 2 was due\n" },
 	{ "TAP version 13\nok 1 a\n", "+ a\n! there is no plan, so tests may be missing\n" },
 	{ "1..9\nok 1 a\nBail out! no disk\n", "+ a\n! Bail out! no disk\n" },
 	{ "1..9\nBail out!\nTAP version 13\n1..2\nok 1 a\n",
-	  "+ a\n! Bail out!\n! 2 tests were planned, and 1 came\n" },
+	  "+ a\n! Bail out!\n! 1 of 2 planned tests came\n" },
 
 	/* YAML */
 	{ "TAP version 13\n1..2\nok 1 a\n  ---\n  ok 7 x\n  duration_ms: 5\n  ...\nok 2 b\n",
@@ -116,9 +116,9 @@ static const struct {
 	  "# # ok 3 no\n# not ok 2 b\nnot ok 1 selftests: net: x # exit=1\n",
 	  "+ selftests: net: x/a\n- selftests: net: x/b\n- selftests: net: x # exit=1\n" },
 	{ "KTAP version 1\n1..1\n    KTAP version 1\n    # Subtest: s\n    1..3\n    ok 1 a\n"
-	  "not ok 1 s\n", "+ s/a\n- s\n! 3 tests of s were planned, and 1 came\n" },
+	  "not ok 1 s\n", "+ s/a\n- s\n! 1 of 3 planned tests of s came\n" },
 	{ "KTAP version 1\n1..2\n    KTAP version 1\n    # Subtest: s\n    1..1\n    ok 1 a\n",
-	  "+ a\n! the test s that has subtests did not end\n! 2 tests were planned, and 0 came\n" },
+	  "+ a\n! the test s that has subtests did not end\n! 0 of 2 planned tests came\n" },
 
 	/* the kernel's log, with time stamps, and with what others print */
 	{ "[    0.100000] KTAP version 1\n[    0.1] 1..1\n<6>[    0.2][    T1]     ok 1 a\n"
