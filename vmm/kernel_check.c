@@ -36,6 +36,8 @@ static const struct kernel_need needs[] = {
 	{ "virtio-rng", "HW_RANDOM", KERNEL_NEED_ANY, "random numbers" },
 	{ "virtio-rng", "HW_RANDOM_VIRTIO", KERNEL_NEED_ANY, "random numbers" },
 	{ "virtio-console", "VIRTIO_CONSOLE", KERNEL_NEED_ANY, "consoles and ports" },
+	{ "virtio-net", "INET", KERNEL_NEED_BUILTIN, "networks" },
+	{ "virtio-net", "VIRTIO_NET", KERNEL_NEED_ANY, "the network interface" },
 	{ "pvpanic", "PVPANIC", KERNEL_NEED_NICE, "a panic that is noticed for sure" },
 	{ "pvpanic", "PVPANIC_MMIO", KERNEL_NEED_NICE, "a panic that is noticed for sure" },
 	{ 0 }

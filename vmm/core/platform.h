@@ -33,6 +33,15 @@ struct pci_bus;
 #define ACPI_PM_RESET_VALUE 1
 #define ACPI_PM_S5 5 /* the sleep type that means off */
 
+/*
+ * The network that devices/net_passt.c makes for one guest: the guest, the host as the guest sees
+ * it, and who answers its DNS queries. vmm/net.c tells the guest.
+ */
+#define USERNET_ADDRESS "10.0.2.15"
+#define USERNET_PREFIX "24"
+#define USERNET_GATEWAY "10.0.2.2"
+#define USERNET_DNS "10.0.2.3"
+
 /* May the kernel serve the disks of the guest? */
 enum platform_vhost {
 	PLATFORM_VHOST_AUTO, /* where it can */

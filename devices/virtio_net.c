@@ -1,0 +1,347 @@
+/*
+ * Network device (virtio 1.3 §5.1): an Ethernet interface with one pair of queues. What it can do
+ * for the guest, and the guest for it, depends on the link behind it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/virtio_net.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+
+#include "devices/devices.h"
+#include "devices/net_host.h"
+#include "devices/net_passt.h"
+#include "devices/net_stream.h"
+#include "devices/net_tap.h"
+#include "virtio/virtio.h"
+#include "vmm/core/platform.h"
+#include "vmm/core/util.h"
+
+#define FD_MAX 65535
+#define FD_NONE (FD_MAX + 1)
+
+/* As large as a frame of passt's can be: each costs as much as a small one. */
+#define STREAM_MTU 65520
+#define MTU_MIN 68 /* of IPv4 */
+
+/* mac, status, max_virtqueue_pairs, mtu. */
+#define CONFIG_LEN (offsetof(struct virtio_net_config, mtu) + sizeof(uint16_t))
+#define MAC_LEN 6
+
+struct virtio_net {
+	struct device dev;
+	struct virtio_device vdev;
+	struct virtio_class class; /* with the features of this one */
+	struct net_host host;
+	struct platform *p;
+	struct passt passt;
+	const char *behind; /* what the link is, for --explain */
+	uint8_t config[CONFIG_LEN];
+};
+
+struct net_cfg {
+	unsigned transport; /* enum virtio_transport */
+	bool user;
+	const char *tap, *mac;
+	uint32_t fd, mtu;
+	struct opt_list publish;
+};
+
+static const char *const fd_words[] = { "none", NULL };
+
+static const struct opt net_opts[] = {
+	{ "transport", OPT_ENUM, offsetof(struct net_cfg, transport), "pci",
+	  .words = virtio_transport_words, .help = "the bus that the guest finds it on" },
+	{ "user", OPT_BOOL, offsetof(struct net_cfg, user), "off",
+	  .help = "a network by passt, which needs no rights" },
+	{ "publish", OPT_LIST, offsetof(struct net_cfg, publish),
+	  .arg = "[tcp:|udp:][ADDRESS:]HOST:GUEST",
+	  .help = "a port of the host that is one of the guest's, with user" },
+	{ "tap", OPT_STR, offsetof(struct net_cfg, tap), .arg = "NAME",
+	  .help = "an interface of the host's" },
+	{ "fd", OPT_U32, offsetof(struct net_cfg, fd), "none", 0, FD_MAX, fd_words,
+	  .arg = "FD", .help = "a stream socket, which lunette has been started with, to a "
+			       "program that speaks passt's protocol" },
+	{ "mac", OPT_STR, offsetof(struct net_cfg, mac), .arg = "ADDRESS",
+	  .help = "02:00:00:00:00:01 for instance; by default another one in each run" },
+	{ "mtu", OPT_U32, offsetof(struct net_cfg, mtu), "0", 0, UINT16_MAX,
+	  .help = "largest packet; 0: what the host's side takes" },
+	{ 0 }
+};
+
+/* As a virtio device. */
+
+static struct net_host *host_of(struct virtio_device *vdev)
+{
+	return &container_of(vdev, struct virtio_net, vdev)->host;
+}
+
+static void net_kick(struct virtio_device *vdev, unsigned q)
+{
+	net_host_kick(host_of(vdev), q);
+}
+
+static int net_queue_start(struct virtio_device *vdev, unsigned q, struct loop *loop)
+{
+	(void)loop;
+	return net_host_start(host_of(vdev), q);
+}
+
+static void net_queue_stop(struct virtio_device *vdev, unsigned q)
+{
+	net_host_stop(host_of(vdev), q);
+}
+
+static void put_status(struct virtio_net *net)
+{
+	le16_put(net->config + offsetof(struct virtio_net_config, status),
+		 atomic_load(&net->host.down) ? 0 : VIRTIO_NET_S_LINK_UP);
+}
+
+/* The link goes down in the I/O thread, and only who has the lock may write config. */
+static void net_config_reading(struct virtio_device *vdev)
+{
+	put_status(container_of(vdev, struct virtio_net, vdev));
+}
+
+static const struct virtio_class net_virtio = {
+	.name = "network",
+	.id = VIRTIO_ID_NET,
+	.pci_class = 0x020000, /* Ethernet controller */
+	.features = VIRTIO_BIT(VIRTIO_NET_F_MAC) | VIRTIO_BIT(VIRTIO_NET_F_STATUS) |
+		    VIRTIO_BIT(VIRTIO_NET_F_MTU) | VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF),
+	.config_reading = net_config_reading,
+	.kick = net_kick,
+	.queue_start = net_queue_start,
+	.queue_stop = net_queue_stop,
+};
+
+/* What the guest is told of itself. */
+
+/* A group's address (bit 0 of the first byte) is no station's. */
+static int parse_mac(const char *id, const char *text, uint8_t mac[MAC_LEN])
+{
+	unsigned b[MAC_LEN], i;
+	int end = 0;
+
+	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5],
+		   &end) != MAC_LEN || end != 17 || text[end] || b[0] & 1) {
+		log_err("%s: mac=%s: an address of one station is wanted, 02:00:00:00:00:01 for "
+			"instance", id, text);
+		return -EINVAL;
+	}
+	for (i = 0; i < MAC_LEN; i++)
+		mac[i] = b[i];
+	return 0;
+}
+
+/* By chance, locally administered: guests on one bridge must differ. */
+static int choose_mac(const char *id, const char *text, uint8_t mac[MAC_LEN])
+{
+	if (text)
+		return parse_mac(id, text, mac);
+	if (getrandom(mac, MAC_LEN, 0) != MAC_LEN) {
+		log_err("%s: no random address: %s", id, strerror(errno));
+		return -EIO;
+	}
+	mac[0] = (mac[0] & 0xfc) | 2;
+	return 0;
+}
+
+/* The link. */
+
+static int check_choice(const char *id, const struct net_cfg *cfg)
+{
+	unsigned n = cfg->user + !!cfg->tap + (cfg->fd != FD_NONE);
+
+	if (n != 1)
+		log_err("%s: one of user, tap=NAME and fd=FD is wanted", id);
+	else if (cfg->publish.count && !cfg->user)
+		log_err("%s: publish=%s: needs user; the ports of a guest on tap=NAME or fd=FD "
+			"are where it is", id, cfg->publish.item[0]);
+	else if (cfg->mtu && cfg->mtu < MTU_MIN)
+		log_err("%s: mtu=%u: is less than %u", id, cfg->mtu, MTU_MIN);
+	else
+		return 0;
+	return -EINVAL;
+}
+
+static int check_fd(const char *id, int fd)
+{
+	int flags = fcntl(fd, F_GETFD), type = 0;
+	socklen_t len = sizeof(type);
+
+	/* Descriptors of lunette's own, which have the same kind of number, are closed on exec. */
+	if (flags >= 0 && !(flags & FD_CLOEXEC) &&
+	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM)
+		return 0;
+	log_err("%s: fd=%d: lunette was not given it, or it is no stream socket", id, fd);
+	return -EBADF;
+}
+
+static struct net_link *open_stream(const char *id, int fd)
+{
+	struct net_link *link = fd < 0 ? NULL : net_stream_create(fd);
+
+	if (fd >= 0 && !link)
+		log_err("%s: %s", id, strerror(errno));
+	return link;
+}
+
+/* NULL after one line; errno tells. */
+static struct net_link *open_link(struct virtio_net *net, const char *id,
+				  const struct net_cfg *cfg, uint16_t *mtu)
+{
+	int fd;
+
+	*mtu = STREAM_MTU;
+	if (cfg->tap) {
+		net->behind = "an interface of the host's, by /dev/net/tun";
+		return net_tap_open(id, cfg->tap, mtu);
+	}
+	if (cfg->user) {
+		net->behind = "passt, at the other end of a socket pair";
+		fd = passt_start(&net->passt, id, net->config, &cfg->publish);
+	} else {
+		net->behind = "a socket that was given";
+		fd = check_fd(id, cfg->fd);
+		fd = fd < 0 ? fd : fcntl(cfg->fd, F_DUPFD_CLOEXEC, 0);
+	}
+	errno = fd < 0 ? -fd : 0;
+	return open_stream(id, fd);
+}
+
+static void link_gone(void *arg)
+{
+	struct virtio_net *net = arg;
+
+	if (net->passt.pid)
+		passt_report(&net->passt, net->vdev.name);
+	else
+		log_err("%s: the host's side of its link has ended, and it has no network any more",
+			net->vdev.name);
+}
+
+static int make_link(struct virtio_net *net, const char *id, const struct net_cfg *cfg)
+{
+	struct loop *loop = net->p->iothread(net->p, id);
+	struct net_link *link;
+	uint16_t mtu;
+
+	if (!loop) {
+		int r = -errno;
+
+		log_err("%s: cannot make an I/O thread: %s", id, strerror(-r));
+		return r;
+	}
+	link = open_link(net, id, cfg, &mtu);
+	if (!link)
+		return -errno;
+	net->host.gone = link_gone;
+	net->host.arg = net;
+	net_host_init(&net->host, &net->vdev, loop, link);
+	net->class.features |= link->features;
+	put_status(net);
+	le16_put(net->config + offsetof(struct virtio_net_config, mtu), cfg->mtu ? cfg->mtu : mtu);
+	return 0;
+}
+
+/* Making and taking down. */
+
+static int make_device(struct virtio_net *net, unsigned transport)
+{
+	struct virtio_device *vdev = &net->vdev;
+	int r;
+
+	vdev->class = &net->class;
+	vdev->config = net->config;
+	vdev->config_len = CONFIG_LEN;
+	r = virtio_device_init(vdev, net->p->mem, virtio_local_create(&net->host.loop, 1, 0),
+			       NET_QUEUES, NET_QUEUE_SIZE);
+	if (r < 0) {
+		log_err("%s: out of memory", vdev->name);
+		return r;
+	}
+	r = virtio_attach(vdev, net->p, transport);
+	if (r < 0)
+		virtio_device_fini(vdev);
+	return r;
+}
+
+static int net_create(struct platform *p, struct device_list *list, const char *id,
+		      const void *config, struct device **dev)
+{
+	const struct net_cfg *cfg = config;
+	struct virtio_net *net = calloc(1, sizeof(*net));
+	int r;
+
+	(void)list;
+	if (!net) {
+		log_err("%s: out of memory", id);
+		return -ENOMEM;
+	}
+	net->p = p;
+	net->class = net_virtio;
+	net->passt = PASST_NONE;
+	snprintf(net->vdev.name, sizeof(net->vdev.name), "%s", id);
+	r = check_choice(id, cfg);
+	if (r == 0)
+		r = choose_mac(id, cfg->mac, net->config);
+	if (r == 0)
+		r = make_link(net, id, cfg);
+	if (r < 0)
+		goto free;
+	r = make_device(net, cfg->transport);
+	if (r < 0)
+		goto fini;
+	*dev = &net->dev;
+	return 0;
+
+fini:
+	net_host_fini(&net->host);
+free:
+	passt_fini(&net->passt);
+	free(net);
+	return r;
+}
+
+static void net_destroy(struct device *dev)
+{
+	struct virtio_net *net = container_of(dev, struct virtio_net, dev);
+	struct net_host *h = &net->host;
+
+	virtio_detach(&net->vdev, net->p);
+	log_info("%s: %llu frames sent and %llu lost, %llu received and %llu lost", net->vdev.name,
+		 (unsigned long long)h->sent, (unsigned long long)h->lost[NET_TX],
+		 (unsigned long long)h->received, (unsigned long long)h->lost[NET_RX]);
+	virtio_device_fini(&net->vdev);
+	net_host_fini(h);
+	passt_fini(&net->passt);
+	free(net);
+}
+
+static void net_explain(const struct device *dev, FILE *out)
+{
+	const struct virtio_net *net = container_of(dev, struct virtio_net, dev);
+	const uint8_t *mac = net->config;
+
+	fprintf(out, "  transport: %s, %s\n", net->vdev.transport->name,
+		net->vdev.transport->help);
+	fprintf(out, "  address: %02x:%02x:%02x:%02x:%02x:%02x\n", mac[0], mac[1], mac[2], mac[3],
+		mac[4], mac[5]);
+	fprintf(out, "  link: %s\n", net->behind);
+	fprintf(out, "  checksums and segments: %s\n", net->host.link->features ?
+		"left to each other, where the guest's driver can" : "of each side's own");
+}
+
+const struct device_class virtio_net_class = {
+	.name = "virtio-net",
+	.help = "Ethernet interface",
+	.opts = net_opts,
+	.cfg_size = sizeof(struct net_cfg),
+	.create = net_create,
+	.destroy = net_destroy,
+	.explain = net_explain,
+};
