@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "guest/job.h"
+#include "guest/net.h"
 
 #define ROOT "/mnt"
 #define TRIES 10
@@ -186,6 +187,16 @@ int init_enter_root(void)
 	return 0;
 }
 
+/* What a job is to reach it will miss by itself, so that this ends no run. */
+static void set_up_network(void)
+{
+	const char *word = init_word("lunette.net");
+	int r = net_up(word);
+
+	if (r < 0 && word)
+		init_log("lunette.net=%s: %s", word, strerror(-r));
+}
+
 /*
  * With console=hvc0 there is no console before virtio_console has found its port, or ever. Then the
  * serial port is as good as what early messages of the kernel went to.
@@ -280,6 +291,7 @@ int main(void)
 	sethostname("lunette", strlen("lunette"));
 	mount_all();
 	disks_setup();
+	set_up_network();
 	if (init_word(JOB_WORD)) {
 		job_main();
 		power_off();

@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "guest/init.h"
+#include "guest/net.h"
 
 #define ARGS_MAX 16384
 #define WAIT_US 1000
@@ -438,8 +439,10 @@ static const char *prepare(struct job *j)
 	if (r < 0)
 		return r == -ETIMEDOUT ? "no command came" : "the command makes no sense";
 	r = init_mount_root();
-	if (r > 0)
+	if (r > 0) {
+		net_keep_resolver("/mnt");
 		r = init_enter_root();
+	}
 	if (r < 0)
 		return "the root file system cannot be used; the console says why";
 	if (open_all(j) < 0)

@@ -52,7 +52,7 @@ base() { # KERNEL BUSYBOX [MODULE...]
 	shift 2
 	if [ "$kernel" != - ]; then
 		[ $# -gt 0 ] || set -- sd_mod -sr_mod sg virtio_scsi pvpanic-mmio virtio_pci virtio_mmio \
-			virtio_rng virtio_console
+			virtio_rng virtio_console -virtio_net
 		version=$(ls "$kernel/lib/modules")
 	fi
 	init=$(built init)
