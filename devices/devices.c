@@ -7,9 +7,9 @@
 
 #include "vmm/core/log.h"
 
-extern const struct device_class acpi_pm_class, console_port_class, nmi_status_class, pci_host_class,
-	pvpanic_class, rng_class, rtc_class, scsi_cd_class, scsi_disk_class, serial_class,
-	virtio_console_class, virtio_net_class, virtio_scsi_class;
+extern const struct device_class acpi_pm_class, console_port_class, nmi_status_class,
+	pci_host_class, pvpanic_class, rng_class, rtc_class, scsi_cd_class, scsi_disk_class,
+	serial_class, virtio_console_class, virtio_net_class, virtio_scsi_class;
 
 const struct device_class *const device_classes[] = {
 	&virtio_scsi_class,

@@ -21,9 +21,9 @@ struct passt {
 #define PASST_NONE ((struct passt){ .messages = -1 })
 
 /*
- * @passt is PASST_NONE before, and passt_fini() is due in every case. Starts it for a guest with the
- * given MAC address, and with ports @publish of the host's. Returns the end of the socket once it
- * serves, and the ports are open. -errno after one line that begins with @id. [setup]
+ * @passt is PASST_NONE before, and passt_fini() is due in every case. Starts it for a guest with
+ * the given MAC address, and with ports @publish of the host's. Returns the end of the socket once
+ * it serves, and the ports are open. -errno after one line that begins with @id. [setup]
  */
 int passt_start(struct passt *passt, const char *id, const uint8_t mac[6],
 		const struct opt_list *publish);
