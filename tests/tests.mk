@@ -11,7 +11,7 @@ replays = $(fuzzers:%=$(out)/tests/fuzz/replay_%)
 above_o = $(patsubst %,$(out)/vmm/%.o,command control console_log image unpack kernel_config \
 	kernel_check cause arch/$(ARCH)/boot)
 above_o += $(patsubst %,$(out)/vmm/%.o,report report_file report_json report_out junit expect \
-	facts text tap)
+	facts text tap limits)
 
 .SECONDARY: $(lib_o) $(units:%=%.o) $(fuzzers:%=$(out)/tests/fuzz/fuzz_%.o) $(out)/tests/fuzz/replay.o
 

@@ -362,6 +362,11 @@ void console_set_quiet(struct console *con, bool keys)
 	con->keys = keys;
 }
 
+bool console_is_quiet(const struct console *con)
+{
+	return con->quiet;
+}
+
 struct console_log *console_get_log(const struct console *con)
 {
 	return con->log;

@@ -28,6 +28,7 @@ void console_destroy(struct console *con);
  * @keys is what is typed read, for whom is attached last. [setup]
  */
 void console_set_quiet(struct console *con, bool keys);
+bool console_is_quiet(const struct console *con);
 /* All that the guest prints; the console's own. */
 struct console_log *console_get_log(const struct console *con);
 

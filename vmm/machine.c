@@ -20,6 +20,7 @@
 #include "vmm/core/util.h"
 #include "vmm/image.h"
 #include "vmm/kernel_check.h"
+#include "vmm/picture.h"
 #include "vmm/report.h"
 #include "vmm/sandbox.h"
 
@@ -34,6 +35,7 @@ void machine_end(struct machine *m, enum cause cause)
 	if ((cause == CAUSE_REBOOT || cause == CAUSE_TRIPLE_FAULT) &&
 	    (atomic_load(&m->panicked) || console_saw_panic(m->console)))
 		cause = CAUSE_PANIC;
+	cause = limits_cause(&m->limits, cause);
 	if (!atomic_compare_exchange_strong(&m->ended, &expected, true))
 		return;
 	m->cause = cause;
@@ -476,6 +478,7 @@ enum cause machine_create(struct machine *m, const struct machine_cfg *cfg)
 	enum cause cause;
 
 	*m = (struct machine){ .vm.fd = -1, .signals.fd = -1, .silence.fd = -1, .cpus = cfg->cpus,
+			       .limits = LIMITS_NONE, .limits_cfg = cfg->limits,
 			       .report = cfg->report, .mmio = BUS_EMPTY, .pio = BUS_EMPTY };
 	cause = create(m, cfg);
 	if (cause != CAUSE_POWEROFF)
@@ -515,7 +518,8 @@ enum cause machine_run(struct machine *m)
 		return CAUSE_SETUP;
 	catch_signals(true); /* before any thread is made, so that all of them inherit the mask */
 	console_start(m->console);
-	if (start_threads(m) < 0)
+	if (limits_start(&m->limits, &m->limits_cfg, &picture_limits, m, m->main_loop) < 0 ||
+	    start_threads(m) < 0)
 		machine_end(m, CAUSE_SETUP);
 	loop_run(m->main_loop);
 
@@ -530,6 +534,7 @@ enum cause machine_run(struct machine *m)
 		vcpu_stop(&m->vcpu[i]);
 	if (m->job)
 		m->cause = job_cause(m->job, m->cause);
+	picture_end(m);
 	if (is_success(m) && device_finish_all(&m->devices) < 0)
 		m->cause = CAUSE_SETUP;
 	report_disks(m->report, &m->devices);
@@ -539,6 +544,7 @@ enum cause machine_run(struct machine *m)
 void machine_destroy(struct machine *m)
 {
 	control_destroy(m->control);
+	limits_stop(&m->limits);
 	/* The back ends first, while the I/O threads still run: they drain there. */
 	device_destroy_all(&m->devices);
 	job_destroy(m->job);

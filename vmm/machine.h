@@ -22,6 +22,7 @@
 #include "vmm/core/platform.h"
 #include "vmm/expect.h"
 #include "vmm/job.h"
+#include "vmm/limits.h"
 #include "vmm/vcpu.h"
 #include "vmm/vm.h"
 
@@ -44,6 +45,7 @@ struct machine_cfg {
 	unsigned console; /* enum machine_console */
 	const char *console_log;
 	uint64_t console_limit; /* bytes */
+	struct limits_cfg limits;
 	struct opt_list disks, cdroms, devices;
 	struct job_cfg job;
 	struct expect_cfg expect;
@@ -70,6 +72,8 @@ struct machine {
 
 	struct loop_source signals; /* a signalfd */
 	atomic_bool panicked;       /* the guest has said so, ... */
+	struct limits limits;
+	struct limits_cfg limits_cfg;
 	struct loop_source silence; /* ... and is given time to say why: a timer; fd -1 before */
 	unsigned long printed;      /* by it, when the timer ran last */
 	atomic_bool ended;

@@ -28,6 +28,8 @@ static const char *const full_words[] = { "report", "stop", "fail", NULL };
 static const char *const console_words[] = { "serial", "hvc", NULL };
 static const char *const vhost_words[] = { "auto", "on", "off", NULL };
 
+#define TIME_MAX (1000ull * 3600 * 1000) /* 1000 h, in ms */
+
 #define AT(member) offsetof(struct run_cfg, member)
 
 static const struct opt run_opts[] = {
@@ -77,6 +79,8 @@ static const struct opt run_opts[] = {
 	  .help = "a variable of the command's environment; without a value, as it is here" },
 	{ "cwd", OPT_STR, AT(machine.job.cwd), .arg = "DIR",
 	  .help = "where in the guest the command runs" },
+	{ "timeout", OPT_TIME, AT(machine.limits.run), .min = 1, .max = TIME_MAX, .arg = "TIME",
+	  .help = "end the run when it takes longer, and show where the guest is" },
 	{ "explain", OPT_BOOL, AT(explain), .help = "say what would be made, and why, and end" },
 	{ "log", OPT_ENUM, AT(log_level), "note", .words = log_words, .arg = "LEVEL",
 	  .help = "how much lunette says of itself" },

@@ -129,6 +129,25 @@ static void handle_exit(struct vcpu *vcpu)
 	}
 }
 
+static void answer(struct vcpu *vcpu)
+{
+	unsigned asked = atomic_exchange(&vcpu->asked, 0);
+
+	if (asked & VCPU_LOOK) {
+		arch_vcpu_look(vcpu);
+		atomic_store(&vcpu->looked, true);
+	}
+	if (asked & VCPU_NMI)
+		arch_vcpu_nmi(vcpu);
+}
+
+static bool may_run(struct vcpu *vcpu)
+{
+	if (atomic_load(&vcpu->asked))
+		answer(vcpu);
+	return !atomic_load(&vcpu->stop) && !atomic_load(&vcpu->machine->ended);
+}
+
 static void *vcpu_main(void *arg)
 {
 	struct vcpu *vcpu = arg;
@@ -136,11 +155,14 @@ static void *vcpu_main(void *arg)
 
 	snprintf(name, sizeof(name), "vcpu%u", vcpu->id);
 	pthread_setname_np(pthread_self(), name);
-	while (!atomic_load(&vcpu->stop) && !atomic_load(&vcpu->machine->ended)) {
+	while (may_run(vcpu)) {
 		if (ioctl(vcpu->fd, KVM_RUN, 0) == 0) {
 			vm_take_collected(&vcpu->machine->vm, &vcpu->machine->pio);
 			handle_exit(vcpu);
-		} else if (errno != EINTR && errno != EAGAIN) {
+		} else if (errno == EINTR) {
+			/* Before may_run(): who wants something says so before he sets this. */
+			__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+		} else if (errno != EAGAIN) {
 			handle_error(vcpu, strerror(errno), errno);
 			break;
 		}
@@ -160,6 +182,20 @@ int vcpu_start(struct vcpu *vcpu)
 	return 0;
 }
 
+static void kick(struct vcpu *vcpu)
+{
+	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	pthread_kill(vcpu->thread, KICK_SIGNAL);
+}
+
+void vcpu_ask(struct vcpu *vcpu, enum vcpu_question what)
+{
+	if (!vcpu->has_thread)
+		return;
+	atomic_fetch_or(&vcpu->asked, what);
+	kick(vcpu);
+}
+
 /*
  * The signal gets lost when it comes between the thread's look at @stop and a blocking write to the
  * terminal (not before KVM_RUN: immediate_exit is for that), hence again, until the thread is gone.
@@ -172,8 +208,7 @@ void vcpu_stop(struct vcpu *vcpu)
 		return;
 	atomic_store(&vcpu->stop, true);
 	do {
-		__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-		pthread_kill(vcpu->thread, KICK_SIGNAL);
+		kick(vcpu);
 		clock_gettime(CLOCK_REALTIME, &until);
 		until.tv_nsec += 10000000;
 		if (until.tv_nsec >= 1000000000) {

@@ -104,7 +104,8 @@ static const struct {
 	uint64_t ms;
 } limits[] = {
 	{ "a", 60000 }, { "a,limit=100ms", 100 }, { "a,limit=1500ms", 1500 },
-	{ "a,limit=90s", 90000 }, { "a,limit=5m", 300000 }, { "a,limit=2h", 7200000 }, { "a,limit=010s", 10000 },
+	{ "a,limit=90s", 90000 },
+	{ "a,limit=5m", 300000 }, { "a,limit=2h", 7200000 }, { "a,limit=010s", 10000 },
 	{ "a,limit=10h", 36000000 }, { "a,limit=none", 36000001 },
 };
 

@@ -3,7 +3,7 @@
  * files: vm.c, vcpu.c, boot.c, describe.c, probe.c, layout.h. The Makefile takes
  * the folder by ARCH; nothing else in the project asks which one it is.
  *
- * All of it is set-up, but for the two functions that say [vcpu].
+ * All of it is set-up, but for the functions that say [vcpu].
  */
 #ifndef VMM_ARCH_ARCH_H
 #define VMM_ARCH_ARCH_H
@@ -82,6 +82,10 @@ int arch_vcpus_init(struct vcpu *vcpu, unsigned ncpus, const struct arch_entry *
 bool arch_vcpu_exit(struct vcpu *vcpu);
 /* Registers to stderr. [vcpu] */
 void arch_vcpu_dump(struct vcpu *vcpu);
+/* Where the vCPU is, into its picture. [vcpu, or any thread once that has ended] */
+void arch_vcpu_look(struct vcpu *vcpu);
+/* An interrupt that a guest cannot switch off: its kernel is to panic and say where. [vcpu] */
+void arch_vcpu_nmi(struct vcpu *vcpu);
 
 /*
  * Runs some ten thousand instructions of kernel code in a tiny guest of its own, and the same

@@ -35,8 +35,8 @@ struct opt {
 	size_t offset;            /* of the member in the struct of settings */
 	const char *def;          /* as text; NULL: the member stays 0 */
 	uint64_t min, max;        /* OPT_U32, OPT_SIZE, OPT_TIME */
-	/* OPT_ENUM, ends with NULL. OPT_U32, OPT_TIME: what may stand instead of a number, and gives
-	 * max + 1, max + 2, ...; NULL: nothing. */
+	/* OPT_ENUM, ends with NULL. OPT_U32, OPT_TIME: what may stand instead of a number, and
+	 * gives max + 1, max + 2, ...; NULL: nothing. */
 	const char *const *words;
 	const char *arg;          /* what help calls the value, e.g. "FILE" */
 	const char *help;         /* one sentence, small letters, no full stop */

@@ -54,9 +54,11 @@
 /*
  * quiet: before the console's words, as an earlycon prints from the moment that it is read of.
  * noearly: there is no old chipset on the bus to be mended before the bus is scanned. nr_uarts: nor
- * are there more serial ports. Looking for either would be some hundred exits.
+ * are there more serial ports. Looking for either would be some hundred exits. unknown_nmi_panic:
+ * the only NMI here is that of arch_vcpu_nmi().
  */
-const char arch_cmdline[] = "quiet panic=-1 panic_print=0x20 pci=noearly 8250.nr_uarts=2";
+const char arch_cmdline[] = "quiet panic=-1 panic_print=0x20 unknown_nmi_panic pci=noearly "
+			    "8250.nr_uarts=2";
 const char arch_serial_words[] = "console=ttyS0";
 const char arch_hvc_words[] = "console=hvc0 earlycon=uart8250,io,0x3f8";
 const char arch_kernel_formats[] = "an x86-64 bzImage or an x86-64 ELF vmlinux";

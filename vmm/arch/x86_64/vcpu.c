@@ -26,6 +26,7 @@
 #define MSR_MTRR_DEF_TYPE 0x2ff
 #define MTRR_ENABLED_WRITE_BACK 0x806
 
+#define FLAGS_IF 0x200
 #define CR0_PE 0x1
 #define CR0_ET 0x10
 #define CR0_PG 0x80000000
@@ -287,6 +288,54 @@ bool arch_vcpu_exit(struct vcpu *vcpu)
 		return false;
 	handle_pio(vcpu);
 	return true;
+}
+
+static const char *state_text(const struct vcpu *vcpu)
+{
+	struct kvm_mp_state state;
+
+	if (ioctl(vcpu->fd, KVM_GET_MP_STATE, &state) < 0)
+		return "in an unknown state";
+	switch (state.mp_state) {
+	case KVM_MP_STATE_RUNNABLE:
+		return "running";
+	case KVM_MP_STATE_HALTED:
+		return "halted";
+	default:
+		return "not started";
+	}
+}
+
+/* A vCPU that waits is no trouble, unless it waits for interrupts that it does not take. */
+static enum vcpu_trouble trouble(const char *state, bool interrupts)
+{
+	if (*state == 'n')
+		return VCPU_IDLE;
+	if (!interrupts)
+		return VCPU_DEAF;
+	return *state == 'h' ? VCPU_IDLE : VCPU_BUSY;
+}
+
+void arch_vcpu_look(struct vcpu *vcpu)
+{
+	const char *state = state_text(vcpu);
+	struct kvm_sregs s;
+	struct kvm_regs r;
+	bool interrupts;
+
+	if (ioctl(vcpu->fd, KVM_GET_REGS, &r) < 0 || ioctl(vcpu->fd, KVM_GET_SREGS, &s) < 0)
+		return;
+	interrupts = r.rflags & FLAGS_IF;
+	vcpu->trouble = trouble(state, interrupts);
+	snprintf(vcpu->picture, sizeof(vcpu->picture),
+		 "%s, interrupts %s, rip %04x:%016llx rsp %016llx cr3 %016llx cr2 %016llx "
+		 "flags %08llx", state, interrupts ? "on" : "off", s.cs.selector, r.rip, r.rsp,
+		 s.cr3, s.cr2, r.rflags);
+}
+
+void arch_vcpu_nmi(struct vcpu *vcpu)
+{
+	ioctl(vcpu->fd, KVM_NMI, 0);
 }
 
 void arch_vcpu_dump(struct vcpu *vcpu)
