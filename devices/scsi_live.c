@@ -276,6 +276,7 @@ static int counters(struct device *dev, struct device_facts *to)
 
 	if (r < 0)
 		return r;
+	scsi_lun_count(&d->lun, &sum);
 	for (i = 0; i < d->nbuses; i++)
 		scsi_plug_count(virtio_scsi_host(d->bus[i]), &d->lun, &sum);
 	to->number(to, "commands", sum.commands);

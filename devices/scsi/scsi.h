@@ -166,6 +166,17 @@ struct scsi_reservation {
 	struct scsi_nexus *owner;  /* of SPC-2's RESERVE; NULL: none */
 };
 
+/* What a LUN has done. */
+#define SCSI_LATENCIES 24
+struct scsi_counters {
+	uint64_t commands, errors;       /* those that ended, those of them not with GOOD */
+	uint64_t reads, writes;          /* of the medium, however long */
+	uint64_t read, written, unmapped; /* bytes */
+	uint64_t flushes, resets;        /* resets: by task management */
+	uint64_t latency[SCSI_LATENCIES]; /* [n]: took less than 2^n microseconds, and not less
+					   * than the one before; the last: all that took longer */
+};
+
 /*
  * A logical unit. Who opens it owns @block and the struct. The first part is fixed from
  * scsi_port_add() on; until then its owner may change what scsi_lun_init() has put there.
@@ -198,6 +209,7 @@ struct scsi_lun {
 	struct scsi_reservation reservation;
 	/* Commands in flight that change blocks: shared, and exclusive ones. */
 	struct scsi_cmds claims[2];
+	struct scsi_counters past;    /* of paths that are closed, as after a reset */
 };
 
 /* An initiator port: a controller, by which one driver reaches LUNs. */
@@ -211,17 +223,6 @@ struct scsi_port {
 
 struct scsi_op;
 struct scsi_trace;
-
-/* What a LUN has done for one thread. */
-#define SCSI_LATENCIES 24
-struct scsi_counters {
-	uint64_t commands, errors;       /* those that ended, those of them not with GOOD */
-	uint64_t reads, writes;          /* of the medium, however long */
-	uint64_t read, written, unmapped; /* bytes */
-	uint64_t flushes, resets;        /* resets: by task management */
-	uint64_t latency[SCSI_LATENCIES]; /* [n]: took less than 2^n microseconds, and not less
-					   * than the one before; the last: all that took longer */
-};
 
 /* A nexus as one thread uses it. */
 struct scsi_path {
@@ -388,6 +389,8 @@ bool scsi_ctx_has_target(const struct scsi_ctx *ctx, uint8_t target);
 void scsi_ctx_settle(struct scsi_ctx *ctx, const struct scsi_lun *lun);
 /* For scsi_plug_swap(). [ctx's thread] */
 int scsi_ctx_swap(struct scsi_ctx *ctx, const struct scsi_lun *lun);
+/* Adds what @lun has done by paths that are closed. Any thread. */
+void scsi_lun_count(struct scsi_lun *lun, struct scsi_counters *sum);
 /* Adds what @lun has done here. [ctx's thread] */
 void scsi_ctx_count(const struct scsi_ctx *ctx, const struct scsi_lun *lun,
 		    struct scsi_counters *sum);

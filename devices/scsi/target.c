@@ -135,6 +135,35 @@ static unsigned list_paths(struct scsi_ctx *ctx, struct scsi_path ***list, int *
 	return n;
 }
 
+static void counters_add(struct scsi_counters *sum, const struct scsi_counters *c)
+{
+	unsigned i;
+
+	sum->commands += c->commands;
+	sum->errors += c->errors;
+	sum->reads += c->reads;
+	sum->writes += c->writes;
+	sum->read += c->read;
+	sum->written += c->written;
+	sum->unmapped += c->unmapped;
+	sum->flushes += c->flushes;
+	sum->resets += c->resets;
+	for (i = 0; i < SCSI_LATENCIES; i++)
+		sum->latency[i] += c->latency[i];
+}
+
+/* A driver resets its device when it goes, and what was done before is to be known after that. */
+static void path_close(struct scsi_ctx *ctx, struct scsi_path *path)
+{
+	struct scsi_lun *lun = path->nexus->lun;
+
+	path_quiesce(ctx, path);
+	pthread_mutex_lock(&lun->lock);
+	counters_add(&lun->past, &path->counters);
+	pthread_mutex_unlock(&lun->lock);
+	free(path);
+}
+
 /* Frees the paths that are not in @list. */
 static void drop_paths(struct scsi_ctx *ctx, struct scsi_path *const *list, unsigned n)
 {
@@ -147,8 +176,7 @@ static void drop_paths(struct scsi_ctx *ctx, struct scsi_path *const *list, unsi
 			k++;
 		if (k < n && list[k] == ctx->path[i])
 			continue;
-		path_quiesce(ctx, ctx->path[i]);
-		free(ctx->path[i]);
+		path_close(ctx, ctx->path[i]);
 	}
 	free(ctx->path);
 }
@@ -229,23 +257,16 @@ void scsi_ctx_count(const struct scsi_ctx *ctx, const struct scsi_lun *lun,
 		    struct scsi_counters *sum)
 {
 	const struct scsi_path *path = path_of(ctx, lun);
-	const struct scsi_counters *c;
-	unsigned i;
 
-	if (!path)
-		return;
-	c = &path->counters;
-	sum->commands += c->commands;
-	sum->errors += c->errors;
-	sum->reads += c->reads;
-	sum->writes += c->writes;
-	sum->read += c->read;
-	sum->written += c->written;
-	sum->unmapped += c->unmapped;
-	sum->flushes += c->flushes;
-	sum->resets += c->resets;
-	for (i = 0; i < SCSI_LATENCIES; i++)
-		sum->latency[i] += c->latency[i];
+	if (path)
+		counters_add(sum, &path->counters);
+}
+
+void scsi_lun_count(struct scsi_lun *lun, struct scsi_counters *sum)
+{
+	pthread_mutex_lock(&lun->lock);
+	counters_add(sum, &lun->past);
+	pthread_mutex_unlock(&lun->lock);
 }
 
 static uint64_t now_ns(void)

@@ -366,6 +366,70 @@ START_TEST(not_while_running)
 }
 END_TEST
 
+/* Counters. */
+
+struct hearing {
+	struct device_facts facts;
+	uint64_t commands, flushes, timed;
+};
+
+static void hear_text(struct device_facts *to, const char *key, const char *value)
+{
+	ck_abort_msg("%p: %s=%s", (void *)to, key, value);
+}
+
+static void hear_number(struct device_facts *to, const char *key, uint64_t value)
+{
+	struct hearing *h = container_of(to, struct hearing, facts);
+
+	if (!strcmp(key, "commands"))
+		h->commands = value;
+	else if (!strcmp(key, "flushes"))
+		h->flushes = value;
+}
+
+static void hear_numbers(struct device_facts *to, const char *key, const uint64_t *value,
+			 unsigned count)
+{
+	struct hearing *h = container_of(to, struct hearing, facts);
+
+	ck_assert_str_eq(key, "latency");
+	while (count--)
+		h->timed += *value++;
+}
+
+static struct hearing counters(void)
+{
+	struct hearing h = { .facts = { hear_text, hear_number, hear_numbers } };
+
+	ck_assert_int_eq(dev("disk")->class->live->counters(dev("disk"), &h.facts), 0);
+	return h;
+}
+
+/* As the driver does when the guest is shut down, and when it is bound again. */
+START_TEST(reset_loses_no_count)
+{
+	struct hearing before = counters(), h;
+
+	ck_assert_uint_gt(before.commands, 0);
+	ck_assert_uint_eq(run(0, SCSI_DRIVER_CDB(0x35), NULL, 0), 0);
+	vdriver_reset(&v);
+	h = counters();
+	ck_assert_uint_eq(h.flushes, 1);
+	ck_assert_uint_eq(h.commands, before.commands + 1);
+	ck_assert_uint_eq(h.timed, h.commands);
+
+	vdriver_fini(&v);
+	ck_assert(vdriver_probe(&v, &tb, 0));
+	ck_assert(vdriver_start(&v, ~0ull, 3, 64));
+	run(0, SCSI_DRIVER_CDB(0x35), NULL, 0); /* POWER ON, maybe */
+	ck_assert_uint_eq(run(0, SCSI_DRIVER_CDB(0x35), NULL, 0), 0);
+	h = counters();
+	ck_assert_uint_ge(h.flushes, 2);
+	ck_assert_uint_eq(h.commands, before.commands + 3);
+}
+END_TEST
+
 Suite *scsi_live_suite(void)
 {
 	Suite *s = suite_create("scsi_live");
@@ -385,6 +449,7 @@ Suite *scsi_live_suite(void)
 	tcase_add_test(tc, unplug_commits);
 	tcase_add_test(tc, names_and_places);
 	tcase_add_test(tc, not_while_running);
+	tcase_add_test(tc, reset_loses_no_count);
 	return s;
 }
 
