@@ -57,7 +57,11 @@ static int unplug(const struct command_host *host, const struct command_args *ar
 	struct device *dev = device_named(host->devices, args->id);
 
 	(void)answer;
-	return dev ? device_unplug(host->devices, dev) : -ENODEV;
+	if (!dev)
+		return -ENODEV;
+	if (host->leaves)
+		host->leaves(host->arg, dev);
+	return device_unplug(host->devices, dev);
 }
 
 static int resize(const struct command_host *host, const struct command_args *args, json_t *answer)

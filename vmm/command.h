@@ -17,6 +17,7 @@
 #include <stddef.h>
 
 struct command_args;
+struct device;
 struct device_list;
 struct json_t;
 struct opt;
@@ -27,6 +28,8 @@ struct command_host {
 	struct platform *platform;
 	struct device_list *devices;
 	void (*quit)(void *arg);
+	/* A device is about to be unplugged, on the user's word. NULL: nobody wants to know. */
+	void (*leaves)(void *arg, struct device *dev);
 	void *arg;
 };
 

@@ -108,6 +108,11 @@ static void quit(void *arg)
 	machine_end(arg, CAUSE_QUIT);
 }
 
+static void leaves(void *arg, struct device *dev)
+{
+	report_leaves(((struct machine *)arg)->report, dev);
+}
+
 static struct loop *new_iothread(struct platform *p, const char *name)
 {
 	struct machine *m = container_of(p, struct machine, platform);
@@ -317,7 +322,7 @@ static int setup_control(struct machine *m, const struct machine_cfg *cfg)
 {
 	if (!cfg->control)
 		return 0;
-	m->host = (struct command_host){ &m->platform, &m->devices, quit, m };
+	m->host = (struct command_host){ &m->platform, &m->devices, quit, leaves, m };
 	m->control = control_create(cfg->control, m->main_loop, &m->host);
 	return m->control ? 0 : -EIO;
 }

@@ -20,6 +20,7 @@
 #include "vmm/cause.h"
 
 struct console_log;
+struct device;
 struct device_list;
 struct json_t;
 struct machine_cfg;
@@ -97,6 +98,8 @@ int64_t report_time(const struct report *r, enum report_phase phase);
 /* One line with the times, at --log info. */
 void report_log_times(const struct report *r);
 
+/* A disk is about to be unplugged: what it has done will be in the report. [main] */
+void report_leaves(struct report *r, struct device *dev);
 /* What the disks have done; they are to be taken down next. No vCPU runs. [main] */
 void report_disks(struct report *r, const struct device_list *devices);
 /* What the console has printed last; nothing more will come. [main] */

@@ -48,14 +48,32 @@ static void add_line(void *list, const char *line)
 	json_array_append_new(list, text_json(line));
 }
 
+/* The kernel's cannot be unplugged, so this one will stay. */
+void report_leaves(struct report *r, struct device *dev)
+{
+	json_t *object = lun(dev);
+
+	if (json_is_null(json_object_get(object, "counters"))) {
+		json_decref(object);
+		return;
+	}
+	json_object_set_new(object, "unplugged", json_true());
+	if (!r->disks)
+		r->disks = json_array();
+	json_array_append_new(r->disks, object);
+}
+
 void report_disks(struct report *r, const struct device_list *devices)
 {
 	struct device *dev;
+	size_t gone;
 
-	r->disks = json_array();
-	for (dev = devices->last; dev; dev = dev->next) {
+	if (!r->disks)
+		r->disks = json_array();
+	gone = json_array_size(r->disks);
+	for (dev = devices->last; dev; dev = dev->next) { /* the list is backwards */
 		if (dev->class->live)
-			json_array_insert_new(r->disks, 0, lun(dev));
+			json_array_insert_new(r->disks, gone, lun(dev));
 	}
 }
 

@@ -49,7 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	const char *at = (const char *)data, *end = at + len;
 	unsigned quits = 0, n;
 	struct testbed tb;
-	struct command_host host = { &tb.p, &tb.devices, quit, &quits };
+	struct command_host host = { &tb.p, &tb.devices, quit, NULL, &quits };
 
 	testbed_init(&tb);
 	BUG_ON(device_create(&tb.p, &tb.devices, "virtio-scsi") < 0);

@@ -18,12 +18,19 @@ static struct testbed tb;
 static struct vdriver v;
 static struct command_host host;
 static char dir[64];
-static unsigned quits;
+static unsigned quits, left;
 
 static void on_quit(void *arg)
 {
 	ck_assert_ptr_eq(arg, &tb);
 	quits++;
+}
+
+static void on_leave(void *arg, struct device *dev)
+{
+	ck_assert_ptr_eq(arg, &tb);
+	ck_assert_str_eq(dev->class->name, "scsi-disk");
+	left++;
 }
 
 static void make_file(const char *name, off_t size)
@@ -50,8 +57,8 @@ static void set_up(void)
 	testbed_start(&tb);
 	ck_assert(vdriver_probe(&v, &tb, 0));
 	ck_assert(vdriver_start(&v, ~0ull, 3, 64));
-	host = (struct command_host){ &tb.p, &tb.devices, on_quit, &tb };
-	quits = 0;
+	host = (struct command_host){ &tb.p, &tb.devices, on_quit, on_leave, &tb };
+	quits = left = 0;
 }
 
 static void tear_down(void)
@@ -163,6 +170,7 @@ START_TEST(plug_and_unplug)
 	fails("{'do':'plug','text':'store=null,size=1M,lun=3'}", "lun=3: is in use by a.img");
 	fails("{'do':'plug','text':'store=null,size=1M,bus=s9'}", "bus=s9");
 	ok("{'do':'unplug','id':'lun:3'}");
+	ck_assert_uint_eq(left, 1);
 	fails("{'do':'unplug','id':'lun:3'}", "no such LUN");
 	fails("{'do':'unplug','id':'new'}", "there is no device of this name");
 	fails("{'do':'unplug','id':'s0'}", "stays as it is");

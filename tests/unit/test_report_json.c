@@ -166,12 +166,19 @@ START_TEST(disks)
 	scsi_driver_run(&v, 2, 3, cdb, data, sizeof(data), NULL, 0);
 	scsi_driver_run(&v, 2, 3, SCSI_DRIVER_CDB(0x35), NULL, 0, NULL, 0);
 
+	ck_assert_int_eq(device_create(&tb.p, &tb.devices,
+				       "scsi-disk,store=null,size=1M,lun=5,id=new"), 0);
+	report_leaves(&r, device_named(&tb.devices, "new"));
+	ck_assert_int_eq(device_unplug(&tb.devices, device_named(&tb.devices, "new")), 0);
 	report_disks(&r, &tb.devices);
 	vdriver_fini(&v);
 	device_destroy_all(&tb.devices);
 	testbed_fini(&tb);
 	load(true);
-	ck_assert_uint_eq(json_array_size(at("disks")), 2);
+	ck_assert_uint_eq(json_array_size(at("disks")), 3);
+	is_text("disks.0.id", "new");
+	ck_assert(json_is_true(at("disks.0.unplugged")));
+	json_array_remove(at("disks"), 0);
 	is_text("disks.0.id", "scsi-disk0");
 	is_text("disks.0.bus", "s0");
 	is_number("disks.0.lun", 3);
