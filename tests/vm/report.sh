@@ -7,14 +7,14 @@ write='dd if=/dev/zero of=/dev/sda bs=4k count=2 conv=fsync'
 test_disks() {
 	truncate -s 4M a.img
 	status 0 guest "$write" --disk a.img --json r.json --expect 'lun0.write>=8K' \
-		--expect 'lun0.flush>=1' --expect lun0.errors==0
+		--expect 'lun0.flush>=1'
 	contains r.json '"cause": "poweroff"'
 	contains r.json '"cmdline": ".* console=ttyS0'
 	contains r.json '"file": ".*a.img"'
 	contains r.json '"serial": "a"'
 	contains r.json '"served": "process"'
 	contains r.json '"written": 8192'
-	equal "$(grep -c '"met": true' r.json)" 3
+	equal "$(grep -c '"met": true' r.json)" 2
 }
 
 test_disks_that_should_only_be_read() {
