@@ -9,6 +9,7 @@
 #include "devices/virtio_console.h"
 #include "vmm/core/log.h"
 #include "vmm/core/outlet.h"
+#include "vmm/core/platform.h"
 #include "vmm/core/util.h"
 
 #define FD_MAX 65535
@@ -16,6 +17,7 @@
 
 struct console_port {
 	struct device dev;
+	struct platform *platform;
 	struct device *bus;
 	struct console_end end;
 	struct outlet out;
@@ -45,8 +47,11 @@ static const struct opt port_opts[] = {
 static ssize_t port_write(void *arg, const void *data, size_t len)
 {
 	struct console_port *p = arg;
+	ssize_t n = outlet_write(&p->out, data, len);
 
-	return outlet_write(&p->out, data, len);
+	if (n > 0 && p->platform->port_sent)
+		p->platform->port_sent(p->platform, p->end.name, data, n);
+	return n;
 }
 
 static int check_name(const char *id, const char *name)
@@ -175,9 +180,9 @@ static int console_port_create(struct platform *platform, struct device_list *li
 	struct console_port *p = calloc(1, sizeof(*p));
 	int r;
 
-	(void)platform;
 	if (!p)
 		return -ENOMEM;
+	p->platform = platform;
 	p->out.fd = -1;
 	p->end = (struct console_end){ .name = cfg->name, .in = -1, .arg = p };
 	r = check_name(id, cfg->name);

@@ -277,6 +277,14 @@ static const struct console_user job_user = { .input = job_input, .resized = job
 
 /* Ports. */
 
+/* Results of tests may be among it. */
+static void port_sent(struct platform *p, const char *name, const void *data, size_t len)
+{
+	if (!strcmp(name, JOB_PORT_STDOUT))
+		report_feed(container_of(p, struct machine, platform)->report, STREAM_STDOUT, data,
+			    len);
+}
+
 static int add_port(struct job *job, const char *name, const char *key, int fd)
 {
 	char text[128];
@@ -359,6 +367,7 @@ struct job *job_create(struct machine *m, const struct job_cfg *cfg)
 	job->m = m;
 	job->cfg = cfg;
 	job->control.fd = job->room.fd = -1;
+	m->platform.port_sent = port_sent;
 	console_set_quiet(m->console, cfg->tty);
 	r = setup_ports(job);
 	if (r == 0)

@@ -1,6 +1,7 @@
 #include "tests/unit/unit.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,6 +78,37 @@ START_TEST(writes_a_file)
 	start();
 	send_hello();
 	file_has("hello");
+}
+END_TEST
+
+static char sent[64];
+
+static void hear(struct platform *p, const char *name, const void *data, size_t len)
+{
+	ck_assert_ptr_eq(p, &tb.p);
+	snprintf(sent + strlen(sent), sizeof(sent) - strlen(sent), "%s:%.*s;", name, (int)len,
+		 (const char *)data);
+}
+
+/* What has been written, and once. */
+START_TEST(others_read_along)
+{
+	int ends[2];
+
+	tb.p.port_sent = hear;
+	ck_assert_int_eq(pipe(ends), 0);
+	ck_assert_int_eq(make("virtio-console,terminal=off"), 0);
+	ck_assert_int_eq(make_fd("out-fd", ends[1]), 0);
+	close(ends[1]);
+	start();
+	send_hello();
+	testbed_settle(&tb);
+	ck_assert_str_eq(sent, "p:hello;");
+	close(ends[0]); /* who was to read it has gone */
+	signal(SIGPIPE, SIG_IGN);
+	send_hello();
+	testbed_settle(&tb);
+	ck_assert_str_eq(sent, "p:hello;");
 }
 END_TEST
 
@@ -184,6 +216,7 @@ Suite *console_port_suite(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_set_timeout(tc, 30);
 	tcase_add_test(tc, writes_a_file);
+	tcase_add_test(tc, others_read_along);
 	tcase_add_test(tc, writes_on_from_where_a_descriptor_stands);
 	tcase_add_test(tc, reads_a_file);
 	tcase_add_test(tc, mistakes);

@@ -120,6 +120,10 @@ struct platform {
 	void *console;
 	void (*console_attach)(void *console, const struct console_user *user, void *dev);
 
+	/* What the guest has sent by a port of this name, and what has been written of it; may be
+	 * the guest's memory. NULL: nobody reads along. [iothread] */
+	void (*port_sent)(struct platform *p, const char *name, const void *data, size_t len);
+
 	/* The run is to end at once: nobody waits any more for those who read what the guest has
 	 * sent. Any thread. */
 	atomic_bool hurry;
