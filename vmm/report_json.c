@@ -1,7 +1,6 @@
 /*
  * report_json.c - a report as JSON; README.md, "Reports", says what is in it.
  */
-#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/core/util.h"
-
 #define LINE_MAX_LEN 1000
 #define LEVELS_MAX 16
 #define PLAN_MAX 1000000000ul
