@@ -30,7 +30,7 @@ check: $(units) $(replays)
 fuzz_flags = $(filter-out -fsanitize=% -fno-sanitize-recover=all,$(flags)) -O1 -g \
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined
 fuzz_o = $(patsubst %.c,build/fuzz/%.o,$(lower) $(wildcard tests/lib/*.c) \
-	vmm/command.c vmm/facts.c vmm/text.c vmm/tap.c)
+	$(patsubst %,vmm/%.c,command console_log cause report report_json junit facts text tap))
 
 build/fuzz/%.o: %.c Makefile config.mk tests/tests.mk
 	@mkdir -p $(@D)
