@@ -8,10 +8,9 @@ fuzzers = $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 replays = $(fuzzers:%=$(out)/tests/fuzz/replay_%)
 
 # What needs no KVM above that.
-above_o = $(patsubst %,$(out)/vmm/%.o,command control console_log image unpack kernel_config \
-	kernel_check cause arch/$(ARCH)/boot)
-above_o += $(patsubst %,$(out)/vmm/%.o,report report_file report_json report_out junit expect \
-	facts text tap limits)
+above = arch/$(ARCH)/boot cause command console_log control expect facts image junit kernel_check \
+	kernel_config limits memlimit report report_file report_json report_out tap text unpack
+above_o = $(above:%=$(out)/vmm/%.o)
 
 .SECONDARY: $(lib_o) $(units:%=%.o) $(fuzzers:%=$(out)/tests/fuzz/fuzz_%.o) $(out)/tests/fuzz/replay.o
 

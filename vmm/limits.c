@@ -114,8 +114,8 @@ static void run_is_over(void *arg)
 
 	if (!take(&l->run))
 		return;
-	log_err("--timeout %s: the guest has not ended. Where its CPUs are follows; what its kernel "
-		"was at it says on its console", opt_time_text(l->cfg.run, text));
+	log_err("--timeout %s: the guest has not ended. Where its CPUs are follows; what its "
+		"kernel was at it says on its console", opt_time_text(l->cfg.run, text));
 	begin(l, CAUSE_TIMEOUT);
 }
 
@@ -126,8 +126,8 @@ static void boot_is_over(void *arg)
 
 	if (!take(&l->boot))
 		return;
-	log_err("--boot-timeout %s: the guest has not got as far as its command. Where its "
-		"CPUs are follows; how far it got is on its console", opt_time_text(l->cfg.boot, text));
+	log_err("--boot-timeout %s: the guest has not got to its command. Where its CPUs are "
+		"follows; how far it got is on its console", opt_time_text(l->cfg.boot, text));
 	begin(l, CAUSE_BOOT);
 }
 

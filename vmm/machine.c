@@ -20,6 +20,7 @@
 #include "vmm/core/util.h"
 #include "vmm/image.h"
 #include "vmm/kernel_check.h"
+#include "vmm/memlimit.h"
 #include "vmm/picture.h"
 #include "vmm/report.h"
 #include "vmm/sandbox.h"
@@ -462,7 +463,9 @@ static enum cause create(struct machine *m, const struct machine_cfg *cfg)
 		return cause;
 	if (cfg->initrd && image_open(&initrd, "--initrd", cfg->initrd) < 0)
 		goto close_kernel;
-	if (vm_create(&m->vm) < 0) {
+	if (memlimit_check("", cfg->memory, cfg->cpus) < 0) {
+		cause = CAUSE_MEMORY;
+	} else if (vm_create(&m->vm) < 0) {
 		cause = CAUSE_NO_KVM;
 	} else {
 		r = setup_guest(m, cfg, &kernel, cfg->initrd ? &initrd : NULL);

@@ -65,4 +65,40 @@ test_triple_fault_is_shown() {
 	equal "$(grep -c '^vCPU [01]: ' err)" 2
 }
 
+# A control group with so many bytes, for "in_group COMMAND..."
+group() {
+	local root=$PWD/cgroup
+	mkdir cgroup
+	mount -t cgroup2 none cgroup
+	echo +memory >cgroup/cgroup.subtree_control
+	mkdir cgroup/job 2>/dev/null || true
+	echo "$1" >cgroup/job/memory.max
+	job=$root/job
+}
+in_group() {
+	sh -c 'echo $$ >"$0/cgroup.procs"; exec "$@"' "$job" "$@"
+}
+
+test_memory_limit_below_the_guest() {
+	group $((120 << 20))
+	status 215 in_group lunette run --kernel "$kernel" --memory 128M --vhost off 2>err
+	contains err '--memory 128M: .*/job/memory.max is 120M, of which [0-9]+M are in use; give less'
+	umount cgroup
+}
+
+# A limit that is just high enough is: a guest that uses all of its memory lives.
+test_memory_limit_that_is_enough() {
+	group $((110 << 20))
+	job 'mkdir /fill; mount -t tmpfs -o size=100% none /fill
+		kib=$(sed -n "s/^MemAvailable: *\([0-9]*\).*/\1/p" /proc/meminfo)
+		dd if=/dev/zero of=/fill/x bs=1M count=$(((kib >> 10) - 4)) 2>&1
+		echo all is used; poweroff -f'
+	status 0 in_group timeout -k 5 "$seconds" lunette run --kernel "$kernel" --memory 96M --cpus 2 \
+		--vhost off --initrd initrd >out 2>err </dev/null
+	contains out 'all is used'
+	contains $job/memory.events 'oom_kill 0'
+	[ "$(cat $job/memory.peak)" -ge $((96 << 20)) ] || fail "not all was used"
+	umount cgroup
+}
+
 run_tests
