@@ -4,18 +4,32 @@
  * There are hosts whose /dev/kvm answers every ioctl and yet emulates the
  * guest's kernel code, one instruction after the other: no Linux boots there in
  * reasonable time. Only a run tells, so a tiny guest is run and timed.
+ *
+ * The exit status is about KVM alone; all else is optional. When guests cannot be
+ * run, the last line, on stderr, says why.
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "vmm/arch/arch.h"
 #include "vmm/cause.h"
 #include "vmm/core/log.h"
+#include "vmm/host_check.h"
 #include "vmm/run.h"
 #include "vmm/vm.h"
 
 /* A real KVM is within a factor of 2 or 3, an emulating one beyond 1000. */
 #define TOO_SLOW 50
+
+/* For runners whose user is in no group of /dev/kvm's. */
+static const char github[] =
+	"- name: Let everybody use KVM\n"
+	"  run: |\n"
+	"    echo 'KERNEL==\"kvm\", GROUP=\"kvm\", MODE=\"0666\", OPTIONS+=\"static_node=kvm\"' |\n"
+	"      sudo tee /etc/udev/rules.d/99-kvm.rules\n"
+	"    sudo udevadm control --reload-rules\n"
+	"    sudo udevadm trigger --name-match=kvm\n";
 
 static enum cause check_kvm(void)
 {
@@ -35,15 +49,50 @@ static enum cause check_kvm(void)
 			guest_ns / (host_ns + 1));
 		return CAUSE_SLOW_KVM;
 	}
-	printf("/dev/kvm: works, and runs kernel code at speed\n");
 	return CAUSE_POWEROFF;
+}
+
+static enum cause check_all(void)
+{
+	enum cause cause;
+	char why[500];
+
+	log_hear(why, sizeof(why));
+	cause = check_kvm();
+	log_hear(NULL, 0);
+	if (cause == CAUSE_POWEROFF)
+		host_check_line(HOST_OK, "kvm", "/dev/kvm works, and runs kernel code at speed",
+				stdout);
+	else
+		host_check_line(HOST_MISSING, "kvm", why, stdout);
+	host_check_all("", stdout);
+	fflush(stdout);
+	if (cause != CAUSE_POWEROFF)
+		log_err("%s", why);
+	return cause;
+}
+
+static void help(FILE *out)
+{
+	fputs("usage: lunette doctor               can this machine run guests, and how well?\n"
+	      "       lunette doctor --ci github   a workflow's step that gives it KVM\n\n"
+	      "A line for each thing; what is missing comes with what repairs it. The exit\n"
+	      "status is 0 when guests can run, whatever else is missing.\n", out);
 }
 
 int doctor_main(int argc, char **argv)
 {
-	if (argc) {
-		log_err("doctor: '%s': it takes no arguments", argv[0]);
-		return causes[CAUSE_USAGE].status;
+	if (argc == 0)
+		return causes[check_all()].status;
+	if (argc == 1 && !strcmp(argv[0], "--help")) {
+		help(stdout);
+		return 0;
 	}
-	return causes[check_kvm()].status;
+	if (!strcmp(argv[0], "--ci=github") ? argc == 1 :
+	    argc == 2 && !strcmp(argv[0], "--ci") && !strcmp(argv[1], "github")) {
+		fputs(github, stdout);
+		return 0;
+	}
+	log_err("doctor: '%s': it takes --ci github, or nothing", argv[0]);
+	return causes[CAUSE_USAGE].status;
 }

@@ -42,7 +42,8 @@ static void explain_eacces(void)
 		return;
 	}
 	log_err(DEV_KVM ": permission denied; it belongs to group %s: "
-		"sudo usermod -aG %s $USER, then log in anew", group->gr_name, group->gr_name);
+		"sudo usermod -aG %s $USER, then log in anew; in CI: lunette doctor --ci github",
+		group->gr_name, group->gr_name);
 }
 
 static void explain_open(int err)
