@@ -9,7 +9,6 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "vmm/console_log.h"
@@ -20,17 +19,11 @@
 #include "vmm/core/util.h"
 #include "vmm/machine.h"
 #include "vmm/report.h"
+#include "vmm/tty.h"
 
 #define ESCAPE 1 /* Ctrl-A */
 
 static const char panic_line[] = "Kernel panic - not syncing";
-
-/*
- * Writable file-scope data, against the rule: a handler of SIGSEGV gets no argument of ours, and
- * the terminal is one per process anyway.
- */
-static struct termios tty_before;
-static volatile sig_atomic_t tty_is_raw;
 
 struct console {
 	struct machine *machine;
@@ -56,43 +49,6 @@ struct console {
 	atomic_bool panic;
 	atomic_ulong printed;
 };
-
-static void tty_restore(void)
-{
-	struct sigaction ignore = { .sa_handler = SIG_IGN }, before;
-
-	if (!tty_is_raw)
-		return;
-	tty_is_raw = false;
-	/* In the background tcsetattr() would stop us. */
-	sigaction(SIGTTOU, &ignore, &before);
-	tcsetattr(STDIN_FILENO, TCSANOW, &tty_before);
-	sigaction(SIGTTOU, &before, NULL);
-}
-
-static void tty_fatal(int sig)
-{
-	tty_restore();
-	raise(sig); /* its default action now: SA_RESETHAND */
-}
-
-static void tty_make_raw(void)
-{
-	static const int fatal[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS };
-	struct sigaction sa = { .sa_handler = tty_fatal, .sa_flags = SA_RESETHAND | SA_NODEFER };
-	struct termios raw;
-	unsigned i;
-
-	if (tcgetattr(STDIN_FILENO, &tty_before) < 0)
-		return;
-	raw = tty_before;
-	cfmakeraw(&raw);
-	raw.c_oflag |= OPOST; /* our own lines would walk down the stairs */
-	for (i = 0; i < ARRAY_SIZE(fatal); i++)
-		sigaction(fatal[i], &sa, NULL);
-	tty_is_raw = true;
-	tcsetattr(STDIN_FILENO, TCSANOW, &raw);
-}
 
 /* vCPUs that print at the same time may spoil a match, but @panic_matched stays in the line. */
 static void watch_for_panic(struct console *con, char c)
@@ -307,6 +263,7 @@ struct console *console_create(struct machine *machine, struct platform *p, stru
 		free(con);
 		return NULL;
 	}
+	tty_watch();
 	outlet_open(&con->out, STDOUT_FILENO); /* without one, all that is written fails */
 	p->console = con;
 	p->console_ops = &console_ops;
@@ -316,6 +273,7 @@ struct console *console_create(struct machine *machine, struct platform *p, stru
 
 void console_destroy(struct console *con)
 {
+	tty_unwatch();
 	loop_del(con->loop, &con->room);
 	close(con->room.fd);
 	if (con->winch.fd >= 0)
@@ -331,11 +289,9 @@ void console_start(struct console *con)
 
 	if (!con->user || (con->quiet && !con->keys))
 		return;
-	con->is_tty = isatty(STDIN_FILENO);
-	if (con->is_tty) {
-		tty_make_raw();
+	con->is_tty = tty_make_raw();
+	if (con->is_tty)
 		watch_size(con);
-	}
 	r = loop_add(con->loop, &con->in);
 	if (r == -EPERM) { /* a file: always readable, but epoll wants to hear it from an eventfd */
 		con->in.fd = eventfd(1, EFD_CLOEXEC);

@@ -3,8 +3,8 @@
  *
  * With a terminal as stdin it is put into raw mode while the guest runs: every
  * key goes to the guest, ^C too. Ctrl-A x ends the run, Ctrl-A Ctrl-A sends one
- * Ctrl-A. The terminal is given back as it was by console_stop(), and by a
- * handler when a fatal signal hits us. A change of its size (SIGWINCH) is told.
+ * Ctrl-A. The terminal is given back as it was by console_stop(), and if we
+ * never get there by tty.c. A change of its size (SIGWINCH) is told.
  *
  * Output goes straight out, and is watched for the line with which a Linux
  * kernel panics, for kernels that have no better way to say so.

@@ -9,6 +9,7 @@
 #include "vmm/cause.h"
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
+#include "vmm/crash.h"
 #include "vmm/run.h"
 
 static const struct {
@@ -52,6 +53,7 @@ int main(int argc, char **argv)
 	unsigned i;
 
 	open_standard_fds();
+	crash_setup();
 	if (argc > 1 && !strcmp(argv[1], "--version")) {
 		puts("lunette " VERSION);
 		return 0;

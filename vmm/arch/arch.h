@@ -87,6 +87,9 @@ void arch_vcpu_look(struct vcpu *vcpu);
 /* An interrupt that a guest cannot switch off: its kernel is to panic and say where. [vcpu] */
 void arch_vcpu_nmi(struct vcpu *vcpu);
 
+/* Where a signal's handler has interrupted the program; its third argument. (vm.c) */
+uintptr_t arch_crash_pc(const void *context);
+
 /*
  * Runs some ten thousand instructions of kernel code in a tiny guest of its own, and the same
  * outside. *@guest_ns, *@host_ns: the best of a few tries; takes at most some 100 ms. -errno after

@@ -5,6 +5,7 @@
 #include <linux/kvm.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <ucontext.h>
 
 #include "vmm/arch/arch.h"
 #include "vmm/arch/x86_64/layout.h"
@@ -77,4 +78,11 @@ int arch_layout(uint64_t size, struct mem *mem, struct platform *p)
 	if (r == 0 && size > low)
 		r = mem_add(mem, HIGH_RAM, size - low);
 	return r;
+}
+
+uintptr_t arch_crash_pc(const void *context)
+{
+	const ucontext_t *uc = context;
+
+	return uc->uc_mcontext.gregs[REG_RIP];
 }
