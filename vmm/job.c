@@ -58,6 +58,7 @@ static void heard_start(struct job *job, const char *text, unsigned number)
 {
 	(void)text, (void)number;
 	job->stage = STAGE_STARTED;
+	limits_up(&job->m->limits);
 	report_mark(job->m->report, PHASE_START);
 }
 

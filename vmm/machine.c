@@ -536,7 +536,8 @@ enum cause machine_run(struct machine *m)
 	catch_signals(false);
 	console_hurry(m->console);
 	/* Else what the guest has sent is worth waiting for; the next signal ends that. */
-	if (m->cause == CAUSE_QUIT || m->cause == CAUSE_SIGNAL)
+	if (m->cause == CAUSE_QUIT || m->cause == CAUSE_SIGNAL ||
+	    limits_cause(&m->limits, CAUSE_POWEROFF) != CAUSE_POWEROFF)
 		atomic_store(&m->platform.hurry, true);
 	for (i = 0; i < m->ncpus; i++)
 		vcpu_stop(&m->vcpu[i]);

@@ -80,7 +80,8 @@ static void look_at_group(const struct version *v, const char *dir, struct memli
 		if (read_number(dir, "memory.stat", v->cache[i], &cache))
 			m.used -= min_u64(m.used, cache);
 	}
-	snprintf(m.where, sizeof(m.where), "%s/%s", dir, v->limit);
+	if (snprintf(m.where, sizeof(m.where), "%s/%s", dir, v->limit) >= (int)sizeof(m.where))
+		snprintf(m.where, sizeof(m.where), "%s", v->limit);
 	take_tighter(tightest, &m);
 }
 

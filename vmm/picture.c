@@ -8,26 +8,37 @@
 #include "vmm/core/log.h"
 #include "vmm/machine.h"
 
-/* Causes that the guest has not chosen and the user has not brought about. */
+/* What is shown of a guest whose end neither it nor the user has chosen. */
 static const struct {
-	bool vcpus;   /* where they are tells something */
-	bool console; /* so do its last lines */
-} of_use[CAUSE_COUNT] = {
-	[CAUSE_REBOOT] = { .console = true },
-	[CAUSE_PANIC] = { .console = true },
-	[CAUSE_TRIPLE_FAULT] = { .vcpus = true, .console = true },
-	[CAUSE_KVM_ERROR] = { .vcpus = true, .console = true },
-	[CAUSE_NO_RESULT] = { .console = true },
-	[CAUSE_HOST_IO] = { .console = true },
-	[CAUSE_TIMEOUT] = { .console = true }, /* vCPUs have been shown when the time was over */
-	[CAUSE_BOOT] = { .console = true },
-	[CAUSE_OOM] = { .console = true },
+	bool shown;
+	bool say;   /* nobody has said a word about it yet */
+	bool vcpus; /* where they are tells something, and has not been shown */
+} ends[CAUSE_COUNT] = {
+	[CAUSE_REBOOT] = { .shown = true, .say = true },
+	[CAUSE_PANIC] = { .shown = true, .say = true },
+	[CAUSE_TRIPLE_FAULT] = { .shown = true, .say = true, .vcpus = true },
+	[CAUSE_KVM_ERROR] = { .shown = true, .vcpus = true },
+	[CAUSE_NO_RESULT] = { .shown = true },
+	[CAUSE_HOST_IO] = { .shown = true },
+	[CAUSE_TIMEOUT] = { .shown = true },
+	[CAUSE_BOOT] = { .shown = true },
+	[CAUSE_OOM] = { .shown = true },
 };
 
 static void show_line(void *arg, const char *line)
 {
 	(void)arg;
 	fprintf(stderr, "%s\n", line);
+}
+
+static void show_last_line(void *first, const char *line)
+{
+	bool *is_first = first;
+
+	if (*is_first)
+		fputs("lunette: the last lines of the guest's console:\n", stderr);
+	*is_first = false;
+	show_line(NULL, line);
 }
 
 void picture_each(const struct machine *m, void (*fn)(void *arg, const char *line), void *arg)
@@ -117,11 +128,14 @@ static void show_vcpus(struct machine *m)
 
 void picture_end(struct machine *m)
 {
-	if (of_use[m->cause].vcpus)
-		show_vcpus(m);
-	if (!of_use[m->cause].console || !console_is_quiet(m->console))
+	bool first = true;
+
+	if (!ends[m->cause].shown)
 		return;
-	log_err("%s: %s; the last lines of its console:", causes[m->cause].name,
-		causes[m->cause].text);
-	console_log_tail(console_get_log(m->console), show_line, NULL);
+	if (ends[m->cause].say && console_is_quiet(m->console))
+		log_err("%s", causes[m->cause].text);
+	if (ends[m->cause].vcpus)
+		show_vcpus(m);
+	if (console_is_quiet(m->console))
+		console_log_tail(console_get_log(m->console), show_last_line, &first);
 }

@@ -26,9 +26,11 @@ struct run_cfg {
 static const char *const log_words[] = { "error", "warning", "note", "info", "debug", NULL };
 static const char *const full_words[] = { "report", "stop", "fail", NULL };
 static const char *const console_words[] = { "serial", "hvc", NULL };
+static const char *const no_time[] = { "none", NULL };
 static const char *const vhost_words[] = { "auto", "on", "off", NULL };
 
 #define TIME_MAX (1000ull * 3600 * 1000) /* 1000 h, in ms */
+#define BOOT_TIME 60000
 
 #define AT(member) offsetof(struct run_cfg, member)
 
@@ -81,6 +83,9 @@ static const struct opt run_opts[] = {
 	  .help = "where in the guest the command runs" },
 	{ "timeout", OPT_TIME, AT(machine.limits.run), .min = 1, .max = TIME_MAX, .arg = "TIME",
 	  .help = "end the run when it takes longer, and show where the guest is" },
+	{ "boot-timeout", OPT_TIME, AT(machine.limits.boot), .min = 1, .max = TIME_MAX,
+	  .words = no_time, .arg = "TIME|none",
+	  .help = "the same when a command has not begun by then; 60s where nothing is said" },
 	{ "explain", OPT_BOOL, AT(explain), .help = "say what would be made, and why, and end" },
 	{ "log", OPT_ENUM, AT(log_level), "note", .words = log_words, .arg = "LEVEL",
 	  .help = "how much lunette says of itself" },
@@ -174,8 +179,9 @@ static bool check_job(struct run_cfg *cfg)
 		log_err("run: no command after --");
 		return false;
 	}
-	if (!job->argv && (job->tty || job->cwd || job->env.count)) {
-		log_err("run: --tty, --env and --cwd are about a command; it comes last, after --");
+	if (!job->argv && (job->tty || job->cwd || job->env.count || cfg->machine.limits.boot)) {
+		log_err("run: --tty, --env, --cwd and --boot-timeout are about a command; it comes "
+			"last, after --");
 		return false;
 	}
 	if (job->tty && !isatty(STDIN_FILENO)) {
@@ -187,6 +193,15 @@ static bool check_job(struct run_cfg *cfg)
 		return false;
 	}
 	return true;
+}
+
+/* A guest that does not get to its command is no reason to wait, unless the user says so. */
+static void set_boot_timeout(struct machine_cfg *cfg)
+{
+	if (cfg->job.argv && !cfg->limits.boot)
+		cfg->limits.boot = BOOT_TIME;
+	if (cfg->limits.boot > TIME_MAX) /* "none" */
+		cfg->limits.boot = 0;
 }
 
 /* Returns an exit status, or -1: go on. */
@@ -219,6 +234,7 @@ static int parse(struct run_cfg *cfg, int argc, char **argv)
 	}
 	if (!check_job(cfg) || expect_check(&cfg->machine.expect, cfg->machine.job.argv) < 0)
 		return causes[CAUSE_USAGE].status;
+	set_boot_timeout(&cfg->machine);
 	return -1;
 }
 
