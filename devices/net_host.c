@@ -28,13 +28,13 @@ static void watch_set(struct net_host *h, struct net_watch *w, bool on)
 	w->on = on;
 }
 
-static void link_down(struct net_host *h)
+static void link_down(struct net_host *h, int err)
 {
 	if (atomic_exchange(&h->down, true))
 		return;
 	virtio_config_changed(h->vdev);
 	if (h->gone)
-		h->gone(h->arg);
+		h->gone(h->arg, err);
 }
 
 static void frame_lost(struct net_host *h, unsigned q, const char *why)
@@ -148,7 +148,7 @@ static int rx_step(struct net_host *h)
 	else if (n == -EMSGSIZE)
 		frame_lost(h, NET_RX, "the driver's buffers are too small for it");
 	else if (n != -EAGAIN)
-		link_down(h);
+		link_down(h, n);
 	return n > 0 || n == -EMSGSIZE ? 1 : -EAGAIN;
 }
 
@@ -230,7 +230,7 @@ static void tx_frame(struct net_host *h, const struct vq_chain *c)
 		h->sent += r == 0;
 		h->lost[NET_TX] += r < 0;
 		if (r == -EPIPE)
-			link_down(h);
+			link_down(h, r);
 	}
 }
 

@@ -37,8 +37,9 @@ struct net_host {
 	struct loop *loop;
 	struct net_link *link;
 	atomic_bool down; /* the link has ended */
-	/* Called then, once. NULL: nobody. [iothread] */
-	void (*gone)(void *arg);
+	/* Called then, once, with a negative errno; -EPIPE: the other side has. NULL: nobody.
+	 * [iothread] */
+	void (*gone)(void *arg, int err);
 	void *arg;
 
 	/* The I/O thread's. */

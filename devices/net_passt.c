@@ -231,7 +231,7 @@ int passt_start(struct passt *passt, const char *id, const uint8_t mac[6],
 		const struct opt_list *publish)
 {
 	const char *argv[ARRAY_SIZE(base_args) + 2 * PUBLISH_MAX + 1] = { 0 };
-	char spec[PUBLISH_MAX][SPEC_MAX];
+	char spec[PUBLISH_MAX][SPEC_MAX], said[MESSAGE_MAX];
 	int r;
 
 	memcpy(argv, base_args, sizeof(base_args));
@@ -241,6 +241,8 @@ int passt_start(struct passt *passt, const char *id, const uint8_t mac[6],
 	r = start(passt, argv, mac);
 	if (r < 0)
 		report_start(passt, id, -r);
+	else
+		last_message(passt, said); /* that it has become another user, for instance */
 	return r;
 }
 

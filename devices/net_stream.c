@@ -31,12 +31,12 @@ static struct net_stream *stream_of(struct net_link *link)
 	return container_of(link, struct net_stream, link);
 }
 
-/* What a call for a socket has come to: > 0, or -errno. */
+/* What a call for a socket has come to: > 0, or -errno; -EPIPE: the other side has ended. */
 static ssize_t outcome(ssize_t n)
 {
 	if (n > 0)
 		return n;
-	if (n == 0)
+	if (n == 0 || errno == ECONNRESET)
 		return -EPIPE;
 	return errno == EINTR ? -EAGAIN : -errno;
 }

@@ -7,6 +7,7 @@
 #include <linux/virtio_net.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 
@@ -213,15 +214,15 @@ static struct net_link *open_link(struct virtio_net *net, const char *id,
 	return open_stream(id, fd);
 }
 
-static void link_gone(void *arg)
+static void link_gone(void *arg, int err)
 {
 	struct virtio_net *net = arg;
 
-	if (net->passt.pid)
+	if (net->passt.pid && err == -EPIPE)
 		passt_report(&net->passt, net->vdev.name);
 	else
-		log_err("%s: the host's side of its link has ended, and it has no network any more",
-			net->vdev.name);
+		log_err("%s: the host's side of its link: %s; the guest has no network any more",
+			net->vdev.name, err == -EPIPE ? "has ended" : strerror(-err));
 }
 
 static int make_link(struct virtio_net *net, const char *id, const struct net_cfg *cfg)

@@ -7,10 +7,10 @@
 # root or by sudo; where neither is possible a line gives the command and the exit status is 201.
 set -euo pipefail
 
-# To build lunette and the guest's initramfs and disk.
+# To build lunette and the guest's initramfs and disk, and for --net user.
 run='gcc make libc6-dev linux-libc-dev libcap-ng-dev libjansson-dev liburing-dev zlib1g-dev
 	liblz4-dev libzstd-dev liblzma-dev acpica-tools cpio kmod e2fsprogs util-linux
-	debian-archive-keyring'
+	debian-archive-keyring passt'
 # The lab host, on machines whose KVM cannot run a guest: QEMU's libraries and firmware files.
 lab='qemu-system-x86'
 # To test: unit tests, and what is copied into guests.

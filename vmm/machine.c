@@ -21,6 +21,7 @@
 #include "vmm/image.h"
 #include "vmm/kernel_check.h"
 #include "vmm/memlimit.h"
+#include "vmm/net.h"
 #include "vmm/picture.h"
 #include "vmm/report.h"
 #include "vmm/sandbox.h"
@@ -299,6 +300,17 @@ static int add_lun(struct machine *m, const char *class, const char *text)
 	return r;
 }
 
+static int add_net(struct machine *m, const struct machine_cfg *cfg)
+{
+	char *text;
+	int r = net_device(cfg->net, &cfg->publish, &text);
+
+	if (r == 0 && text)
+		r = device_create(&m->platform, &m->devices, text);
+	free(text);
+	return r;
+}
+
 static int setup_devices(struct machine *m, const struct machine_cfg *cfg)
 {
 	int r = arch_platform_devices(&m->platform, &m->devices);
@@ -316,6 +328,7 @@ static int setup_devices(struct machine *m, const struct machine_cfg *cfg)
 		m->job = job_create(m, &cfg->job);
 		r = m->job ? 0 : -errno;
 	}
+	r = r ? r : add_net(m, cfg);
 	return r ? r : device_ready_all(&m->devices);
 }
 
@@ -410,9 +423,9 @@ static int put_cmdline(const struct machine *m, const struct machine_cfg *cfg,
 
 	if (r < 0)
 		return r;
-	r = snprintf(cmdline, CMDLINE_MAX, "%s %s %s%s%s%s%s", arch_cmdline, linux_words,
+	r = snprintf(cmdline, CMDLINE_MAX, "%s %s %s%s%s%s%s%s", arch_cmdline, linux_words,
 		     cfg->console == CONSOLE_HVC ? arch_hvc_words : arch_serial_words, root,
-		     m->job ? " " JOB_WORD : "",
+		     m->job ? " " JOB_WORD : "", net_words(cfg->net),
 		     cfg->append ? " " : "", cfg->append ? cfg->append : "");
 	if (r < CMDLINE_MAX)
 		return 0;

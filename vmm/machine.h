@@ -37,7 +37,7 @@ struct report;
 enum machine_console { CONSOLE_SERIAL, CONSOLE_HVC };
 
 struct machine_cfg {
-	const char *kernel, *initrd, *append, *control, *trace, *root;
+	const char *kernel, *initrd, *append, *control, *trace, *root, *net;
 	uint32_t cpus;
 	uint64_t memory; /* bytes */
 	unsigned vhost;  /* enum platform_vhost */
@@ -46,7 +46,7 @@ struct machine_cfg {
 	const char *console_log;
 	uint64_t console_limit; /* bytes */
 	struct limits_cfg limits;
-	struct opt_list disks, cdroms, devices;
+	struct opt_list disks, cdroms, devices, publish;
 	struct job_cfg job;
 	struct expect_cfg expect;
 	struct report *report; /* outlives the machine */

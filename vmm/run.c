@@ -58,6 +58,11 @@ static const struct opt run_opts[] = {
 	  .help = "an image in a CD-ROM drive, as the LUN after the disks" },
 	{ "device", OPT_LIST, AT(machine.devices), .arg = "CLASS[,KEY=VALUE...]",
 	  .help = "a device; --device help lists the classes" },
+	{ "net", OPT_STR, AT(machine.net), "none", .arg = "WHAT",
+	  .help = "the guest's network: none, user (by passt), tap=NAME; see --device virtio-net,"
+		  "help" },
+	{ "publish", OPT_LIST, AT(machine.publish), .arg = "[tcp:|udp:][ADDRESS:]HOST:GUEST",
+	  .help = "a port of the host that is one of the guest's, with --net user" },
 	{ "vhost", OPT_ENUM, AT(machine.vhost), "auto", .words = vhost_words, .arg = "WHEN",
 	  .help = "let the kernel serve disks: where it can, or not run without, or never" },
 	{ "on-enospc", OPT_ENUM, AT(machine.on_enospc), "report", .words = full_words,

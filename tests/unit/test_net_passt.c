@@ -157,6 +157,19 @@ START_TEST(ends_later)
 }
 END_TEST
 
+START_TEST(what_it_says_before_it_serves_is_no_reason)
+{
+	int fd;
+
+	install("echo 'I am nobody now' >&2; " ECHO);
+	fd = start(NULL, 0);
+	ck_assert_int_ge(fd, 0);
+	passt_report(&passt, "n0");
+	ck_assert_str_eq(said, "n0: passt has ended, and the guest has no network any more");
+	close(fd);
+}
+END_TEST
+
 START_TEST(never_stops_talking)
 {
 	int fd;
@@ -241,6 +254,7 @@ Suite *net_passt_suite(void)
 	tcase_add_test(tc, fails);
 	tcase_add_test(tc, fails_without_a_word);
 	tcase_add_test(tc, ends_later);
+	tcase_add_test(tc, what_it_says_before_it_serves_is_no_reason);
 	tcase_add_test(tc, never_stops_talking);
 	tcase_add_loop_test(tc, publishes_ports, 0, 7);
 	tcase_add_loop_test(tc, ports_that_make_no_sense, 0, 25);

@@ -187,6 +187,15 @@ START_TEST(end_of_the_other_side)
 }
 END_TEST
 
+/* With something left unread there, which the kernel has another error for. */
+START_TEST(end_of_the_other_side_in_haste)
+{
+	ck_assert_int_eq(send_out(60, 1), 0);
+	close(peer);
+	ck_assert_int_eq(link_->ops->next(link_), -EPIPE);
+}
+END_TEST
+
 START_TEST(end_in_the_middle_of_a_frame)
 {
 	uint8_t raw[4 + 100] = { 0 };
@@ -255,6 +264,7 @@ Suite *net_stream_suite(void)
 	tcase_add_test(tc, largest_frame);
 	tcase_add_loop_test(tc, length_that_no_frame_has, 0, 2);
 	tcase_add_test(tc, end_of_the_other_side);
+	tcase_add_test(tc, end_of_the_other_side_in_haste);
 	tcase_add_test(tc, end_in_the_middle_of_a_frame);
 	tcase_add_test(tc, frames_go_out);
 	tcase_add_test(tc, full_socket_keeps_the_rest);
