@@ -107,7 +107,7 @@ static const struct opt scsi_disk_opts[] = {
 	{ .key = "overlay", .type = OPT_ENUM, .offset = OPTION(overlay), .def = "off",
 	  .words = overlay_words, .arg = "WHAT",
 	  .help = "changes are kept in a file in $TMPDIR; on: they vanish, and several may share "
-		  "the image; commit: they are written to it when the guest powers itself off" },
+		  "the image; commit, or run --commit: they are written to it after a good run" },
 	{ .key = "fault", .type = OPT_STR, .offset = OPTION(fault), .arg = "RULES",
 	  .help = "fail as told, for tests: write:lba=0-7:after=1:times=1:error=EIO+..." },
 	{ .key = "on-enospc", .type = OPT_ENUM, .offset = OPTION(on_enospc), .def = "as-run",
@@ -465,6 +465,8 @@ static int open_store(struct scsi_disk *d, const struct wish *w, struct platform
 				      .block_size = cd ? 2048 : block_sizes[cfg->block_size],
 				      .engine = cfg->engine, .direct = cfg->direct, .mem = p->mem,
 				      .overlay = cfg->overlay, .fault = cfg->fault };
+	if (p->commit && cfg->overlay == BLOCK_OVERLAY_DROP)
+		d->how.overlay = BLOCK_OVERLAY_COMMIT;
 	if (cd && !cfg->file)
 		return 0;
 	r = scsi_disk_open(d, cfg->file, &block);

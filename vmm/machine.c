@@ -215,6 +215,7 @@ static int setup_platform(struct machine *m, const struct machine_cfg *cfg)
 		.vhost = cfg->vhost == PLATFORM_VHOST_AUTO && cfg->expect.disks.count ?
 				 PLATFORM_VHOST_OFF : cfg->vhost,
 		.on_enospc = cfg->on_enospc,
+		.commit = cfg->commit,
 		.mem = &m->mem,
 		.mmio = &m->mmio,
 		.pio = &m->pio,

@@ -42,6 +42,7 @@ struct machine_cfg {
 	uint64_t memory; /* bytes */
 	unsigned vhost;  /* enum platform_vhost */
 	unsigned on_enospc; /* enum platform_full */
+	bool commit;
 	unsigned console; /* enum machine_console */
 	const char *console_log;
 	uint64_t console_limit; /* bytes */

@@ -68,6 +68,8 @@ static const struct opt run_opts[] = {
 	{ "on-enospc", OPT_ENUM, AT(machine.on_enospc), "report", .words = full_words,
 	  .arg = "WHAT",
 	  .help = "when the host's disk is full: tell the guest, wait for room, end the run" },
+	{ "commit", OPT_BOOL, AT(machine.commit),
+	  .help = "overlay=on keeps what the guest has written, if the run is a success" },
 	{ "control", OPT_STR, AT(machine.control), .arg = "PATH",
 	  .help = "a socket for commands while the guest runs; see lunette ctl --help" },
 	{ "trace", OPT_STR, AT(machine.trace), .arg = "scsi=FILE",

@@ -462,10 +462,12 @@ static void read_image(uint8_t *data, size_t len)
 START_TEST(overlay)
 {
 	static const char *const texts[] = { "scsi-disk,%/a.img,overlay=on",
-					     "scsi-disk,%/a.img,overlay=commit" };
+					     "scsi-disk,%/a.img,overlay=commit",
+					     "scsi-disk,%/a.img,overlay=on" };
 	struct scsi_driver_answer a;
 	uint8_t cdb[32], out[512], in[512] = { 0 };
 
+	tb.p.commit = _i == 2;
 	ck_assert_int_eq(make(texts[_i]), 0);
 	start();
 	scsi_driver_clear_attention(&v, 0);
@@ -560,7 +562,7 @@ Suite *scsi_disk_suite(void)
 	tcase_add_test(tc, readonly_refuses_writes);
 	tcase_add_loop_test(tc, faults_are_sense_data, 0, ARRAY_SIZE(faults));
 	tcase_add_test(tc, fault_is_recovered);
-	tcase_add_loop_test(tc, overlay, 0, 2);
+	tcase_add_loop_test(tc, overlay, 0, 3);
 	tcase_add_test(tc, full_disk);
 	tcase_add_test(tc, destroyed_under_load);
 	return s;

@@ -51,6 +51,17 @@ test_overlay_is_committed() {
 	writes_and_reads disk.img,overlay=commit disk.img
 }
 
+test_commit_after_success() { # of the command, which need not flush what it has written
+	truncate -s 1M disk.img
+	for end in 3 0; do
+		equal "$(tr -d '\0' <disk.img)" ''
+		status $end timeout "$seconds" lunette run --kernel "$kernel" --initrd "$initrd" \
+			--disk disk.img,overlay=on --commit -- \
+			sh -c "echo kept >/dev/sda; exit $end" 2>err </dev/null
+	done
+	equal "$(tr -d '\0' <disk.img)" kept
+}
+
 fill='dd if=/dev/urandom of=/dev/sda bs=1M count=8 conv=fsync 2>&1; echo "ended $?"'
 
 small_file_system() {
