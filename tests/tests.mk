@@ -91,7 +91,7 @@ soak:
 
 # What tests/bench/run.sh measures with, some of it in the lab host and, static, in its guests; it
 # sets up, and makes them, before it does.
-bench_programs = $(addprefix $(out)/tests/bench/,firstrun timeto diskread read4k store4k payload.elf)
+bench_programs = $(addprefix $(out)/tests/bench/,firstrun timeto diskread scsi4k store4k payload.elf)
 
 $(out)/tests/bench/firstrun $(out)/tests/bench/timeto: %: %.o
 	$(CC) $(flags) $(CFLAGS) $(LDFLAGS) -o $@ $^
@@ -99,7 +99,7 @@ $(out)/tests/bench/firstrun $(out)/tests/bench/timeto: %: %.o
 $(out)/tests/bench/diskread: $(out)/tests/bench/diskread.o
 	$(CC) $(flags) $(CFLAGS) $(LDFLAGS) -static -o $@ $^
 
-$(out)/tests/bench/read4k: $(out)/tests/bench/read4k.o $(lib_o) $(lower_o)
+$(out)/tests/bench/scsi4k: $(out)/tests/bench/scsi4k.o $(lib_o) $(lower_o)
 	$(CC) $(flags) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 $(out)/tests/bench/store4k: $(out)/tests/bench/store4k.o $(lower_o)

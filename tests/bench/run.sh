@@ -14,9 +14,9 @@
 # System calls  until then, by strace: work that can be counted, whatever the machine.
 # Memory        at the first KVM_RUN, without the guest's RAM: what a VM costs before it does
 #               anything. The anonymous part is every VM's own, the rest is shared by several.
-# Reads         instructions and system calls of the I/O thread for a read of 4 KiB from the null
-#               store: all that lunette puts between a driver and a disk. Counted by callgrind, as
-#               the difference of a long and a short run. See read4k.c. And their time by 1, 2
+# Reads         instructions and system calls of the I/O thread for a read, and for a write, of 4
+#               KiB with the null store: all that lunette puts between a driver and a disk. Counted by callgrind, as
+#               the difference of a long and a short run. See scsi4k.c. And their time by 1, 2
 #               and 4 I/O threads.
 # Stores        the same reads from a file in the page cache, by a store alone: by io_uring and by
 #               threads, beside io_uring without lunette. See store4k.c.
@@ -157,21 +157,21 @@ start() {
 	[ ${#names[@]} = 0 ] || print_rows
 }
 
-# Reading.
+# Reads and writes.
 
 thread=3 # callgrind's number of the I/O thread, after the driver's and the main loop's
 # Let memset() and memcpy() do without "rep", of which callgrind counts every round.
 tunables=glibc.cpu.x86_rep_stosb_threshold=1000000000:glibc.cpu.x86_rep_movsb_threshold=1000000000
 
-# The I/O thread's totals for a run of read4k, into $work/DEPTH.COUNT: "instructions N", "calls N",
+# The I/O thread's totals for a run of scsi4k, into $work/VERB.DEPTH.COUNT: "instructions N", "calls N",
 # and "FILE N" for each source file.
-profile() { # DEPTH COUNT
+profile() { # VERB DEPTH COUNT
 	rm -f "$work"/callgrind*
 	GLIBC_TUNABLES=$tunables timeout 300 valgrind --tool=callgrind --separate-threads=yes \
-		--callgrind-out-file="$work/callgrind" "$bench/read4k" "$1" "$2" >"$work/out" 2>"$work/err" &&
+		--callgrind-out-file="$work/callgrind" "$bench/scsi4k" "$@" >"$work/out" 2>"$work/err" &&
 		callgrind_annotate --threshold=100 --auto=no "$work/callgrind-0$thread" \
 			>"$work/annotated" 2>"$work/err" &&
-		timeout 60 strace -f -o "$work/calls" "$bench/read4k" "$1" "$2" >"$work/out" 2>"$work/err" ||
+		timeout 60 strace -f -o "$work/calls" "$bench/scsi4k" "$@" >"$work/out" 2>"$work/err" ||
 		return
 	# Lines are: 1,234 (56.7%)  FILE:FUNCTION [OBJECT]
 	awk '{ gsub(",", "", $1) }
@@ -181,69 +181,71 @@ profile() { # DEPTH COUNT
 			sub(/^%\) +(\.\/)?/, "", file)
 			sum[file ~ /^(vmm|virtio|devices)\// ? file : "libraries"] += $1
 		}
-		END { for (file in sum) print file, sum[file] }' "$work/annotated" >"$work/$1.$2"
+		END { for (file in sum) print file, sum[file] }' "$work/annotated" >"$work/$1.$2.$3"
 	# The I/O thread is the one that takes a name that is not the main loop's.
 	awk '/PR_SET_NAME/ && !/"main"/ { io = $1 }
 		!/resumed>|---|\+\+\+/ { calls[$1]++ }
-		END { print "calls", calls[io] }' "$work/calls" >>"$work/$1.$2"
+		END { print "calls", calls[io] }' "$work/calls" >>"$work/$1.$2.$3"
 }
 
 # The best of a few, as the machine may be busy.
-nanoseconds() { # DEPTH [THREADS]
+nanoseconds() { # VERB DEPTH [THREADS]
 	local try
 	for try in 1 2 3 4 5; do
-		timeout 60 "$bench/read4k" "$1" 51200 "${2-1}" 2>"$work/err" || return
+		timeout 60 "$bench/scsi4k" "$1" "$2" 51200 "${3-1}" 2>"$work/err" || return
 	done | sort -n | head -n 1
 }
 
-# Lines "KEY FIGURE", per read, into $work/DEPTH.
-read_figures() { # DEPTH
+# Lines "KEY FIGURE", per request, into $work/VERB.DEPTH.
+figures() { # VERB DEPTH
 	local ns
-	profile "$1" $few && profile "$1" $many && ns=$(nanoseconds "$1") && [ -n "$ns" ] || return
+	profile "$@" $few && profile "$@" $many && ns=$(nanoseconds "$@") && [ -n "$ns" ] || return
 	awk 'NR == FNR { short[$1] = $2; next }
 		{ printf $1 == "calls" ? "%s %.2f\n" : "%s %.0f\n", $1, ($2 - short[$1]) / '$((many - few))' }
-		END { print "nanoseconds", "'"$ns"'" }' "$work/$1.$few" "$work/$1.$many" >"$work/$1"
+		END { print "nanoseconds", "'"$ns"'" }' "$work/$1.$2.$few" "$work/$1.$2.$many" >"$work/$1.$2"
 }
 
-print_reads() { # DEPTH DEPTH
+print_requests() { # VERB DEPTH DEPTH
 	local form='  %-28s %8s %8s\n'
 	echo
-	echo "Reads of 4 KiB, null store: the I/O thread's part of one ($many reads minus $few)"
-	printf "$form" '' "depth $1" "depth $2"
-	sort "$work/$2" | join -a 1 -a 2 -e 0 -o 0,1.2,2.2 <(sort "$work/$1") - |
-		sort -k 3,3nr -k 1,1 >"$work/reads"
+	echo "4 KiB $1s, null store: the I/O thread's part of one ($many $1s minus $few)"
+	printf "$form" '' "depth $2" "depth $3"
+	sort "$work/$1.$3" | join -a 1 -a 2 -e 0 -o 0,1.2,2.2 <(sort "$work/$1.$2") - |
+		sort -k 3,3nr -k 1,1 >"$work/requests"
 	awk -v form="$form" '
 		$1 == "instructions" { printf form, $1, $2, $3 }
 		$1 == "calls" { calls = sprintf(form, "system calls", $2, $3) }
 		$1 == "nanoseconds" { ns = sprintf(form, "ns natively, driver and all", $2, $3) }
 		/\/|^libraries/ && $2 + $3 { files = files sprintf(form, "  " $1, $2, $3) }
-		END { printf "%s%s%s", files, calls, ns }' "$work/reads"
+		END { printf "%s%s%s", files, calls, ns }' "$work/requests"
 }
 
 # As many queues as threads, each at that depth; one thread is the driver of all.
 print_threads() { # DEPTH DEPTH
 	local threads depth row form='  %-28s %8s %8s\n'
 	echo
-	echo "The same by several I/O threads, ns a read (best of 5), on $(nproc) CPUs"
+	echo "Reads by several I/O threads, ns each (best of 5), on $(nproc) CPUs"
 	printf "$form" '' "depth $1" "depth $2"
 	for threads in 1 2 4; do
 		row=()
 		for depth; do
-			row+=("$(nanoseconds "$depth" $threads)")
+			row+=("$(nanoseconds read "$depth" $threads)")
 		done
 		printf "$form" "iothreads=$threads" "${row[@]}"
 	done
 }
 
 reads() { # DEPTH DEPTH
-	local depth
-	for depth; do
-		read_figures "$depth" || {
-			failure "Reads, depth $depth"
-			return
-		}
+	local verb depth
+	for verb in read write; do
+		for depth; do
+			figures $verb "$depth" || {
+				failure "4 KiB ${verb}s, depth $depth"
+				return
+			}
+		done
+		print_requests $verb "$@"
 	done
-	print_reads "$@"
 	print_threads "$@"
 }
 

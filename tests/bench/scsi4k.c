@@ -1,18 +1,19 @@
 /*
- * read4k.c - reads of 4 KiB through everything but KVM and a disk: the fake driver, the virtio-scsi
+ * scsi4k.c - reads or writes of 4 KiB through everything but KVM and a disk: the fake driver, the virtio-scsi
  * device on its I/O thread, the SCSI target, a store.
  *
- *	usage: read4k DEPTH COUNT [THREADS [DISK]]
+ *	usage: scsi4k read|write DEPTH COUNT [THREADS [DISK]]
  *
- * COUNT READ(10) commands of 8 blocks, DEPTH at a time: the driver makes them available with one
- * kick and asks for one interrupt, at the last. So the work per read does not depend on how the two
+ * COUNT READ(10) or WRITE(10) commands of 8 blocks, DEPTH at a time: the driver makes them available with one
+ * kick and asks for one interrupt, at the last. So the work per request does not depend on how the two
  * threads happen to meet, and instructions can be compared between builds. With THREADS I/O threads
- * there are as many queues, and DEPTH is that of each. Prints nanoseconds per read; a wrong answer
+ * there are as many queues, and DEPTH is that of each. Prints nanoseconds per request; a wrong answer
  * is fatal. DISK is what --disk takes; without it, the null store.
  */
 #include <linux/virtio_scsi.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "tests/lib/scsi_driver.h"
@@ -31,6 +32,8 @@
 static struct testbed tb;
 static struct vdriver v;
 
+static bool writes;
+
 /* A request that is used again and again: what the driver adds to the ring for it. */
 struct request {
 	struct driver_buf buf[PIECES];
@@ -40,15 +43,17 @@ struct request {
 static void request_init(struct request *r, unsigned number)
 {
 	uint32_t lba = number * BLOCKS;
-	const uint8_t *cdb = SCSI_DRIVER_CDB(0x28, 0, lba >> 24, lba >> 16, lba >> 8, lba, 0, 0,
+	const uint8_t *cdb = SCSI_DRIVER_CDB(writes ? 0x2a : 0x28, 0, lba >> 24, lba >> 16, lba >> 8, lba, 0, 0,
 					     BLOCKS);
 	struct virtio_scsi_cmd_req req;
 
 	scsi_driver_header(&req, 0, number, cdb);
 	r->table = testbed_alloc(&tb, PIECES * 16, 16);
 	r->buf[0] = (struct driver_buf){ testbed_alloc(&tb, sizeof(req), 64), sizeof(req), false };
-	r->buf[1] = (struct driver_buf){ testbed_alloc(&tb, RESPONSE, 64), RESPONSE, true };
-	r->buf[2] = (struct driver_buf){ testbed_alloc(&tb, BYTES, BYTES), BYTES, true };
+	r->buf[writes ? 2 : 1] =
+		(struct driver_buf){ testbed_alloc(&tb, RESPONSE, 64), RESPONSE, true };
+	r->buf[writes ? 1 : 2] =
+		(struct driver_buf){ testbed_alloc(&tb, BYTES, BYTES), BYTES, !writes };
 	BUG_ON(mem_write(&tb.mem, r->buf[0].gpa, &req, sizeof(req)) < 0);
 }
 
@@ -92,7 +97,7 @@ static unsigned land(unsigned q)
 	uint32_t len;
 
 	for (; driver_used(&v.queue[q].ring, &head, &len); done++)
-		BUG_ON(len != RESPONSE + BYTES);
+		BUG_ON(len != RESPONSE + (writes ? 0 : BYTES));
 	return done;
 }
 
@@ -119,20 +124,21 @@ static uint64_t now_ns(void)
 
 int main(int argc, char **argv)
 {
-	unsigned depth = argc > 2 ? atoi(argv[1]) : 0, i;
-	unsigned count = argc > 2 ? atoi(argv[2]) : 0;
-	unsigned threads = argc > 3 ? atoi(argv[3]) : 1;
+	unsigned depth = argc > 3 ? atoi(argv[2]) : 0, i;
+	unsigned count = argc > 3 ? atoi(argv[3]) : 0;
+	unsigned threads = argc > 4 ? atoi(argv[4]) : 1;
 	static struct request requests[QUEUE_SIZE * THREADS_MAX];
 	uint64_t start;
 
 	if (!depth || depth > QUEUE_SIZE || !threads || threads > THREADS_MAX || !count ||
-	    count % (depth * threads) || argc > 5) {
-		fprintf(stderr, "usage: read4k DEPTH COUNT [THREADS [DISK]], DEPTH up to %d, "
-			"THREADS up to %d, COUNT a multiple of both together\n", QUEUE_SIZE,
+	    count % (depth * threads) || argc > 6) {
+		fprintf(stderr, "usage: scsi4k read|write DEPTH COUNT [THREADS [DISK]], "
+			"DEPTH up to %d, THREADS up to %d, COUNT a multiple of both together\n", QUEUE_SIZE,
 			THREADS_MAX);
 		return 2;
 	}
-	set_up(requests, depth, threads, argc == 5 ? argv[4] : "store=null,size=1G");
+	writes = !strcmp(argv[1], "write");
+	set_up(requests, depth, threads, argc == 6 ? argv[5] : "store=null,size=1G");
 	start = now_ns();
 	for (i = 0; i < count; i += depth * threads)
 		round_trip(requests, depth, threads);
