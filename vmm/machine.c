@@ -301,17 +301,6 @@ static int add_lun(struct machine *m, const char *class, const char *text)
 	return r;
 }
 
-static int add_net(struct machine *m, const struct machine_cfg *cfg)
-{
-	char *text;
-	int r = net_device(cfg->net, &cfg->publish, &text);
-
-	if (r == 0 && text)
-		r = device_create(&m->platform, &m->devices, text);
-	free(text);
-	return r;
-}
-
 static int setup_devices(struct machine *m, const struct machine_cfg *cfg)
 {
 	int r = arch_platform_devices(&m->platform, &m->devices);
@@ -329,7 +318,7 @@ static int setup_devices(struct machine *m, const struct machine_cfg *cfg)
 		m->job = job_create(m, &cfg->job);
 		r = m->job ? 0 : -errno;
 	}
-	r = r ? r : add_net(m, cfg);
+	r = r ? r : net_add(&m->platform, &m->devices, cfg->net, &cfg->publish);
 	return r ? r : device_ready_all(&m->devices);
 }
 

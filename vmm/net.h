@@ -4,13 +4,16 @@
 #ifndef VMM_NET_H
 #define VMM_NET_H
 
+struct device_list;
 struct opt_list;
+struct platform;
 
 /*
- * The text of the device for --net @net with --publish of each of @publish, to be freed. NULL in
- * *@text: there is to be none. -errno after one line. [setup]
+ * Creates the device for --net @net with --publish of each of @publish, if there is to be one.
+ * -errno after one line, but for -ENOMEM. [setup]
  */
-int net_device(const char *net, const struct opt_list *publish, char **text);
+int net_add(struct platform *p, struct device_list *list, const char *net,
+	    const struct opt_list *publish);
 
 /* The word for the guest's command line, with a space before it; "": there is nothing to say. */
 const char *net_words(const char *net);
