@@ -178,9 +178,10 @@ vm() { # [NAME...]: two files at a time
 	for file in tools.cpio payload.elf; do
 		lab+=(--add "$work/$file:/lab/$file")
 	done
-	for program in vm/handover vm/verify soak/soak; do
+	for program in vm/handover vm/verify vm/resolver vm/netup soak/soak; do
 		lab+=(--add "build/x86_64/tests/$program:/lab/${program#*/}")
 	done
+	lab+=(--add "$(tests/lab/deb passt)/usr/bin/passt:/bin/passt")
 	for program in mkfs.ext4 e2fsck script strace; do lab+=(--add "$(command -v $program)"); done
 	cat >"$work/script" <<-'END'
 		chgrp 106 /dev/kvm # as udev would

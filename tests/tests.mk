@@ -59,12 +59,14 @@ check-vm: lunette
 	tests/run.sh vm
 
 # What tests/vm needs: in the lab host, and, static, in guests.
-lab_programs = $(addprefix $(out)/tests/,vm/handover vm/verify soak/soak)
+lab_programs = $(addprefix $(out)/tests/,vm/handover vm/verify vm/resolver vm/netup soak/soak)
 
 $(out)/tests/vm/handover: $(out)/tests/vm/handover.o $(lib_o) $(lower_o)
 	$(CC) $(flags) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-$(out)/tests/vm/verify $(out)/tests/soak/soak: %: %.o
+$(out)/tests/vm/netup: $(out)/guest/net.o
+
+$(patsubst %,$(out)/tests/%,vm/verify vm/resolver vm/netup soak/soak): %: %.o
 	$(CC) $(flags) $(CFLAGS) $(LDFLAGS) -static -o $@ $^
 
 lab-programs: lunette $(lab_programs)

@@ -69,7 +69,7 @@ static void act(struct fuzz *f, struct fuzz_input *in)
 	case MEMORY:
 		fuzz_bytes(in, raw, 8);
 		testbed_settle(&f->tb); /* what was found can then be found again */
-		mem_write(&f->tb.mem, f->v.queue[q].ring.desc + len * 8, raw, 8);
+		mem_write(&f->tb.mem, f->v.queue[q].ring.desc + len % 64 * 16, raw, 8);
 		break;
 	case KICK:
 		vdriver_notify(&f->v, q);

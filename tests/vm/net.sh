@@ -1,0 +1,263 @@
+#!/bin/sh
+# net.sh - the guest's network: by passt, and on an interface of the host's.
+. "$(dirname "$0")/lib.sh"
+
+# passt gives up its file system by pivot_root(), and that is not possible from the very first one.
+[ -n "$again" ] || {
+	mount --rbind / /mnt
+	cd /mnt
+	mount --move . /
+	exec chroot . env again=1 sh "$0"
+}
+
+# This host has a network, by which nobody is reached, and a resolver: the guest is to get to both.
+ip link set lo up
+modprobe -a dummy tun bridge
+ip link add outside type dummy
+ip address add 192.0.2.1/24 dev outside
+ip address add 2001:db8::1/64 dev outside
+ip link set outside up
+ip route add default via 192.0.2.254
+ip -6 route add default via 2001:db8::fe dev outside
+echo 'nameserver 127.0.0.1' >/etc/resolv.conf
+/lab/resolver 127.0.0.1 &
+echo 'nobody:x:65534:65534::/:' >/etc/passwd # which passt becomes when root starts it
+
+# serve: what is in ./www is at the host's port 8000, until the test is over
+serve() {
+	mkdir -p www
+	echo index >www/index.html
+	busybox httpd -f -p 8000 -h www &
+	trap "kill $!" EXIT
+	until_true 10 wget -q -O /dev/null http://127.0.0.1:8000/
+}
+
+# listen: ./got becomes what comes to the host's port 9000; end it by "wait $!"
+listen() {
+	mkfifo open
+	exec 5<>open # an end of nc's input would be the end of all
+	nc -l -p 9000 >got <open &
+}
+
+no_passt() {
+	! pidof passt
+}
+
+test_download() { # 20 MB
+	serve
+	head -c 20000000 /dev/urandom >www/data
+	status 0 guest 'wget -q -O - http://10.0.2.2:8000/data | md5sum' --net user
+	equal "$(cat out)" "$(md5sum - <www/data)"
+	equal "$(cat err)" ''
+	no_passt # it has been waited for
+}
+
+test_upload() { # 20 MB
+	head -c 20000000 /dev/urandom >data
+	listen
+	mkdir files
+	cp data files
+	status 0 guest 'nc 10.0.2.2 9000 </files/data' --net user
+	wait $!
+	cmp data got
+}
+
+test_by_mmio() {
+	serve
+	status 0 guest 'wget -q -O - http://10.0.2.2:8000/' --net user,transport=mmio
+	equal "$(cat out)" index
+}
+
+test_what_the_guest_has() {
+	status 0 guest '
+		cat /proc/cmdline
+		cat /sys/class/net/eth0/mtu /sys/class/net/eth0/carrier /sys/class/net/eth0/address
+		ip address show eth0
+		ip route
+		cat /etc/resolv.conf' --net user,mac=02:00:00:12:34:56
+	contains out ' lunette.net=10.0.2.15/24,10.0.2.2,10.0.2.3( |$)'
+	contains out '^65520$'
+	contains out '^1$'
+	contains out '^02:00:00:12:34:56$'
+	contains out 'inet 10.0.2.15/24 '
+	contains out '^default via 10.0.2.2 dev eth0'
+	contains out '^nameserver 10.0.2.3$'
+}
+
+test_without_a_network() {
+	status 0 guest 'cat /proc/cmdline; ls /sys/class/net; ip address show lo'
+	! grep -q 'lunette.net\|^eth0' out
+	contains out 'inet 127.0.0.1/8'
+}
+
+test_addresses_set_by_a_program() { # guest/net.c, which a guest's init may have in place of a shell
+	serve
+	mkdir files
+	cp /lab/netup files
+	status 0 guest '
+		ip address flush dev lo
+		/files/netup 10.0.2.15/24,10.0.2.2,10.0.2.3,
+		/files/netup 10.0.2.15/24,10.0.2.2,10.0.2.3
+		cat /etc/resolv.conf
+		wget -q -O - http://10.0.2.2:8000/' --device virtio-net,user
+	equal "$(cat out)" "Invalid argument
+nameserver 10.0.2.3
+index"
+}
+
+test_names() { # by UDP, and forwarded to the host's resolver
+	status 0 guest 'nslookup -type=a one.example' --net user
+	contains out 'Address: 192.0.2.53$'
+	contains out '^Server:.*10.0.2.3'
+}
+
+test_ipv6() {
+	status 0 guest '
+		[ -e /proc/net/if_inet6 ] || { echo none; exit; }
+		for try in 1 2 3 4 5 6 7 8 9 10; do
+			ip -6 address show dev eth0 scope global | grep -v tentative | grep inet6 && break
+			sleep 1
+		done
+		ip -6 route show default' --net user
+	[ "$(cat out)" != none ] || skip 'this kernel has no IPv6'
+	contains out 'inet6 2001:db8::'
+	contains out '^default via fe80::'
+}
+
+test_publish() {
+	mkdir files
+	cp /lab/resolver files
+	guest '
+		mkdir -p /www/cgi-bin
+		echo "from the guest" >/www/index.html
+		printf "#!/bin/sh\necho; touch /end" >/www/cgi-bin/end
+		chmod +x /www/cgi-bin/end
+		httpd -p 80 -h /www
+		/files/resolver 0.0.0.0 &
+		until [ -e /end ]; do sleep 0.1; done' --net user --publish 8081:80 \
+		--publish udp:127.0.0.2:53:53 &
+	run=$!
+	until_true 60 wget -q -O index http://127.0.0.1:8081/
+	equal "$(cat index)" 'from the guest'
+	until_true 10 nslookup -type=a two.example 127.0.0.2 >names
+	contains names 'Address: 192.0.2.53$'
+	wget -q -O - http://127.0.0.1:8081/cgi-bin/end
+	status 0 wait $run
+}
+
+test_publish_a_port_that_is_taken() {
+	serve
+	status 201 vmm --net user --publish 8000:80
+	contains err '^lunette: error: virtio-net0: passt has ended: .*8000:80'
+	no_passt
+}
+
+test_passt_is_missing() {
+	mv /bin/passt /bin/no-passt
+	status 201 vmm --net user
+	mv /bin/no-passt /bin/passt
+	contains err 'there is no passt.*apt-get install passt'
+}
+
+# slow_download: a guest that is in the middle of one; $run is its lunette
+slow_download() {
+	mkdir -p www/cgi-bin
+	printf '#!/bin/sh\necho; touch begun; exec cat /dev/zero\n' >www/cgi-bin/zeroes
+	chmod +x www/cgi-bin/zeroes
+	serve
+	job "wget -q -O - http://10.0.2.2:8000/cgi-bin/zeroes >/dev/null &
+		$1"
+	sh /lab/boot port lunette run --kernel "$kernel" --initrd initrd --append loglevel=1 \
+		--device serial,port=1,file=port --vhost off --net user >out 2>err </dev/null &
+	run=$!
+	until_true 60 test -e www/cgi-bin/begun
+}
+
+test_passt_is_killed() { # in the middle of a transfer
+	slow_download 'until [ "$(cat /sys/class/net/eth0/carrier)" = 0 ]; do sleep 0.1; done; exit 3'
+	kill -9 $(pidof passt)
+	status 3 wait $run
+	equal "$(cat err)" \
+		'lunette: error: virtio-net0: passt has ended, and the guest has no network any more'
+}
+
+test_lunette_is_killed() {
+	slow_download 'sleep 1000'
+	kill -9 $(pidof lunette)
+	wait $run || true
+	until_true 10 no_passt
+}
+
+chmod 666 /dev/net/tun # as udev would
+
+large() { # BYTES PACKETS: has one of them more bytes than a frame of 1500, by far?
+	[ $(($1 / $2)) -gt 6000 ] || fail "$2 packets for $1 bytes: no large ones"
+}
+counter() { cat /sys/class/net/t0/statistics/$1; }
+
+tap_words='lunette.net=10.9.0.2/24,10.9.0.1,10.9.0.1'
+
+test_tap() { # by a user without rights, both ways; large packets cross it whole
+	tunctl -t t0 # everybody's, as nobody is its owner
+	ip address add 10.9.0.1/24 dev t0
+	ip link set t0 up
+	serve
+	head -c 20000000 /dev/urandom >www/data
+	listen
+	job '
+		wget -q -O /data http://10.9.0.1:8000/data
+		nc 10.9.0.1 9000 </data
+		cat /sys/class/net/eth0/mtu'
+	chmod 777 .
+	status 0 user sh /lab/boot port lunette run --kernel "$kernel" --initrd initrd \
+		--append "loglevel=1 $tap_words" --device serial,port=1,file=port --vhost off \
+		--net tap=t0 >out 2>err </dev/null
+	wait $!
+	cmp www/data got
+	equal "$(cat out)" 1500
+	large "$(counter tx_bytes)" "$(counter tx_packets)"
+	large "$(counter rx_bytes)" "$(counter rx_packets)"
+	tunctl -d t0
+}
+
+test_two_guests_on_a_bridge() {
+	ip link add b0 type bridge
+	ip link set b0 up
+	for t in t1 t2; do
+		tunctl -t $t
+		ip link set $t master b0 up
+	done
+	mkdir one
+	(
+		cd one
+		words='lunette.net=10.9.0.3/24,10.9.0.1,10.9.0.1'
+		guest '
+			mkdir -p /www/cgi-bin
+			printf "#!/bin/sh\necho; echo hello; touch /end" >/www/cgi-bin/end
+			chmod +x /www/cgi-bin/end
+			httpd -p 80 -h /www
+			until [ -e /end ]; do sleep 0.1; done' --net tap=t1
+	) &
+	run=$!
+	words=$tap_words
+	status 0 guest '
+		for try in $(seq 100); do
+			wget -q -O - http://10.9.0.3/cgi-bin/end && exit
+			sleep 0.1
+		done
+		exit 1' --net tap=t2
+	status 0 wait $run
+	contains out '^hello$'
+	tunctl -d t1
+	tunctl -d t2
+	ip link delete b0
+}
+
+test_tap_without_rights() {
+	status 201 user lunette run --kernel "$kernel" --net tap=other 2>err
+	contains err 'virtio-net0: tap=other: TUNSETIFF: Operation not permitted; .*ip tuntap add'
+	status 201 vmm --net tap=outside
+	contains err 'tap=outside: TUNSETIFF: Invalid argument; is it an interface of another kind'
+}
+
+run_tests
