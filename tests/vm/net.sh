@@ -124,6 +124,22 @@ test_ipv6() {
 	contains out '^default via fe80::'
 }
 
+test_command() {
+	serve
+	status 0 vmm --initrd "$initrd" --net user -- wget -q -O - http://10.0.2.2:8000/
+	equal "$(cat out)" index
+}
+
+test_resolver_of_a_root_file_system() { # which knows another one, and cannot be written
+	mkdir -p root/etc
+	echo 'nameserver 203.0.113.1' >root/etc/resolv.conf
+	echo none | rootfs
+	status 0 vmm --initrd "$initrd" --disk disk.img,readonly=on --root lun:0 --net user -- \
+		busybox nslookup -type=a one.example
+	contains out '^Server:.*10.0.2.3'
+	contains out 'Address: 192.0.2.53$'
+}
+
 test_publish() {
 	mkdir files
 	cp /lab/resolver files
