@@ -124,10 +124,12 @@ test_ipv6() {
 	contains out '^default via fe80::'
 }
 
-test_command() {
+test_command() { # of a user without rights
 	serve
-	status 0 vmm --initrd "$initrd" --net user -- wget -q -O - http://10.0.2.2:8000/
-	equal "$(cat out)" index
+	status 0 user timeout "$seconds" lunette run --kernel "$kernel" --initrd "$initrd" \
+		--net user -- wget -q -O - http://10.0.2.2:8000/ >out 2>err </dev/null
+	equal "$(cat out err)" index
+	no_passt
 }
 
 test_resolver_of_a_root_file_system() { # which knows another one, and cannot be written
