@@ -106,7 +106,7 @@ END_TEST
 
 START_TEST(every_class_is_known) /* but those that need no driver, or their controller's */
 {
-	static const char none[] = " rtc acpi-pm console-port ";
+	static const char none[] = " rtc acpi-pm nmi-status console-port ";
 	char text[64];
 	unsigned i;
 
