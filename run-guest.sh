@@ -33,13 +33,14 @@ fail() { # STATUS MESSAGE
 	exit "$1"
 }
 
-args=() disks=() cdroms=() command=() kernel= initrd= own= root= append=loglevel=1 memory=512M
+args=() disks=() cdroms=() reports=() command=() kernel= initrd= own= root= append=loglevel=1 memory=512M
 while [ $# -gt 0 ]; do
 	case $1 in
 	--) shift; [ $# -gt 0 ] || fail 200 'no command after --'; command=("$@"); break ;;
 	--help | -h) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit ;;
 	--*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
-	--disk | --cdrom | --device | --kernel | --initrd | --append | --memory | --root)
+	--disk | --cdrom | --device | --kernel | --initrd | --append | --memory | --root | --json | \
+		--junit)
 		[ $# -ge 2 ] || fail 200 "$1 needs a value"
 		case $1 in
 		--disk) disks+=("$2") args+=("$1" "$2") ;;
@@ -52,6 +53,7 @@ while [ $# -gt 0 ]; do
 		--root) root=$2 args+=("$1" "$2") ;;
 		--append) append=$2 ;;
 		--memory) memory=$2 args+=("$1" "$2") ;;
+		--json | --junit) reports+=("$2") args+=("$1" "$2") ;;
 		esac
 		shift 2 ;;
 	*) args+=("$1"); shift ;;
@@ -154,6 +156,11 @@ lab_run() {
 		[ ! -f "$file" ] || lab+=(--add "$file")
 	done
 	for disk in "${disks[@]}" "${cdroms[@]}"; do lab_disk "$disk"; done
+	for file in "${reports[@]}"; do
+		[[ $file != /dev/* ]] || continue
+		{ : >>"$file"; } 2>/dev/null || fail 201 "$file: cannot be written"
+		lab+=(--out "$file")
+	done
 	[ -z "$terminal" ] || lab+=(--tty)
 	echo 'exec lunette run "$@"' >"$run/script"
 	"$top/tests/lab/l1" "${lab[@]}" "$run/script" "${args[@]}" <&0 &

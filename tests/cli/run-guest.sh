@@ -34,6 +34,18 @@ test_output_byte_for_byte() {
 	for ((i = 0; i < 256; i++)); do printf "\\x$(printf %x $i)"; done | cmp - out
 }
 
+test_reports() { # whichever machine it was
+	mkdir 'a, b'
+	status 4 run_guest --json 'a, b/r.json' --junit=r.xml -- \
+		sh -c 'printf "1..2\nok 1 - a\nnot ok 2 - b\n"; exit 4'
+	contains 'a, b/r.json' '"cause": "exit"'
+	contains 'a, b/r.json' '"status": 4'
+	contains r.xml '<failure type="exit" message="exit status 4">'
+	contains r.xml '<testcase classname="stdout" name="b"><failure'
+	status 201 run_guest --json none/r.json -- true
+	contains err 'none/r.json: '
+}
+
 test_killed_command() { status 137 run_guest -- sh -c 'kill -9 $$'; }
 
 test_script_on_stdin() {
