@@ -1,7 +1,7 @@
 /*
- * Reports of what a guest prints and a user types: the input's first half is printed on the console,
- * the second on a command's stdout, and begins with the command. Whatever it is, the JSON can be
- * read, and the XML has characters that XML may have, and its elements one in the other.
+ * Reports of what a guest prints and a user types: the input's first half is printed on the
+ * console, the second on a command's stdout, and begins with the command. Whatever it is, the JSON
+ * can be read, and the XML has characters that XML may have, and its elements one in the other.
  */
 #include "tests/fuzz/fuzz.h"
 
