@@ -7,6 +7,7 @@
 #include "vmm/console_log.h"
 #include "vmm/core/log.h"
 #include "vmm/machine.h"
+#include "vmm/report.h"
 
 /* What is shown of a guest whose end neither it nor the user has chosen. */
 static const struct {
@@ -136,6 +137,7 @@ void picture_end(struct machine *m)
 		log_err("%s", causes[m->cause].text);
 	if (ends[m->cause].vcpus)
 		show_vcpus(m);
+	picture_each(m, report_vcpu, m->report);
 	if (console_is_quiet(m->console))
 		console_log_tail(console_get_log(m->console), show_last_line, &first);
 }

@@ -67,6 +67,7 @@ void report_fini(struct report *r)
 	free(r->cmdline);
 	json_decref(r->disks);
 	json_decref(r->console);
+	json_decref(r->vcpus);
 	json_decref(r->expect);
 	pthread_mutex_destroy(&r->tap_lock);
 	pthread_mutex_destroy(&r->lock);

@@ -69,6 +69,7 @@ struct report {
 	enum cause cause;
 	int by_signal;                  /* with CAUSE_SIGNAL: which one ended the run */
 	struct json_t *disks, *console; /* lists of objects, and of lines; NULL: not known */
+	struct json_t *vcpus;           /* lines on where they were; NULL: nobody looked */
 	struct json_t *expect;          /* what was expected, and got; NULL: nothing */
 };
 
@@ -102,6 +103,8 @@ void report_log_times(const struct report *r);
 void report_leaves(struct report *r, struct device *dev);
 /* What the disks have done; they are to be taken down next. No vCPU runs. [main] */
 void report_disks(struct report *r, const struct device_list *devices);
+/* Where a vCPU was when the guest came to its end, a line. [main] */
+void report_vcpu(void *report, const char *line);
 /* What the console has printed last; nothing more will come. [main] */
 void report_console(struct report *r, struct console_log *log);
 /* The exit status, by cause, command and signal. */

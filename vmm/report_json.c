@@ -76,6 +76,15 @@ void report_disks(struct report *r, const struct device_list *devices)
 	}
 }
 
+void report_vcpu(void *report, const char *line)
+{
+	struct report *r = report;
+
+	if (!r->vcpus)
+		r->vcpus = json_array();
+	add_line(r->vcpus, line);
+}
+
 void report_console(struct report *r, struct console_log *log)
 {
 	r->console = json_array();
@@ -189,6 +198,7 @@ char *report_json(struct report *r, bool finished)
 	json_object_set_new(all, "disks", list_or_empty(r->disks));
 	json_object_set_new(all, "expect", list_or_empty(r->expect));
 	json_object_set_new(all, "tests", tests(r));
+	json_object_set_new(all, "vcpus", list_or_empty(r->vcpus));
 	json_object_set_new(all, "console", list_or_empty(r->console));
 	json_object_set_new(all, "messages", messages(r));
 	json_object_set_new(all, "messages_lost", json_integer(r->lost));

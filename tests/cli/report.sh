@@ -119,6 +119,15 @@ test_signal() {
 	contains r.json '"signal": 15'
 }
 
+test_time_limit() {
+	needs_kvm
+	guest forever up
+	status 212 run --timeout 500ms --json r.json --junit r.xml
+	contains r.json '"cause": "timeout"'
+	contains r.json '"vCPU 0: .*rip'
+	contains r.xml '<failure type="timeout"'
+}
+
 test_descriptors_and_pipes() {
 	needs_kvm
 	guest poweroff 'hello\n'

@@ -140,10 +140,12 @@ START_TEST(console)
 
 	console_log_write(log, "one\r\ntwo\xff\x1b[0m", 12);
 	report_console(&r, log);
+	report_vcpu(&r, "vCPU 0: rip=0");
 	console_log_destroy(log);
 	load(true);
 	ck_assert_uint_eq(json_array_size(at("console")), 2);
 	is_text("console.0", "one");
+	is_text("vcpus.0", "vCPU 0: rip=0");
 }
 END_TEST
 
