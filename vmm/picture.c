@@ -48,9 +48,13 @@ void picture_each(const struct machine *m, void (*fn)(void *arg, const char *lin
 	unsigned i;
 
 	for (i = 0; i < m->ncpus; i++) {
-		if (!atomic_load(&m->vcpu[i].looked))
+		const struct vcpu *vcpu = &m->vcpu[i];
+		bool looked = atomic_load(&vcpu->looked);
+
+		if (!looked && !(atomic_load(&vcpu->asked) & VCPU_LOOK))
 			continue;
-		snprintf(line, sizeof(line), "vCPU %u: %s", i, m->vcpu[i].picture);
+		snprintf(line, sizeof(line), "vCPU %u: %s", i, looked ? vcpu->picture :
+			 "not in the guest; lunette waits, most likely for who reads its output");
 		fn(arg, line);
 	}
 }
