@@ -1,14 +1,14 @@
 /*
- * scsi4k.c - reads or writes of 4 KiB through everything but KVM and a disk: the fake driver, the virtio-scsi
- * device on its I/O thread, the SCSI target, a store.
+ * scsi4k.c - reads or writes of 4 KiB through everything but KVM and a disk: the fake driver, the
+ * virtio-scsi device on its I/O thread, the SCSI target, a store.
  *
  *	usage: scsi4k read|write DEPTH COUNT [THREADS [DISK]]
  *
- * COUNT READ(10) or WRITE(10) commands of 8 blocks, DEPTH at a time: the driver makes them available with one
- * kick and asks for one interrupt, at the last. So the work per request does not depend on how the two
- * threads happen to meet, and instructions can be compared between builds. With THREADS I/O threads
- * there are as many queues, and DEPTH is that of each. Prints nanoseconds per request; a wrong answer
- * is fatal. DISK is what --disk takes; without it, the null store.
+ * COUNT READ(10) or WRITE(10) commands of 8 blocks, DEPTH at a time: the driver makes them
+ * available with one kick and asks for one interrupt, at the last. So the work per request does not
+ * depend on how the two threads happen to meet, and instructions can be compared between builds.
+ * With THREADS I/O threads there are as many queues, and DEPTH is that of each. Prints nanoseconds
+ * per request; a wrong answer is fatal. DISK is what --disk takes; without it, the null store.
  */
 #include <linux/virtio_scsi.h>
 #include <stdio.h>
@@ -43,8 +43,8 @@ struct request {
 static void request_init(struct request *r, unsigned number)
 {
 	uint32_t lba = number * BLOCKS;
-	const uint8_t *cdb = SCSI_DRIVER_CDB(writes ? 0x2a : 0x28, 0, lba >> 24, lba >> 16, lba >> 8, lba, 0, 0,
-					     BLOCKS);
+	const uint8_t *cdb = SCSI_DRIVER_CDB(writes ? 0x2a : 0x28, 0, lba >> 24, lba >> 16,
+					     lba >> 8, lba, 0, 0, BLOCKS);
 	struct virtio_scsi_cmd_req req;
 
 	scsi_driver_header(&req, 0, number, cdb);
@@ -132,9 +132,9 @@ int main(int argc, char **argv)
 
 	if (!depth || depth > QUEUE_SIZE || !threads || threads > THREADS_MAX || !count ||
 	    count % (depth * threads) || argc > 6) {
-		fprintf(stderr, "usage: scsi4k read|write DEPTH COUNT [THREADS [DISK]], "
-			"DEPTH up to %d, THREADS up to %d, COUNT a multiple of both together\n", QUEUE_SIZE,
-			THREADS_MAX);
+		fprintf(stderr, "usage: scsi4k read|write DEPTH COUNT [THREADS [DISK]], DEPTH up "
+			"to %d, THREADS up to %d, COUNT a multiple of both together\n",
+			QUEUE_SIZE, THREADS_MAX);
 		return 2;
 	}
 	writes = !strcmp(argv[1], "write");
