@@ -183,16 +183,15 @@ slow_download() {
 	printf '#!/bin/sh\necho; touch begun; exec cat /dev/zero\n' >www/cgi-bin/zeroes
 	chmod +x www/cgi-bin/zeroes
 	serve
-	job "wget -q -O - http://10.0.2.2:8000/cgi-bin/zeroes >/dev/null &
-		$1"
-	sh /lab/boot port lunette run --kernel "$kernel" --initrd initrd --append loglevel=1 \
-		--device serial,port=1,file=port --vhost off --net user >out 2>err </dev/null &
+	lunette run --kernel "$kernel" --initrd "$initrd" --vhost off --net user -- sh -c "
+		wget -q -O - http://10.0.2.2:8000/cgi-bin/zeroes >/dev/null 2>&1 &
+		$1" >out 2>err </dev/null &
 	run=$!
 	until_true 60 test -e www/cgi-bin/begun
 }
 
 test_passt_is_killed() { # in the middle of a transfer
-	slow_download 'until [ "$(cat /sys/class/net/eth0/carrier)" = 0 ]; do sleep 0.1; done; exit 3'
+	slow_download 'until [ "$(cat /sys/class/net/eth0/carrier)" = 0 ]; do sleep 0.1; done; kill $!; exit 3'
 	kill -9 $(pidof passt)
 	status 3 wait $run
 	equal "$(cat err)" \
@@ -222,14 +221,11 @@ test_tap() { # by a user without rights, both ways; large packets cross it whole
 	serve
 	head -c 20000000 /dev/urandom >www/data
 	listen
-	job '
-		wget -q -O /data http://10.9.0.1:8000/data
-		nc 10.9.0.1 9000 </data
-		cat /sys/class/net/eth0/mtu'
-	chmod 777 .
-	status 0 user sh /lab/boot port lunette run --kernel "$kernel" --initrd initrd \
-		--append "loglevel=1 $tap_words" --device serial,port=1,file=port --vhost off \
-		--net tap=t0 >out 2>err </dev/null
+	status 0 user timeout "$seconds" lunette run --kernel "$kernel" --initrd "$initrd" \
+		--append "$tap_words" --vhost off --net tap=t0 -- sh -c '
+			wget -q -O /data http://10.9.0.1:8000/data
+			nc 10.9.0.1 9000 </data
+			cat /sys/class/net/eth0/mtu' >out 2>err </dev/null
 	wait $!
 	cmp www/data got
 	equal "$(cat out)" 1500
