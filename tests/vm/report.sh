@@ -8,7 +8,7 @@ test_disks() {
 	truncate -s 4M a.img
 	status 0 guest "$write" --disk a.img --json r.json --expect 'lun0.write>=8K' \
 		--expect 'lun0.flush>=1'
-	contains r.json '"cause": "poweroff"'
+	contains r.json '"cause": "exit"'
 	contains r.json '"cmdline": ".* console=ttyS0'
 	contains r.json '"file": ".*a.img"'
 	contains r.json '"serial": "a.img"'
