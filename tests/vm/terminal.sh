@@ -8,6 +8,7 @@ on_terminal() { # STATUS FUNCTION [OPTION...]
 	local wanted=$1 action=$2 script
 	shift 2
 	cat >session <<-END
+		stty rows 30 cols 100
 		tty >tty
 		stty -g >before
 		sh -c 'echo \$\$ >pid; exec lunette run --kernel $kernel --initrd $initrd --append quiet $*'
@@ -57,6 +58,38 @@ resized() {
 	grep -q '^43 132' out
 }
 
+# A command's terminal, which has the size of ours from the beginning.
+command_resize() {
+	echo 'stty size; tty' >&3
+	until_true 10 grep -q '^30 100' out
+	contains out '^/dev/pts/0'
+	stty -F "$(cat tty)" rows 43 cols 132
+	kill -WINCH "$(cat pid)"
+	until_true 10 resized
+	echo 'exit 3' >&3
+}
+command_interrupt() {
+	printf 'sleep 1000\n' >&3
+	sleep 1
+	printf '\003' >&3
+	printf 'echo the sum is $((6 * 7)); exit 4\n' >&3
+	until_true 10 grep -q 'the sum is 42' out
+}
+command_jobs() { # the shell has job control: ^Z, and its terminal echoes
+	printf 'sleep 1000\n' >&3
+	sleep 1
+	printf '\032' >&3
+	printf 'jobs; kill -9 %%1; wait; exit 5\n' >&3
+	until_true 10 grep -q 'Stopped' out
+	contains out '# jobs; kill -9 %1'
+}
+command_end_of_file() { printf '\004' >&3; }
+
+test_command_resize() { on_terminal 3 command_resize -t -- sh; }
+test_command_interrupt() { on_terminal 4 command_interrupt -t -- sh; }
+test_command_jobs() { on_terminal 5 command_jobs -t -- sh; }
+test_command_end_of_file() { on_terminal 0 command_end_of_file -t -- sh; }
+test_command_escape() { on_terminal 208 escape -t -- sh; }
 test_hvc_poweroff() { on_terminal 0 poweroff_it --console hvc; }
 test_hvc_escape() { on_terminal 208 escape --console hvc; }
 test_hvc_interrupt() { on_terminal 0 interrupt --console hvc; }
