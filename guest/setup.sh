@@ -14,7 +14,7 @@ run='gcc make libc6-dev linux-libc-dev libcap-ng-dev libjansson-dev liburing-dev
 # The lab host, on machines whose KVM cannot run a guest: QEMU's libraries and firmware files.
 lab='qemu-system-x86'
 # To test: unit tests, and what is copied into guests.
-test='check pkg-config strace bsdutils sg3-utils lz4'
+test='check pkg-config strace bsdutils sg3-utils lz4 tmux'
 # To measure: counters of system calls and of instructions.
 bench='strace valgrind'
 # To fuzz: a compiler with libFuzzer.

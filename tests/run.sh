@@ -175,6 +175,7 @@ vm() { # [NAME...]: two files at a time
 	lab=(--add "$PWD/lunette:/bin/lunette"
 		--add "$PWD/tests/vm:/lab/tests"
 		--add "$(command -v setpriv):/lab/setpriv") # busybox has a smaller one of that name
+	lab+=(--add /lib/terminfo --add /usr/lib/locale/C.utf8) # tmux needs them
 	for file in tools.cpio payload.elf; do
 		lab+=(--add "$work/$file:/lab/$file")
 	done
@@ -182,7 +183,7 @@ vm() { # [NAME...]: two files at a time
 		lab+=(--add "build/x86_64/tests/$program:/lab/${program#*/}")
 	done
 	lab+=(--add "$(tests/lab/deb passt)/usr/bin/passt:/bin/passt")
-	for program in mkfs.ext4 e2fsck script strace; do lab+=(--add "$(command -v $program)"); done
+	for program in mkfs.ext4 e2fsck script strace tmux; do lab+=(--add "$(command -v $program)"); done
 	cat >"$work/script" <<-'END'
 		chgrp 106 /dev/kvm # as udev would
 		chmod 660 /dev/kvm
