@@ -120,10 +120,9 @@ if [ ${#disks[@]} = 0 ]; then
 	args+=(--disk "${disks[0]}")
 fi
 
-# Who serves the disks is said where there is somebody to read it, and not beside a command's output.
 args=(--kernel "$kernel" --initrd "$initrd" --append "$append" "${args[@]}")
 if [ ${#command[@]} -gt 0 ]; then
-	args=(--log warning "${args[@]}" ${terminal:+-t} -- "${command[@]}")
+	args+=(${terminal:+-t} -- "${command[@]}")
 elif [ -n "$own" ]; then # of another initramfs it is not known whether it has virtio_console
 	args=(--console hvc "${args[@]}")
 fi

@@ -352,20 +352,20 @@ static void reap(struct job *j, int signals)
 	}
 }
 
+/* Of several sizes that have come meanwhile the last one counts. */
 static void take_control(struct job *j)
 {
 	char text[256];
-	ssize_t n = read(j->control, text, sizeof(text) - 1);
-	const char *value;
+	ssize_t n = read(j->control, text, sizeof(text) - 1), at;
 
 	if (n <= 0)
 		return;
 	text[n] = 0;
-	value = strchr(text, '=');
-	if (value && !strncmp(text, "size", 4)) {
-		take_size(j, value + 1);
-		ioctl(j->pump[OUT].from, TIOCSWINSZ, &j->size);
+	for (at = 0; at < n; at += strlen(text + at) + 1) {
+		if (!strncmp(text + at, "size=", 5))
+			take_size(j, text + at + 5);
 	}
+	ioctl(j->pump[OUT].from, TIOCSWINSZ, &j->size);
 }
 
 /* Until the command has ended and all that it printed is with the host. */

@@ -23,7 +23,9 @@ struct run_cfg {
 	bool explain;
 };
 
-static const char *const log_words[] = { "error", "warning", "note", "info", "debug", NULL };
+/* The first one: warnings beside a command, as its stderr is not ours; notes otherwise. */
+static const char *const log_words[] = { "auto", "error", "warning", "note", "info", "debug",
+					 NULL };
 static const char *const full_words[] = { "report", "stop", "fail", NULL };
 static const char *const console_words[] = { "serial", "hvc", NULL };
 static const char *const no_time[] = { "none", NULL };
@@ -94,8 +96,8 @@ static const struct opt run_opts[] = {
 	  .words = no_time, .arg = "TIME|none",
 	  .help = "the same when a command has not begun by then; 60s where nothing is said" },
 	{ "explain", OPT_BOOL, AT(explain), .help = "say what would be made, and why, and end" },
-	{ "log", OPT_ENUM, AT(log_level), "note", .words = log_words, .arg = "LEVEL",
-	  .help = "how much lunette says of itself" },
+	{ "log", OPT_ENUM, AT(log_level), "auto", .words = log_words, .arg = "LEVEL",
+	  .help = "how much lunette says of itself; auto: warning beside a command, else note" },
 	{ 0 }
 };
 
@@ -306,7 +308,10 @@ static enum cause run(const struct run_cfg *cfg)
 
 	if (!m)
 		return CAUSE_SETUP;
-	log_set_level(cfg->log_level);
+	if (cfg->log_level)
+		log_set_level(cfg->log_level - 1);
+	else
+		log_set_level(cfg->machine.job.argv ? LOG_WARN : LOG_NOTE);
 	cause = machine_create(m, &cfg->machine);
 	if (cause == CAUSE_POWEROFF) {
 		if (cfg->explain)

@@ -74,7 +74,7 @@ guest() {
 	job "$1"
 	shift
 	timeout -k 5 "$seconds" lunette run --kernel "$kernel" --initrd initrd --vhost "$vhost" \
-		--append "$words" "$@" -- sh -c 'exec 2>&1; . /job' >out 2>err </dev/null
+		--log note --append "$words" "$@" -- sh -c 'exec 2>&1; . /job' >out 2>err </dev/null
 }
 words= # more for guest's kernel command line
 
