@@ -137,13 +137,21 @@ static enum host_verdict check_uring(const char *root, FILE *out)
 
 static enum host_verdict check_passt(const char *root, FILE *out)
 {
-	(void)root;
-	if (in_path("passt")) {
-		fputs("a network without root can be had (--net user)", out);
-		return HOST_OK;
+	if (!in_path("passt")) {
+		fputs("not found; for --net user: sudo apt-get install passt", out);
+		return HOST_MISSING;
 	}
-	fputs("not found; for --net user: sudo apt-get install passt", out);
-	return HOST_MISSING;
+	/* It shuts itself in by a user namespace. */
+	if (!number(root, "/proc/sys/user/max_user_namespaces", "", 1)) {
+		fputs("needs user namespaces: sudo sysctl user.max_user_namespaces=10000", out);
+		return HOST_WARNING;
+	}
+	if (geteuid() && !number(root, "/proc/sys/kernel/unprivileged_userns_clone", "", 1)) {
+		fputs("needs user namespaces: sudo sysctl kernel.unprivileged_userns_clone=1", out);
+		return HOST_WARNING;
+	}
+	fputs("a network without root can be had (--net user)", out);
+	return HOST_OK;
 }
 
 static enum host_verdict check_tun(const char *root, FILE *out)

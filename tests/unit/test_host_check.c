@@ -107,6 +107,22 @@ START_TEST(program)
 }
 END_TEST
 
+START_TEST(passt_needs_user_namespaces)
+{
+	char path[100];
+
+	snprintf(path, sizeof(path), "%s/bin", root);
+	setenv("PATH", path, 1);
+	put("/bin/passt", "");
+	put("/proc/sys/user/max_user_namespaces", "0\n");
+	ck_assert_int_eq(check("passt"), HOST_WARNING);
+	ck_assert_ptr_nonnull(strstr(text, "sudo sysctl user.max_user_namespaces="));
+	put("/proc/sys/user/max_user_namespaces", "63000\n");
+	ck_assert_int_eq(check("passt"), HOST_OK);
+	unsetenv("PATH");
+}
+END_TEST
+
 static const struct amount {
 	const char *there, *limit;
 	enum host_verdict verdict;
@@ -168,6 +184,7 @@ Suite *host_check_suite(void)
 	tcase_add_loop_test(tc, device, 0, ARRAY_SIZE(devices));
 	tcase_add_loop_test(tc, program, 0, ARRAY_SIZE(programs));
 	tcase_add_loop_test(tc, memory, 0, ARRAY_SIZE(amounts));
+	tcase_add_test(tc, passt_needs_user_namespaces);
 	tcase_add_test(tc, uring_says_what_is_used);
 	tcase_add_test(tc, a_line_each);
 	return s;
