@@ -1,0 +1,129 @@
+#include "vmm/words.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+int words_open(struct words *w, const char *text)
+{
+	*w = (struct words){ .at = text, .line = 1 };
+	w->buf = w->out = malloc(strlen(text) + 2); /* a word's 0 has the place of what is behind it */
+	return w->buf ? 0 : -ENOMEM;
+}
+
+void words_close(struct words *w)
+{
+	free(w->buf);
+	*w = (struct words){ 0 };
+}
+
+static char take(struct words *w)
+{
+	char c = *w->at++;
+
+	w->line += c == '\n';
+	return c;
+}
+
+static bool joins_lines(const struct words *w)
+{
+	return w->at[0] == '\\' && w->at[1] == '\n';
+}
+
+/* Behind the opening quote. False: it is not closed. */
+static bool take_quoted(struct words *w, char quote)
+{
+	char c;
+
+	while (*w->at && *w->at != quote) {
+		if (quote == '"' && joins_lines(w)) {
+			take(w);
+			take(w);
+			continue;
+		}
+		c = take(w);
+		if (quote == '"' && c == '\\' && *w->at && strchr("\"\\$`", *w->at))
+			c = take(w);
+		*w->out++ = c;
+	}
+	return *w->at && take(w);
+}
+
+static bool ends_word(char c)
+{
+	return !c || strchr(" \t\r\n", c);
+}
+
+/* False: it does not end. */
+static bool take_word(struct words *w)
+{
+	char c;
+
+	while (!ends_word(*w->at)) {
+		c = take(w);
+		if (c == '\'' || c == '"') {
+			if (!take_quoted(w, c))
+				return false;
+			continue;
+		}
+		if (c == '\\' && !*w->at)
+			return false;
+		if (c == '\\' && *w->at == '\n') {
+			take(w);
+			continue;
+		}
+		*w->out++ = c == '\\' ? take(w) : c;
+	}
+	*w->out++ = 0;
+	return true;
+}
+
+static void skip_blanks(struct words *w)
+{
+	while ((*w->at && strchr(" \t\r", *w->at)) || joins_lines(w)) {
+		if (joins_lines(w))
+			take(w);
+		take(w);
+	}
+	if (*w->at == '#')
+		w->at += strcspn(w->at, "\n");
+}
+
+static int add_word(struct words *w, struct words_line *line)
+{
+	char **list = realloc(line->word, (line->count + 2) * sizeof(*list));
+
+	if (!list)
+		return -ENOMEM;
+	line->word = list;
+	if (!line->count)
+		line->number = w->line;
+	list[line->count++] = w->out;
+	list[line->count] = NULL;
+	return take_word(w) ? 0 : -EINVAL;
+}
+
+int words_next(struct words *w, struct words_line *line)
+{
+	int err;
+
+	*line = (struct words_line){ 0 };
+	for (;;) {
+		skip_blanks(w);
+		if (*w->at && *w->at != '\n') {
+			err = add_word(w, line);
+			if (!err)
+				continue;
+			free(line->word);
+			line->word = NULL;
+			return err;
+		}
+		if (*w->at)
+			take(w);
+		else if (!line->count)
+			return 0;
+		if (line->count)
+			return 1;
+	}
+}
