@@ -10,7 +10,7 @@ replays = $(fuzzers:%=$(out)/tests/fuzz/replay_%)
 # What needs no KVM above that.
 above = arch/$(ARCH)/boot cause command console_log control expect facts image junit kernel_check \
 	kernel_config limits memlimit report report_file report_json report_out tap text unpack host_check \
-	words matrix_file matrix_product matrix_admit
+	words matrix_file matrix_product matrix_admit matrix_result
 above_o = $(above:%=$(out)/vmm/%.o)
 
 .SECONDARY: $(lib_o) $(units:%=%.o) $(fuzzers:%=$(out)/tests/fuzz/fuzz_%.o) $(out)/tests/fuzz/replay.o

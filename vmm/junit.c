@@ -305,3 +305,41 @@ char *junit_text(struct report *r, bool finished)
 	free(tests);
 	return all;
 }
+
+bool junit_put_suite(FILE *out, const char *text, const char *name)
+{
+	static const char suite[] = "<testsuite name=\"lunette", test[] = "<testcase classname=\"";
+	const char *end = strstr(text, "</testsuites>"), *next;
+
+	text = strstr(text, suite);
+	if (!text || !end)
+		return false;
+	fputs("<testsuite name=\"", out);
+	put(out, name);
+	text += strlen(suite);
+	/* What was printed has no < in a report. */
+	for (; (next = strstr(text, test)); text = next + strlen(test)) {
+		fprintf(out, "%.*s%s", (int)(next - text), text, test);
+		put(out, name);
+		fputc('.', out);
+	}
+	fprintf(out, "%.*s", (int)(end - text), text);
+	return true;
+}
+
+void junit_put_lost(FILE *out, const char *name, const char *type, const char *message)
+{
+	const char *element = type ? "error" : "skipped";
+
+	fputs("<testsuite", out);
+	put_attribute(out, "name", name);
+	fprintf(out, " tests=\"1\" failures=\"0\" errors=\"%d\" skipped=\"%d\">\n", type != NULL,
+		type == NULL);
+	fputs("<testcase classname=\"", out);
+	put(out, name);
+	fprintf(out, ".lunette\" name=\"lunette run\"><%s", element);
+	if (type)
+		put_attribute(out, "type", type);
+	put_attribute(out, "message", message);
+	fputs("/></testcase>\n</testsuite>\n", out);
+}

@@ -14,10 +14,20 @@
 #define VMM_JUNIT_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 struct report;
 
 /* malloc()ed; of a run that has not @finished: one error. NULL: no memory. */
 char *junit_text(struct report *r, bool finished);
+
+/*
+ * Parts of a report on several runs. The test suite in a junit_text(), called @name and with that
+ * before the classes of its tests, since there are readers that know tests by class and name alone.
+ * False: @text is not whole, and nothing has been written.
+ */
+bool junit_put_suite(FILE *out, const char *text, const char *name);
+/* One of a run that has no report, an error of this type; NULL: it is skipped. */
+void junit_put_lost(FILE *out, const char *name, const char *type, const char *message);
 
 #endif

@@ -18,6 +18,7 @@ static const struct {
 	const char *help;
 } commands[] = {
 	{ "run", run_main, "boot a guest (lunette run --help)" },
+	{ "matrix", matrix_main, "run many, several at once (lunette matrix --help)" },
 	{ "ctl", ctl_main, "tell a guest that runs what to do (lunette ctl --help)" },
 	{ "doctor", doctor_main, "can this machine run guests?" },
 	{ "kernel-check", kernel_check_main, "does a kernel FILE have what guests here need?" },

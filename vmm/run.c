@@ -363,3 +363,23 @@ int run_main(int argc, char **argv)
 	report_fini(&report);
 	return status;
 }
+
+int run_check(int argc, char *const *argv, uint64_t *memory, unsigned *cpus)
+{
+	struct report report = { 0 };
+	struct run_cfg cfg = { .machine.report = &report };
+	char **copy = calloc(argc + 1, sizeof(*copy)); /* as parse() cuts words up */
+	int i, status = 0;
+
+	for (i = 0; copy && i < argc; i++)
+		copy[i] = strdup(argv[i]);
+	if (copy)
+		status = parse(&cfg, argc, copy);
+	*memory = cfg.machine.memory;
+	*cpus = cfg.machine.cpus;
+	opt_free(run_opts, &cfg);
+	for (i = 0; copy && i < argc; i++)
+		free(copy[i]);
+	free(copy);
+	return status < 0 ? 0 : -EINVAL;
+}

@@ -1,0 +1,230 @@
+#!/bin/bash
+# matrix.sh - "lunette matrix", on this machine's own /dev/kvm: the guests power off, or go on for ever.
+. "$(dirname "$0")/../vm/lib.sh"
+top=$(readlink -f "$tests/../..")
+PATH=$top:$PATH
+
+# guests: makes off.elf and loop.elf
+guests() {
+	[ -r /dev/kvm ] && [ -w /dev/kvm ] || skip 'no /dev/kvm that may be used'
+	printf '%s\n' 'mov $0x3f8, %edx' 'mov $0x68, %al' 'outb %al, %dx' \
+		'mov $0x600, %edx' 'mov $0x34, %al' 'outb %al, %dx' >off.S
+	: >loop.S
+	for name in off loop; do
+		{ echo '.globl _start; _start:'; cat $name.S; echo '1: jmp 1b; .section .note.GNU-stack, "", @progbits'; } |
+			gcc -nostdlib -static -no-pie -Wl,--build-id=none,-z,noseparate-code \
+				-Wl,-Ttext-segment=0x200000 -x assembler -o $name.elf -
+	done
+}
+
+# file LINE...: makes ./m
+file() {
+	printf '%s\n' 'run --vhost off --memory 64M' "$@" >m
+}
+off='a off --kernel off.elf'
+loop='a loop --kernel loop.elf'
+none='a none --kernel none.elf'
+
+matrix() {
+	timeout -k 5 60 lunette matrix "$@" >out 2>err </dev/null
+}
+
+# start [OPTION...]: a matrix, $pid, in the background
+start() {
+	lunette matrix m "$@" >out 2>err </dev/null &
+	pid=$!
+	trap 'kill -KILL $pid $(children) 2>/dev/null || true' EXIT
+}
+children() {
+	cat /proc/$pid/task/$pid/children 2>/dev/null || true
+}
+has_children() { # NUMBER
+	[ "$(children | wc -w)" = "$1" ]
+}
+all_gone() { # PID...
+	for p; do
+		! kill -0 "$p" 2>/dev/null || return 1
+	done
+}
+
+test_usage() {
+	status 0 matrix --help
+	contains out '^usage: lunette matrix FILE'
+	status 200 matrix
+	contains err 'FILE is missing'
+	status 200 matrix m m
+	contains err "'m': one FILE is wanted"
+	status 200 matrix none
+	contains err '^lunette: error: none: No such file'
+	file "$off"
+	status 200 matrix m --slots 0
+	status 200 matrix m --junitt x
+}
+
+# Nothing has begun then.
+test_errors_of_runs_come_first() {
+	file "$off" 'b good' 'b bad --cpus 0'
+	status 200 matrix m --json r.json
+	contains err 'm: off,bad: --cpus 0: out of range'
+	[ ! -e r.json ] && [ ! -s out ]
+	file "$off" 'b x --json x'
+	status 200 matrix m
+	contains err 'm: off,x: --json is not for a run'
+	file "$off" 'b x -t'
+	status 200 matrix m
+	contains err 'm: off,x: -t is not for a run'
+	file "$off" 'b x -- --json -t' # a command's
+	status 0 matrix m --list
+}
+
+test_list() {
+	file "$off" "$loop" 'b one --append "x y"' 'b two -- sh -c "it'"'"'s {run}"' 'exclude a=off b=one'
+	status 0 matrix m --list
+	equal "$(cat out)" "off,two   lunette run --vhost off --memory 64M --kernel off.elf -- sh -c 'it'\''s off,two'
+loop,one  lunette run --vhost off --memory 64M --kernel loop.elf --append 'x y'
+loop,two  lunette run --vhost off --memory 64M --kernel loop.elf -- sh -c 'it'\''s loop,two'"
+}
+
+test_success() {
+	guests
+	file "$off" 'cpus 1' 'cpus 2 --cpus 2' 'b p' 'b q'
+	status 0 matrix m
+	equal "$(grep -c '^ok      off,[12],[pq]  poweroff      0 .* s$' out)" 4
+	equal "$(tail -n 1 out | cut -d , -f 1-2)" '4 runs: 4 succeeded, 0 failed'
+}
+
+test_files_are_relative_to_the_matrix() {
+	guests
+	file "$off"
+	mkdir elsewhere
+	cd elsewhere
+	status 0 matrix ../m --json r.json --keep kept
+	contains r.json '"kernel": "off.elf"'
+	equal "$(cat kept/off/stdout)" h
+	cp out err ..
+}
+
+test_reports() {
+	guests
+	file "$off" "$none" 'a big --kernel off.elf --memory 512G' 'b x'
+	status 215 matrix m --json r.json --junit r.xml --keep kept
+	contains out '^FAILED  none,x  setup       201 '
+	contains out '^  \| lunette: error: --kernel none.elf: No such file'
+	contains out '^big,x: guest and overhead need 5[0-9]{5}M of memory, and all there is are [0-9]+M \('
+	contains out '^3 runs: 1 succeeded, 2 failed, '
+	contains r.xml '<testsuite name="off,x" .* tests="1" failures="0" errors="0"'
+	contains r.xml '<testcase classname="off,x.lunette" name="lunette run"'
+	contains r.xml '<testsuite name="none,x" .* errors="1"'
+	contains r.xml '<error type="memory" message="guest and overhead need'
+	contains r.json '"run": "none,x"'
+	equal "$(cat kept/off,x/stdout kept/off,x/console)" hh
+	contains kept/none,x/stderr none.elf
+	! command -v python3 >/dev/null || python3 - <<-'END'
+		import json, xml.etree.ElementTree as tree
+		runs = json.load(open("r.json"))
+		assert [(r["run"], r["cause"], r["status"]) for r in runs] == [
+			("off,x", "poweroff", 0), ("none,x", "setup", 201), ("big,x", "memory", 215)]
+		assert runs[0]["values"] == {"a": "off", "b": "x"}
+		assert [s.get("name") for s in tree.parse("r.xml").getroot()] == ["off,x", "none,x", "big,x"]
+	END
+}
+
+test_report_that_cannot_be_written() {
+	file "$off"
+	status 201 matrix m --json none/r.json
+	contains err '^lunette: error: --json none/r.json: No such file'
+	status 201 matrix m --keep none/kept
+	contains err '^lunette: error: --keep none/kept: No such file'
+	[ ! -s out ]
+}
+
+test_slots_and_a_signal() {
+	guests
+	file "$loop" 'b 1' 'b 2' 'b 3'
+	start --slots 2 --json r.json --junit r.xml
+	until_true 20 has_children 2
+	contains r.json '"cause": "unfinished"'
+	runs=$(children)
+	kill $pid
+	status 143 wait $pid
+	all_gone $runs
+	contains out '^stopped loop,1  signal      143 '
+	contains out '^stopped loop,2  signal      143 '
+	contains out '^3 runs: 0 succeeded, 0 failed, 3 stopped or not run'
+	contains r.xml '<testcase classname="loop,3.lunette" name="lunette run"><skipped message="not run"/>'
+	contains r.json '"cause": "signal"'
+}
+
+# One that does not end when it is told to: stopped, as by a debugger.
+test_second_signal() {
+	guests
+	file "$loop"
+	start
+	until_true 20 has_children 1
+	run=$(children)
+	kill -STOP $run
+	kill -TERM $pid
+	until_true 20 grep -q 'once more: at once' err
+	kill -0 $run
+	kill -HUP $pid
+	status 143 wait $pid
+	all_gone $run
+}
+
+test_killed_matrix() {
+	guests
+	file "$loop" 'b 1' 'b 2'
+	start --slots 2
+	until_true 20 has_children 2
+	runs=$(children)
+	trap 'kill -KILL $runs 2>/dev/null || true' EXIT
+	kill -KILL $pid
+	until_true 20 all_gone $runs
+}
+
+test_killed_run() {
+	guests
+	file "$loop" "$off"
+	start --slots 1 --json r.json
+	until_true 20 has_children 1
+	kill -KILL $(children)
+	status 217 wait $pid
+	contains out '^FAILED  loop  bug         137 '
+	contains out '^loop: lunette was killed by signal 9'
+	contains out '^ok      off '
+	contains r.json '"cause": "bug"'
+}
+
+test_fail_fast() {
+	guests
+	file "$loop" "$none" "$off"
+	status 201 matrix m --slots 2 --fail-fast
+	contains out '^FAILED  none '
+	contains out '^stopped loop '
+	contains out '^3 runs: 0 succeeded, 1 failed, 2 stopped or not run'
+}
+
+test_ignored_signals_stay_ignored() {
+	guests
+	file "$loop"
+	trap '' HUP
+	start
+	until_true 20 has_children 1
+	kill -HUP $pid
+	kill -TERM $pid
+	status 143 wait $pid
+}
+
+test_terminal() {
+	guests
+	file "$off" "$none"
+	rc=0
+	timeout -k 5 60 script -qec 'stty cols 40; lunette matrix m --slots 1' typescript >/dev/null </dev/null || rc=$?
+	equal $rc 201
+	contains typescript '0 of 2 done, 0 failed; running: off'
+	contains typescript 'FAILED  none'
+	contains typescript '2 runs: 1 succeeded, 1 failed'
+	! grep -q '^ok' typescript
+}
+
+run_tests
