@@ -1,7 +1,9 @@
 #include "vmm/report_file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -63,6 +65,35 @@ static int open_path(struct report_file *f)
 	return 0;
 }
 
+/* Is @name BASE.PID.part, of a process that is no more? */
+static bool is_rest(const char *name, const char *base)
+{
+	size_t len = strlen(base);
+	int pid, end = 0;
+
+	return !strncmp(name, base, len) && sscanf(name + len, ".%d.part%n", &pid, &end) == 1 &&
+	       end && !name[len + end] && pid > 0 && kill(pid, 0) < 0 && errno == ESRCH;
+}
+
+/* Removes what those have left who were killed while they replaced this file. */
+static void sweep(const char *path)
+{
+	char *of_dir = strdup(path), *of_base = strdup(path), *base;
+	DIR *dir = of_dir && of_base ? opendir(dirname(of_dir)) : NULL;
+	const struct dirent *entry;
+
+	if (dir) {
+		base = basename(of_base);
+		while ((entry = readdir(dir))) {
+			if (is_rest(entry->d_name, base))
+				unlinkat(dirfd(dir), entry->d_name, 0);
+		}
+		closedir(dir);
+	}
+	free(of_dir);
+	free(of_base);
+}
+
 int report_file_open(struct report_file *f, const char *option, const char *path)
 {
 	int fd = descriptor_of(path), r;
@@ -79,6 +110,8 @@ int report_file_open(struct report_file *f, const char *option, const char *path
 	}
 	if (r < 0)
 		report_file_close(f);
+	else if (f->fd < 0)
+		sweep(f->path);
 	return r;
 }
 

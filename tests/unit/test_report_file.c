@@ -86,6 +86,43 @@ START_TEST(a_link_stays_one)
 }
 END_TEST
 
+static void make(const char *name)
+{
+	char file[200];
+
+	snprintf(file, sizeof(file), "%s/%s", dir, name);
+	fclose(fopen(file, "w"));
+}
+
+static bool is_there(const char *name)
+{
+	char file[200];
+
+	snprintf(file, sizeof(file), "%s/%s", dir, name);
+	return access(file, F_OK) == 0;
+}
+
+/* A process has no number as high as that. */
+START_TEST(rests_of_the_dead_are_removed)
+{
+	static const char *const others[] = { "out.2000000000.partly", "out.2000000000", "out..part",
+					      "out.-2.part", "out2.2000000000.part", "out.x.part" };
+	char own[50];
+	unsigned i;
+
+	snprintf(own, sizeof(own), "out.%d.part", getppid());
+	make(own);
+	make("out.2000000000.part");
+	for (i = 0; i < sizeof(others) / sizeof(*others); i++)
+		make(others[i]);
+	ck_assert_int_eq(report_file_open(&f, "--json", path), 0);
+	ck_assert(!is_there("out.2000000000.part"));
+	ck_assert(is_there(own));
+	for (i = 0; i < sizeof(others) / sizeof(*others); i++)
+		ck_assert_msg(is_there(others[i]), "%s", others[i]);
+}
+END_TEST
+
 START_TEST(fifo)
 {
 	char text[10] = "";
@@ -157,6 +194,7 @@ Suite *report_file_suite(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, is_replaced);
 	tcase_add_test(tc, a_link_stays_one);
+	tcase_add_test(tc, rests_of_the_dead_are_removed);
 	tcase_add_test(tc, fifo);
 	tcase_add_test(tc, descriptor);
 	tcase_add_test(tc, what_cannot_be_written);
