@@ -61,7 +61,7 @@ while [ $# -gt 0 ]; do
 done
 
 "$top/guest/setup.sh" run
-run=$(mktemp -d)
+run=$(mktemp -dt "lunette-$$-$(stat -Lc %i /proc/self/ns/pid).XXXXXX") # as "lunette clean" knows it
 trap 'rm -rf "$run"' EXIT
 mkdir -p "$cache"
 flock "$top/Makefile" make -s -C "$top" -j "$(nproc)" lunette >"$run/make" 2>&1 || {

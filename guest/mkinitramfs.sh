@@ -15,7 +15,8 @@ set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
 guest=$(dirname "$(readlink -f "$0")")
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/lunette
-tree=$(mktemp -d)
+owner=$$-$(stat -Lc %i /proc/self/ns/pid) # as "lunette clean" knows it
+tree=$(mktemp -dt "lunette-$owner.XXXXXX")
 trap 'rm -rf "$tree"' EXIT
 
 archive() { # the tree, padded so that another one can follow it
@@ -67,8 +68,8 @@ base() { # KERNEL BUSYBOX [MODULE...]
 		done
 		cp "$init" "$tree/init"
 		[ "$kernel" = - ] || modules "$kernel" "$version" "$@"
-		archive >"$out.$$"
-		mv "$out.$$" "$out"
+		archive >"$out.$owner"
+		mv "$out.$owner" "$out"
 	fi
 	[ "$kernel" != - ] || ln -sfn "${out##*/}" "$cache/initramfs.cpio" # for "lunette run -- ..."
 	echo "$out"

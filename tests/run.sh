@@ -160,7 +160,7 @@ vm_file() {
 	[ "$1" != fs ] || own+=(--add "$work/storage.cpio:/lab/storage.cpio")
 	for try in 1 2; do
 		tests/lab/l1 --timeout 600 --mem 4096 "${lab[@]}" "${own[@]}" "$work/script" "$1" \
-			"SOAK=${SOAK:-1}" "SEED=${SEED-}" >"$work/vm-$1" 2>&1 </dev/null
+			"SOAK=${SOAK:-1}" "MANY=${MANY:-8}" "SEED=${SEED-}" >"$work/vm-$1" 2>&1 </dev/null
 		rc=$?
 		[ $rc = 210 ] || [ $rc = 124 ] || break
 	done

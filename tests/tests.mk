@@ -87,10 +87,11 @@ $(bare_guests): tests/tests.mk $(wildcard tests/hostile/*.h tests/soak/*.h)
 
 bare-guests: $(bare_guests)
 
-# Kills lunette 200 times. SEED=N, as a run has printed it, for the same choices once more.
+# Kills lunette 200 times, and runs it 1,100 times side by side. SEED=N, as a run has printed it, for
+# the same choices once more.
 soak:
-	SOAK=180 tests/run.sh cli soak
-	SOAK=20 tests/run.sh vm soak
+	SOAK=180 MANY=1000 tests/run.sh cli soak many
+	SOAK=20 MANY=100 tests/run.sh vm soak many
 
 # What tests/bench/run.sh measures with, some of it in the lab host and, static, in its guests; it
 # sets up, and makes them, before it does.

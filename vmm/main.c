@@ -22,7 +22,7 @@ static const struct {
 	{ "ctl", ctl_main, "tell a guest that runs what to do (lunette ctl --help)" },
 	{ "doctor", doctor_main, "can this machine run guests?" },
 	{ "kernel-check", kernel_check_main, "does a kernel FILE have what guests here need?" },
-	{ "clean", clean_main, "remove what killed runs have left in the kernel" },
+	{ "clean", clean_main, "remove what killed runs have left" },
 };
 
 static void help(FILE *out)
