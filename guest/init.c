@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <mntent.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -197,6 +198,18 @@ static void set_up_network(void)
 		init_log("lunette.net=%s: %s", word, strerror(-r));
 }
 
+/* Without a console the kernel opens none of them, and another file would get the number. */
+static void open_standard_fds(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 /*
  * With console=hvc0 there is no console before virtio_console has found its port, or ever. Then the
  * serial port is as good as what early messages of the kernel went to.
@@ -207,11 +220,12 @@ static bool open_console(void)
 	int try, fd;
 
 	for (try = 0; try < 2 * TRIES; try++) {
-		fd = open(names[try / TRIES], O_RDWR | O_NOCTTY | O_CLOEXEC);
+		fd = open(names[try / TRIES], O_RDWR | O_NOCTTY);
 		if (fd >= 0) {
 			dup2(fd, STDIN_FILENO);
 			dup2(fd, STDOUT_FILENO);
 			dup2(fd, STDERR_FILENO);
+			close(fd);
 			return true;
 		}
 		usleep(TRY_US);
@@ -270,6 +284,34 @@ static void run_root(void)
 	init_log("%s: %s", path, strerror(errno));
 }
 
+/* The newest first, as one may stand on another. */
+static void let_go(FILE *list)
+{
+	struct mntent *m = getmntent(list);
+	bool disk;
+	char *dir;
+
+	if (!m)
+		return;
+	disk = !strncmp(m->mnt_fsname, "/dev/", 5);
+	dir = strdup(m->mnt_dir);
+	let_go(list);
+	if (disk && dir && umount(dir) < 0)
+		mount(NULL, dir, NULL, MS_REMOUNT | MS_RDONLY, NULL);
+	free(dir);
+}
+
+void init_write_back(void)
+{
+	FILE *list = setmntent("/proc/self/mounts", "re");
+
+	sync();
+	if (list) {
+		let_go(list);
+		endmntent(list);
+	}
+}
+
 /* Leaves nothing unwritten: who still runs is killed, so that its files can be let go. */
 static void power_off(void)
 {
@@ -277,9 +319,7 @@ static void power_off(void)
 	while (wait(NULL) > 0 || errno == EINTR)
 		;
 	chdir("/");
-	sync();
-	shell("umount -a -r -t ext4,ext3,ext2,xfs,btrfs,vfat 2>/dev/null");
-	mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL);
+	init_write_back();
 	init_write("/proc/sys/kernel/printk", "0"); /* else it says "Power down" on the console */
 	reboot(RB_POWER_OFF);
 }
@@ -290,6 +330,7 @@ int main(void)
 	setenv("HOME", "/root", 1);
 	sethostname("lunette", strlen("lunette"));
 	mount_all();
+	open_standard_fds();
 	disks_setup();
 	set_up_network();
 	if (init_word(JOB_WORD)) {

@@ -36,6 +36,9 @@ int init_mount_root(void);
 /* ... and makes it the root of this process, with /dev, /proc and /sys. -errno. */
 int init_enter_root(void);
 
+/* Writes back what is in memory, and unmounts disks; those in use can then only be read. */
+void init_write_back(void);
+
 /* Runs the command that comes by the control port, to its end. (job.c) */
 void job_main(void);
 

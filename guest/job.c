@@ -18,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mount.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -413,12 +412,6 @@ static unsigned long oom_kills(void)
 	return at ? strtoul(at + strlen("oom_kill "), NULL, 10) : 0;
 }
 
-static void write_back(void)
-{
-	sync();
-	mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL);
-}
-
 static void report(struct job *j)
 {
 	unsigned long kills = oom_kills();
@@ -478,6 +471,6 @@ void job_main(void)
 		serve(j, signals);
 		report(j);
 	}
-	write_back();
+	init_write_back();
 	say(j, "end");
 }
