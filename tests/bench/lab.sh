@@ -2,10 +2,12 @@
 # lab.sh - figures about guests, from the lab host with its clock that counts instructions (see
 # ../lab/l1): the same run gives the same figures, whatever else this machine does. run.sh calls it.
 #
-#   usage: lab.sh OBJECTS boot|io
+#   usage: lab.sh OBJECTS boot|command|io
 #
 # boot  from exec() of a VMM to the guest's /init: million instructions, and exits from the guest;
 #       with Debian's stock kernel, and with the micro kernel if it is in the cache.
+# command  from exec() of a VMM to its end, when the guest has run "true", by phase: million
+#       instructions; with the same kernels.
 # io    what a read takes from the guest's system call and back, guest, VMM and kernel together:
 #       thousand instructions. The disk is a RAM disk of the lab host (brd).
 #
@@ -39,7 +41,7 @@ add_qemu() {
 add_kernels() {
 	local micro=$cache/kernel-micro
 	add+=(--add "$kernel/vmlinuz:/lab/stock")
-	[ "$what" = boot ] && [ -e "$micro/vmlinux" ] || return 0
+	[ "$what" != io ] && [ -e "$micro/vmlinux" ] || return 0
 	kernels+=(micro)
 	add+=(--add "$micro/vmlinux:/lab/micro")
 	[ ! -e "$micro/bzImage" ] || add+=(--add "$micro/bzImage:/lab/micro.bzImage")
@@ -47,7 +49,7 @@ add_kernels() {
 
 # The guests' file systems: one whose /init says that it is there, one that reads.
 add_initramfs() {
-	local base
+	local base file
 	base=$(guest/mkinitramfs.sh base "$kernel" "$(tests/lab/deb busybox-static)/bin/busybox") || return
 	printf '#!/bin/busybox sh\necho guest-is-up\nexec busybox sleep 100\n' >"$work/up"
 	chmod +x "$work/up"
@@ -58,10 +60,17 @@ add_initramfs() {
 	END
 	guest/mkinitramfs.sh extra "$work/extra" "$work/up:/up" || return
 	cat "$base" "$work/extra" >"$work/up.cpio"
+	cp "$base" "$work/base.cpio"
+	printf 'echo guest-is-up\ntrue\n' >"$work/job" # our init then powers off
+	guest/mkinitramfs.sh extra "$work/extra" "$work/job:/job" || return
+	cat "$base" "$work/extra" >"$work/true.cpio"
+	echo 'reboot -f' >>"$work/job" # for who cannot power off
+	guest/mkinitramfs.sh extra "$work/extra" "$work/job:/job" || return
+	cat "$base" "$work/extra" >"$work/reboot.cpio"
 	guest/mkinitramfs.sh extra "$work/extra" "$work/job:/job" \
 		"$objects/tests/bench/diskread:/bin/diskread" || return
 	cat "$base" "$work/extra" >"$work/reads.cpio"
-	add+=(--add "$work/up.cpio:/lab/up.cpio" --add "$work/reads.cpio:/lab/reads.cpio")
+	for file in up base true reboot reads; do add+=(--add "$work/$file.cpio:/lab/$file.cpio"); done
 }
 
 add_all() {
@@ -91,6 +100,23 @@ print_boot() {
 		}' "$work/rows"
 }
 
+print_command() {
+	echo "A command: exec to exit of the VMM, 128 MiB, 1 vCPU, 1 run; millions of instructions"
+	awk -F '|' '
+		BEGIN {
+			form = "  %-28s %8s %8s %8s %8s %8s\n"
+			printf form, "", "to KVM_RUN", "to true", "to exit", "in all", "ratio"
+		}
+		$1 == "row" {
+			kernel = $2
+			sub(/:.*/, "", kernel)
+			if (!base[kernel]) base[kernel] = $5
+			printf form, $2, sprintf("%.1f", $3), sprintf("%.1f", $4 - $3),
+				sprintf("%.1f", $5 - $4), sprintf("%.1f", $5), sprintf("%.2f", $5 / base[kernel])
+		}
+		$1 == "phases" { print "    " $2 }' "$work/rows"
+}
+
 print_io() {
 	echo 'Reads in a guest: 256 MiB, 1 vCPU, 1 run; thousands of instructions each, and ratios'
 	awk -F '|' '
@@ -108,7 +134,7 @@ print_io() {
 		}' "$work/rows"
 }
 
-case $what in boot | io) ;; *) echo "lab.sh: not a table: $what" >&2; exit 200 ;; esac
+case $what in boot | command | io) ;; *) echo "lab.sh: not a table: $what" >&2; exit 200 ;; esac
 add_all || exit
 tests/lab/l1 --icount --timeout 900 --mem 3072 "${add[@]}" "tests/bench/$what.sh" "${kernels[@]}" \
 	>"$work/rows" 2>"$work/err" </dev/null

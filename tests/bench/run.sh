@@ -1,7 +1,7 @@
 #!/bin/bash
 # run.sh - figures about lunette, for whoever changes it to compare before and after.
 #
-#   usage: run.sh OBJECTS [start] [reads] [stores] [boot] [io]
+#   usage: run.sh OBJECTS [start] [reads] [stores] [boot] [command] [io]
 #
 # OBJECTS is the folder with the built programs. "make bench" calls it, for all; with BENCH='boot io'
 # for some.
@@ -21,9 +21,10 @@
 # Stores        the same reads from a file in the page cache, by a store alone: by io_uring and by
 #               threads, beside io_uring without lunette. See store4k.c.
 #
-# In the lab host, where the clock counts instructions (boot, io), see lab.sh:
+# In the lab host, where the clock counts instructions (boot, command, io), see lab.sh:
 #
 # Boot          exec() to the guest's /init, and exits
+# Command       exec() to exit of a VMM whose guest has run "true"
 # Reads         in a guest: in process and by the kernel's vhost, on PCI and on MMIO
 #
 # Other VMMs, where they are installed, start the same kernel; a ratio is theirs to lunette's. Debian
@@ -294,7 +295,7 @@ local_head() {
 	echo "guest: $mib MiB, 1 vCPU unless said otherwise; kernel: Debian's stock one, with an initramfs"
 }
 
-[ $# -gt 0 ] || set -- start reads stores boot io
+[ $# -gt 0 ] || set -- start reads stores boot command io
 [ -n "${LKVM-}" ] || echo 'left out: kvmtool; LKVM=FILE names its binary'
 [[ ! " $* " =~ \ (start|reads|stores)\  ]] || local_head
 for part; do
@@ -302,8 +303,8 @@ for part; do
 	start) start ;;
 	reads) reads 1 32 ;;
 	stores) stores 1 32 ;;
-	boot | io) tests/bench/lab.sh "$objects" "$part" || failed=1 ;;
-	*) echo "run.sh: not a part: $part (start, reads, stores, boot, io)" >&2; exit 200 ;;
+	boot | command | io) tests/bench/lab.sh "$objects" "$part" || failed=1 ;;
+	*) echo "run.sh: not a part: $part (start, reads, stores, boot, command, io)" >&2; exit 200 ;;
 	esac
 done
 exit $failed

@@ -1,11 +1,14 @@
 /*
  * timeto.c - how long a VMM takes until its guest says that it has come so far.
  *
- *	usage: timeto [-k HOOK] MARKER COMMAND [ARGUMENT...]
+ *	usage: timeto [-k HOOK | -e] MARKER COMMAND [ARGUMENT...]
  *
  * Prints the milliseconds from exec() to the read() that completes MARKER in what COMMAND writes to
  * its standard output. HOOK is then run by the shell, with COMMAND's process id in $VMM_PID, and
  * COMMAND is killed. Without a marker, its output is printed to standard error.
+ *
+ * -e: prints another line with the milliseconds until COMMAND has ended, with status 0. MARKER may
+ * then be '', and the first line is missing.
  */
 #include <poll.h>
 #include <signal.h>
@@ -76,6 +79,20 @@ static bool run_to_marker(struct run *run, const char *marker)
 	return false;
 }
 
+/* False: it did not end, or not well. */
+static bool run_to_end(struct run *run)
+{
+	struct pollfd f = { .fd = run->fd, .events = POLLIN };
+	char more[4096];
+	int status;
+
+	do {
+		if (poll(&f, 1, TIMEOUT_MS) != 1)
+			return false;
+	} while (read(run->fd, more, sizeof(more)) > 0);
+	return waitpid(run->pid, &status, 0) == run->pid && status == 0;
+}
+
 static bool call_hook(const char *hook, pid_t pid)
 {
 	char text[16];
@@ -88,25 +105,34 @@ static bool call_hook(const char *hook, pid_t pid)
 int main(int argc, char **argv)
 {
 	static struct run run;
-	const char *hook = NULL;
+	const char *hook = NULL, *marker;
+	bool ok, to_end = false;
 	int option;
-	bool ok;
 
-	while ((option = getopt(argc, argv, "+k:")) == 'k')
-		hook = optarg;
+	while ((option = getopt(argc, argv, "+k:e")) != -1 && option != '?') {
+		if (option == 'k')
+			hook = optarg;
+		to_end |= option == 'e';
+	}
 	if (option != -1 || argc - optind < 2) {
-		fprintf(stderr, "usage: timeto [-k HOOK] MARKER COMMAND [ARGUMENT...]\n");
+		fprintf(stderr, "usage: timeto [-k HOOK | -e] MARKER COMMAND [ARGUMENT...]\n");
 		return 2;
 	}
-	ok = run_start(&run, argv + optind + 1) && run_to_marker(&run, argv[optind]);
-	if (ok)
+	marker = argv[optind];
+	ok = run_start(&run, argv + optind + 1) && (!*marker || run_to_marker(&run, marker));
+	if (ok && *marker)
 		printf("%.3f\n", now_ms() - run.start);
-	else
-		fprintf(stderr, "%.*stimeto: no %s\n", (int)run.len, run.output, argv[optind]);
+	if (ok && to_end && (ok = run_to_end(&run)))
+		printf("%.3f\n", now_ms() - run.start);
+	if (!ok)
+		fprintf(stderr, "%.*stimeto: no %s\n", (int)run.len, run.output,
+			*marker ? marker : "end");
 	fflush(stdout);
 	if (ok && hook)
 		ok = call_hook(hook, run.pid);
-	kill(run.pid, SIGKILL);
-	waitpid(run.pid, NULL, 0);
+	if (!to_end || !ok) {
+		kill(run.pid, SIGKILL);
+		waitpid(run.pid, NULL, 0);
+	}
 	return !ok;
 }
