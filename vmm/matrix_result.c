@@ -138,7 +138,7 @@ static json_t *values(const struct matrix *m, const struct matrix_run *run)
 /* Of a run that left none. */
 static json_t *no_report(const struct matrix_result *r)
 {
-	bool ended = r->state == MATRIX_ENDED;
+	bool ended = r->state == MATRIX_ENDED || r->state == MATRIX_STOPPED;
 
 	return json_pack("{sb ss so so}", "finished", ended, "cause",
 			 ended ? causes[r->cause].name : "unfinished", "status",

@@ -139,6 +139,8 @@ START_TEST(json)
 	r[0].report = json_pack("{ss si}", "cause", "exit", "status", 3);
 	r[1] = ended(CAUSE_BUG, 137);
 	r[1].error = strdup("killed by signal 9");
+	r[2] = ended(CAUSE_SIGNAL, 143);
+	r[2].state = MATRIX_STOPPED;
 	text = matrix_json(&m, r);
 	all = json_loads(text, 0, NULL);
 	free(text);
@@ -151,6 +153,8 @@ START_TEST(json)
 	run = json_array_get(all, 1);
 	ck_assert_str_eq(json_string_value(json_object_get(run, "cause")), "bug");
 	ck_assert_str_eq(json_string_value(json_object_get(run, "error")), "killed by signal 9");
+	run = json_array_get(all, 2); /* stopped before it could say anything */
+	ck_assert_str_eq(json_string_value(json_object_get(run, "cause")), "signal");
 	run = json_array_get(all, 3);
 	ck_assert_str_eq(json_string_value(json_object_get(run, "cause")), "unfinished");
 	ck_assert(json_is_null(json_object_get(run, "status")));
