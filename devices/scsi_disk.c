@@ -34,25 +34,19 @@ struct scsi_disk_cfg {
 static const char *const lun_words[] = { "next", NULL };
 static const char *const block_size_words[] = { "512", "4096", NULL };
 static const char *const engine_words[] = {
-	[BLOCK_ENGINE_AUTO] = "auto",
-	[BLOCK_ENGINE_URING] = "uring",
-	[BLOCK_ENGINE_THREADS] = "threads",
-	NULL
+	[BLOCK_ENGINE_AUTO] = "auto", [BLOCK_ENGINE_URING] = "uring",
+	[BLOCK_ENGINE_THREADS] = "threads", NULL
 };
 static const char *const full_words[] = {
-	[PLATFORM_FULL_REPORT] = "report",
-	[PLATFORM_FULL_STOP] = "stop",
-	[PLATFORM_FULL_FAIL] = "fail",
-	"as-run",
-	NULL
+	[PLATFORM_FULL_REPORT] = "report", [PLATFORM_FULL_STOP] = "stop",
+	[PLATFORM_FULL_FAIL] = "fail", "as-run", NULL
 };
 static const char *const overlay_words[] = {
-	[BLOCK_OVERLAY_NONE] = "off",
-	[BLOCK_OVERLAY_DROP] = "on",
-	[BLOCK_OVERLAY_COMMIT] = "commit",
-	NULL
+	[BLOCK_OVERLAY_NONE] = "off", [BLOCK_OVERLAY_DROP] = "on",
+	[BLOCK_OVERLAY_COMMIT] = "commit", "as-run", NULL
 };
-#define FULL_AS_RUN (PLATFORM_FULL_FAIL + 1) /* the platform says it */
+#define FULL_AS_RUN (PLATFORM_FULL_FAIL + 1) /* the platform says it; so also this */
+#define OVERLAY_AS_RUN (BLOCK_OVERLAY_COMMIT + 1)
 
 static const enum block_full full[] = {
 	[PLATFORM_FULL_REPORT] = BLOCK_FULL_REPORT,
@@ -74,14 +68,14 @@ static const uint32_t physical_sizes[] = { 0, 512, 4096 };
 	  .max = UINT8_MAX, .help = "number of the target" },                                \
 	{ .key = "lun", .type = OPT_U32, .offset = OPTION(lun), .def = "next", .min = 0,     \
 	  .max = SCSI_LUNS_MAX - 1, .words = lun_words,                                      \
-	  .help = "number; next is the one after those of the target" }
+	  .help = "number; next is the one after those of the target" },                     \
+	{ .key = "serial", .type = OPT_STR, .offset = OPTION(serial), .arg = "TEXT",         \
+	  .help = "serial number, up to 63 characters (default the file's name)" }
 
 static const struct opt scsi_disk_opts[] = {
 	{ .key = "file", .type = OPT_STR, .offset = OPTION(file), .arg = "FILE",
 	  .help = "image or block device; 'file=' may be left out" },
 	OPT_PLACE,
-	{ .key = "serial", .type = OPT_STR, .offset = OPTION(serial), .arg = "TEXT",
-	  .help = "serial number, up to 63 characters (default the file's name)" },
 	{ .key = "wwn", .type = OPT_STR, .offset = OPTION(wwn), .arg = "HEX",
 	  .help = "NAA name, 16 or 32 hex digits (default made from the serial number)" },
 	{ .key = "readonly", .type = OPT_BOOL, .offset = OPTION(readonly), .def = "off",
@@ -104,7 +98,7 @@ static const struct opt scsi_disk_opts[] = {
 	  .help = "how a file is read and written; auto is io_uring, or threads where it is not" },
 	{ .key = "direct", .type = OPT_BOOL, .offset = OPTION(direct), .def = "off",
 	  .help = "past the host's page cache (O_DIRECT)" },
-	{ .key = "overlay", .type = OPT_ENUM, .offset = OPTION(overlay), .def = "off",
+	{ .key = "overlay", .type = OPT_ENUM, .offset = OPTION(overlay), .def = "as-run",
 	  .words = overlay_words, .arg = "WHAT",
 	  .help = "changes are kept in a file in $TMPDIR; on: they vanish, and several may share "
 		  "the image; commit, or run --commit: they are written to it after a good run" },
@@ -120,8 +114,6 @@ static const struct opt scsi_cd_opts[] = {
 	{ .key = "file", .type = OPT_STR, .offset = OPTION(file), .arg = "FILE",
 	  .help = "image; 'file=' may be left out, and without it the drive is empty" },
 	OPT_PLACE,
-	{ .key = "serial", .type = OPT_STR, .offset = OPTION(serial), .arg = "TEXT",
-	  .help = "serial number, up to 63 characters (default the file's name)" },
 	{ 0 }
 };
 
@@ -450,6 +442,16 @@ int scsi_disk_open(const struct scsi_disk *d, const char *file, struct block **b
 	return r;
 }
 
+static enum block_overlay choose_overlay(const struct scsi_disk_cfg *cfg, const struct platform *p)
+{
+	enum block_overlay kind = cfg->overlay;
+
+	if (kind == OVERLAY_AS_RUN) /* and the store keeps what is written */
+		kind = p->overlay && !cfg->readonly && !strcmp(cfg->store, block_stores[0]->name) ?
+			       BLOCK_OVERLAY_DROP : BLOCK_OVERLAY_NONE;
+	return p->commit && kind == BLOCK_OVERLAY_DROP ? BLOCK_OVERLAY_COMMIT : kind;
+}
+
 /* The store, unless it is an empty drive. */
 static int open_store(struct scsi_disk *d, const struct wish *w, struct platform *p)
 {
@@ -464,9 +466,7 @@ static int open_store(struct scsi_disk *d, const struct wish *w, struct platform
 				      .readonly = cd || cfg->readonly,
 				      .block_size = cd ? 2048 : block_sizes[cfg->block_size],
 				      .engine = cfg->engine, .direct = cfg->direct, .mem = p->mem,
-				      .overlay = cfg->overlay, .fault = cfg->fault };
-	if (p->commit && cfg->overlay == BLOCK_OVERLAY_DROP)
-		d->how.overlay = BLOCK_OVERLAY_COMMIT;
+				      .overlay = choose_overlay(cfg, p), .fault = cfg->fault };
 	if (cd && !cfg->file)
 		return 0;
 	r = scsi_disk_open(d, cfg->file, &block);
@@ -530,7 +530,6 @@ static int scsi_disk_finish(struct device *dev)
 static void scsi_disk_destroy(struct device *dev)
 {
 	struct scsi_disk *d = container_of(dev, struct scsi_disk, dev);
-
 	unsigned i;
 
 	stop_buses(d);

@@ -226,6 +226,26 @@ static bool find_lun(unsigned lun, char *path, size_t size)
 	return found;
 }
 
+/* The page of vital product data with it has four bytes before it. */
+static bool find_serial(const char *serial, char *path, size_t size)
+{
+	char page[256], file[128], block[NAME_LEN];
+	struct scsi_device *list;
+	unsigned count, i;
+	bool found = false;
+
+	list = scan(&count);
+	for (i = 0; i < count && !found; i++) {
+		memset(page, 0, sizeof(page));
+		snprintf(file, sizeof(file), SCSI "/devices/%s/vpd_pg80", name(&list[i], block));
+		found = !strcmp(init_read(file, page, sizeof(page)) + 4, serial) &&
+			block_name(&list[i], block);
+		snprintf(path, size, "/dev/%s", block);
+	}
+	free(list);
+	return found;
+}
+
 /* LABEL= or UUID=. */
 static bool find_tagged(const char *what, char *path, size_t size)
 {
@@ -251,6 +271,8 @@ int disk_find(const char *what, char *path, size_t size)
 		*path = 0;
 		if (!strncmp(what, "lun:", 4))
 			find_lun(strtoul(what + 4, NULL, 10), path, size);
+		else if (!strncmp(what, "serial:", 7))
+			find_serial(what + 7, path, size);
 		else if (strchr(what, '='))
 			find_tagged(what, path, size);
 		else

@@ -24,8 +24,8 @@ const char *init_word(const char *name);
 /* Modules, then disks, so that disks have their names in the order of LUNs. (disks.c) */
 void disks_setup(void);
 /*
- * A root=: a device, LABEL=, UUID= or lun:N of the first controller that has it; waits a little for
- * one that comes late. As "/dev/sda" in @path. -ENXIO: there is none.
+ * A root=: a device, LABEL=, UUID=, serial:TEXT, or lun:N of the first controller that has it;
+ * waits a little for one that comes late. As "/dev/sda" in @path. -ENXIO: there is none.
  */
 int disk_find(const char *what, char *path, size_t size);
 /* A line on stdout for each disk. */

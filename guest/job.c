@@ -24,6 +24,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "guest/files.h"
 #include "guest/init.h"
 #include "guest/net.h"
 
@@ -49,6 +50,7 @@ struct job {
 	char *arg[ARGS_MAX + 1];
 	unsigned nargs;
 	const char *cwd;
+	struct files files;
 	bool merge, tty;
 	struct winsize size;
 	struct pump pump[PUMPS];
@@ -133,6 +135,8 @@ static int take_record(struct job *j, char *text)
 	*value++ = 0;
 	if (!strcmp(text, "arg") && j->nargs < ARGS_MAX)
 		j->arg[j->nargs++] = value;
+	else if (!strcmp(text, "mount") || !strcmp(text, "out"))
+		return files_take(&j->files, text, value);
 	else if (!strcmp(text, "env"))
 		putenv(value);
 	else if (!strcmp(text, "cwd"))
@@ -424,13 +428,31 @@ static void report(struct job *j)
 		say(j, "exit %d", WEXITSTATUS(j->status));
 }
 
+static void give_files(struct job *j)
+{
+	const char *lost;
+	unsigned blocks;
+
+	if (!j->files.out.disk)
+		return;
+	blocks = files_give(&j->files, &lost);
+	if (lost)
+		say(j, "lost %s", lost);
+	if (blocks)
+		say(j, "out %u", blocks);
+}
+
 /* Returns what went wrong, or NULL. */
 static const char *prepare(struct job *j)
 {
+	const char *error;
 	int r = read_spec(j);
 
 	if (r < 0)
 		return r == -ETIMEDOUT ? "no command came" : "the command makes no sense";
+	error = files_keep(&j->files);
+	if (error)
+		return error;
 	r = init_mount_root();
 	if (r > 0) {
 		net_keep_resolver("/mnt");
@@ -438,6 +460,9 @@ static const char *prepare(struct job *j)
 	}
 	if (r < 0)
 		return "the root file system cannot be used; the console says why";
+	error = files_mount(&j->files);
+	if (error)
+		return error;
 	if (open_all(j) < 0)
 		return "a port is missing";
 	return NULL;
@@ -470,6 +495,7 @@ void job_main(void)
 		say(j, "start");
 		serve(j, signals);
 		report(j);
+		give_files(j);
 	}
 	init_write_back();
 	say(j, "end");

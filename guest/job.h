@@ -7,6 +7,9 @@
  *
  * To the guest, records that end with a NUL: what to run, up to "go"; "size" also later.
  *
+ *	mount=SERIAL:PATH  the disk with this serial number has a file system (EROFS) that is to be
+ *	                   at PATH, and can be changed there
+ *	out=SERIAL:PATH    what is in PATH, the command's $LUNETTE_OUT, goes to this disk at the end
  *	cwd=PATH           where the command runs
  *	env=NAME=VALUE     in its environment
  *	tty=ROWS COLUMNS   it has a terminal, of this size; 0 0: of an unknown one
@@ -23,6 +26,8 @@
  *	oom N          the guest's kernel has killed N processes for want of memory
  *	exit N         how the command ended: its status ...
  *	signal N       ... or its signal
+ *	lost TEXT      not all of $LUNETTE_OUT is on its disk, and why not
+ *	out N          N blocks of 512 bytes, a tar archive, are on it
  *	end            files are written back and all is said: the guest may be taken down
  */
 #ifndef GUEST_JOB_H

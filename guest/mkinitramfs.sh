@@ -53,14 +53,14 @@ base() { # KERNEL BUSYBOX [MODULE...]
 	shift 2
 	if [ "$kernel" != - ]; then
 		[ $# -gt 0 ] || set -- sd_mod -sr_mod sg virtio_scsi pvpanic-mmio virtio_pci virtio_mmio \
-			virtio_rng virtio_console -virtio_net
+			virtio_rng virtio_console -virtio_net -erofs -overlay
 		version=$(ls "$kernel/lib/modules")
 	fi
 	init=$(built init)
 	sum=$(cat "$0" "$init" "$busybox" <(echo "$version $*") | cksum)
 	out=$cache/initramfs-${sum%% *}.cpio
 	if [ ! -e "$out" ]; then
-		mkdir -p "$tree"/usr/{bin,sbin,lib,lib64} "$tree"/{dev,proc,sys,tmp,root,run,etc,mnt}
+		mkdir -p "$tree"/usr/{bin,sbin,lib,lib64} "$tree"/{dev,proc,sys,tmp,root,run,etc,mnt,var/tmp}
 		ln -s usr/bin usr/sbin usr/lib usr/lib64 "$tree" # as Debian has them
 		cp "$busybox" "$tree/bin/busybox"
 		for applet in $("$busybox" --list); do

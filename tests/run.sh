@@ -183,7 +183,9 @@ vm() { # [NAME...]: two files at a time
 		lab+=(--add "build/x86_64/tests/$program:/lab/${program#*/}")
 	done
 	lab+=(--add "$(tests/lab/deb passt)/usr/bin/passt:/bin/passt")
-	for program in mkfs.ext4 e2fsck script strace tmux; do lab+=(--add "$(command -v $program)"); done
+	for program in mkfs.ext4 mkfs.erofs e2fsck script strace tmux; do
+		lab+=(--add "$(command -v $program)")
+	done
 	cat >"$work/script" <<-'END'
 		chgrp 106 /dev/kvm # as udev would
 		chmod 660 /dev/kvm

@@ -8,9 +8,9 @@ fuzzers = $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 replays = $(fuzzers:%=$(out)/tests/fuzz/replay_%)
 
 # What needs no KVM above that.
-above = arch/$(ARCH)/boot cause command console_log control expect facts image junit kernel_check \
-	kernel_config limits memlimit report report_file report_json report_out tap text unpack host_check \
-	words matrix_file matrix_product matrix_admit matrix_result
+above = arch/$(ARCH)/boot cache cause command console_log control expect extract facts files image \
+	junit kernel_check kernel_config limits memlimit report report_file report_json report_out \
+	share tap text unpack host_check words matrix_file matrix_product matrix_admit matrix_result
 above_o = $(above:%=$(out)/vmm/%.o)
 
 .SECONDARY: $(lib_o) $(units:%=%.o) $(fuzzers:%=$(out)/tests/fuzz/fuzz_%.o) $(out)/tests/fuzz/replay.o

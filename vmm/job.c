@@ -20,6 +20,7 @@
 #include "vmm/core/loop.h"
 #include "vmm/core/platform.h"
 #include "vmm/core/util.h"
+#include "vmm/files.h"
 #include "vmm/machine.h"
 #include "vmm/report.h"
 
@@ -91,6 +92,19 @@ static void heard_signal(struct job *job, const char *text, unsigned number)
 	report_command(job->m->report, 0, number);
 }
 
+static void heard_out(struct job *job, const char *text, unsigned number)
+{
+	(void)text;
+	files_heard_out(job->cfg->files, number);
+}
+
+static void heard_lost(struct job *job, const char *text, unsigned number)
+{
+	(void)number;
+	log_err("--out: the guest cannot give all of its results: %s", text);
+	files_heard_lost(job->cfg->files);
+}
+
 static void heard_end(struct job *job, const char *text, unsigned number)
 {
 	(void)text, (void)number;
@@ -109,6 +123,8 @@ static const struct {
 	{ "oom", heard_oom, 1, INT_MAX },
 	{ "exit", heard_exit, 0, 255 },
 	{ "signal", heard_signal, 1, 64 },
+	{ "lost", heard_lost, 0, 0 },
+	{ "out", heard_out, 1, INT_MAX },
 	{ "end", heard_end, 0, 0 },
 };
 
@@ -201,10 +217,13 @@ static bool same_file(int a, int b)
 static void put_spec(const struct job *job, FILE *spec)
 {
 	const struct job_cfg *cfg = job->cfg;
+	const char *cwd = cfg->cwd ? cfg->cwd : files_cwd(cfg->files), *record;
 	unsigned i;
 
-	if (cfg->cwd)
-		put(spec, "cwd=%s", cfg->cwd);
+	for (i = 0; (record = files_record(cfg->files, i)); i++)
+		put(spec, "%s", record);
+	if (cwd)
+		put(spec, "cwd=%s", cwd);
 	if (cfg->tty) {
 		put_env(spec, "TERM");
 		put(spec, "tty=%u %u", job->rows, job->columns);

@@ -13,6 +13,7 @@
 #include "vmm/cause.h"
 #include "vmm/core/opt.h"
 
+struct files;
 struct job;
 struct machine;
 
@@ -21,6 +22,7 @@ struct job_cfg {
 	const char *cwd;     /* NULL: the guest's choice */
 	struct opt_list env; /* NAME=VALUE; NAME: as it is here */
 	bool tty;            /* this terminal becomes the command's */
+	struct files *files; /* what the guest gets and gives; borrowed. NULL: nothing */
 };
 
 /*

@@ -18,6 +18,7 @@
 #include "vmm/control.h"
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
+#include "vmm/files.h"
 #include "vmm/image.h"
 #include "vmm/kernel_check.h"
 #include "vmm/memlimit.h"
@@ -214,6 +215,8 @@ static int setup_platform(struct machine *m, const struct machine_cfg *cfg)
 		.vhost = cfg->vhost == PLATFORM_VHOST_AUTO && cfg->expect.disks.count ?
 				 PLATFORM_VHOST_OFF : cfg->vhost,
 		.on_enospc = cfg->on_enospc,
+		.overlay = cfg->overlay == OVERLAY_AUTO ? !!cfg->job.argv :
+							  cfg->overlay == OVERLAY_ON,
 		.commit = cfg->commit,
 		.mem = &m->mem,
 		.mmio = &m->mmio,
@@ -303,6 +306,7 @@ static int add_lun(struct machine *m, const char *class, const char *text)
 static int setup_devices(struct machine *m, const struct machine_cfg *cfg)
 {
 	int r = arch_platform_devices(&m->platform, &m->devices);
+	const char *text;
 	unsigned i;
 
 	if (r == 0 && cfg->console == CONSOLE_HVC)
@@ -313,6 +317,8 @@ static int setup_devices(struct machine *m, const struct machine_cfg *cfg)
 		r = add_lun(m, "scsi-disk", cfg->disks.item[i]);
 	for (i = 0; r == 0 && i < cfg->cdroms.count; i++)
 		r = add_lun(m, "scsi-cd", cfg->cdroms.item[i]);
+	for (i = 0; r == 0 && (text = files_disk(cfg->job.files, i)); i++)
+		r = add_lun(m, "scsi-disk", text);
 	if (r == 0 && cfg->job.argv) {
 		m->job = job_create(m, &cfg->job);
 		r = m->job ? 0 : -errno;

@@ -36,12 +36,16 @@ struct report;
 /* Where the guest's console is. */
 enum machine_console { CONSOLE_SERIAL, CONSOLE_HVC };
 
+/* What the guest changes on its disks: to be dropped? */
+enum machine_overlay { OVERLAY_AUTO /* with a command */, OVERLAY_ON, OVERLAY_OFF };
+
 struct machine_cfg {
 	const char *kernel, *initrd, *append, *control, *trace, *root, *net;
 	uint32_t cpus;
 	uint64_t memory; /* bytes */
 	unsigned vhost;  /* enum platform_vhost */
 	unsigned on_enospc; /* enum platform_full */
+	unsigned overlay; /* enum machine_overlay */
 	bool commit;
 	unsigned console; /* enum machine_console */
 	const char *console_log;

@@ -9,9 +9,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "vmm/cache.h"
 #include "vmm/core/log.h"
 #include "vmm/core/opt.h"
 #include "vmm/core/util.h"
+#include "vmm/files.h"
 #include "vmm/machine.h"
 #include "vmm/report.h"
 #include "vmm/report_out.h"
@@ -19,6 +21,7 @@
 struct run_cfg {
 	struct machine_cfg machine;
 	struct report_cfg report;
+	struct files_cfg files;
 	unsigned log_level;
 	bool explain;
 };
@@ -28,6 +31,7 @@ static const char *const log_words[] = { "auto", "error", "warning", "note", "in
 					 NULL };
 static const char *const full_words[] = { "report", "stop", "fail", NULL };
 static const char *const console_words[] = { "serial", "hvc", NULL };
+static const char *const overlay_words[] = { "auto", "on", "off", NULL };
 static const char *const no_time[] = { "none", NULL };
 static const char *const vhost_words[] = { "auto", "on", "off", NULL };
 
@@ -70,6 +74,9 @@ static const struct opt run_opts[] = {
 	{ "on-enospc", OPT_ENUM, AT(machine.on_enospc), "report", .words = full_words,
 	  .arg = "WHAT",
 	  .help = "when the host's disk is full: tell the guest, wait for room, end the run" },
+	{ "overlay", OPT_ENUM, AT(machine.overlay), "auto", .words = overlay_words, .arg = "WHAT",
+	  .help = "are changes of disks kept apart and dropped, where --disk does not say it: auto "
+		  "is on with a command" },
 	{ "commit", OPT_BOOL, AT(machine.commit),
 	  .help = "overlay=on keeps what the guest has written, if the run is a success" },
 	{ "control", OPT_STR, AT(machine.control), .arg = "PATH",
@@ -84,6 +91,13 @@ static const struct opt run_opts[] = {
 	  .help = "the run fails if a disk has done less; or == != < <= >" },
 	{ "boot-budget", OPT_TIME, AT(machine.expect.boot_ms), NULL, 1, 86400000, .arg = "TIME",
 	  .help = "the run fails if its command begins later" },
+	{ "share", OPT_LIST, AT(files.shares), .arg = "DIR[:PATH]",
+	  .help = "a folder as it is now, in the guest, which may write there and changes "
+		  "nothing here; PATH is DIR's own, and where the command runs" },
+	{ "out", OPT_STR, AT(files.out), .arg = "DIR[:PATH]",
+	  .help = "what the command leaves in PATH, by default /out, comes to DIR" },
+	{ "out-limit", OPT_SIZE, AT(files.out_limit), "16G", MIB(1), GIB(1024), .arg = "SIZE",
+	  .help = "how much that may be" },
 	{ "tty", OPT_BOOL, AT(machine.job.tty),
 	  .help = "-t: this terminal is the command's" },
 	{ "env", OPT_LIST, AT(machine.job.env), .arg = "NAME[=VALUE]",
@@ -188,9 +202,10 @@ static bool check_job(struct run_cfg *cfg)
 		log_err("run: no command after --");
 		return false;
 	}
-	if (!job->argv && (job->tty || job->cwd || job->env.count || cfg->machine.limits.boot)) {
-		log_err("run: --tty, --env, --cwd and --boot-timeout are about a command; it comes "
-			"last, after --");
+	if (!job->argv && (job->tty || job->cwd || job->env.count || cfg->machine.limits.boot ||
+			   cfg->files.shares.count || cfg->files.out)) {
+		log_err("run: --tty, --env, --cwd, --share, --out and --boot-timeout are about a "
+			"command; it comes last, after --");
 		return false;
 	}
 	if (job->tty && !isatty(STDIN_FILENO)) {
@@ -253,12 +268,9 @@ static int parse(struct run_cfg *cfg, int argc, char **argv)
  */
 static char *find_cached(const char *option, const char *name)
 {
-	const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-	bool given = cache && *cache;
-	char *path;
+	char *path = cache_path(name);
 
-	if (asprintf(&path, "%s%s/lunette/%s", given ? cache : home ? home : "",
-		     given ? "" : "/.cache", name) < 0)
+	if (!path)
 		return NULL;
 	if (access(path, R_OK) == 0)
 		return path;
@@ -308,10 +320,6 @@ static enum cause run(const struct run_cfg *cfg)
 
 	if (!m)
 		return CAUSE_SETUP;
-	if (cfg->log_level)
-		log_set_level(cfg->log_level - 1);
-	else
-		log_set_level(cfg->machine.job.argv ? LOG_WARN : LOG_NOTE);
 	cause = machine_create(m, &cfg->machine);
 	if (cause == CAUSE_POWEROFF) {
 		if (cfg->explain)
@@ -327,6 +335,28 @@ static enum cause run(const struct run_cfg *cfg)
 	return cause;
 }
 
+/* The run, between its files in and its files out. */
+static enum cause run_with_files(struct run_cfg *cfg)
+{
+	struct report *r = cfg->machine.report;
+	struct files *files;
+
+	if (cfg->log_level)
+		log_set_level(cfg->log_level - 1);
+	else
+		log_set_level(cfg->machine.job.argv ? LOG_WARN : LOG_NOTE);
+	files = files_create(&cfg->files);
+	if (!files)
+		return errno == EINVAL ? CAUSE_USAGE : CAUSE_SETUP;
+	cfg->machine.job.files = files;
+	r->cause = run(cfg);
+	if (report_time(r, PHASE_ENTERED) >= 0 && files_collect(files) < 0 &&
+	    report_status(r) == 0)
+		r->cause = CAUSE_HOST_IO;
+	files_destroy(files);
+	return r->cause;
+}
+
 /* The run, or the failure to make sense of what was asked for, and its report. */
 static int run_and_report(struct run_cfg *cfg, bool usage)
 {
@@ -340,7 +370,7 @@ static int run_and_report(struct run_cfg *cfg, bool usage)
 	if (report_out_open(&out, &cfg->report, r) < 0)
 		return report_status(r);
 	if (!usage && find_kernel(&cfg->machine, &kernel, &initrd))
-		r->cause = run(cfg);
+		r->cause = run_with_files(cfg);
 	if (report_out_write(&out, r) < 0 && report_status(r) == 0)
 		r->cause = CAUSE_HOST_IO;
 	report_out_close(&out);

@@ -69,12 +69,14 @@ job() {
 	cat "$initrd" $tools job.cpio >initrd
 }
 
-# guest SCRIPT [OPTION...]: boots a guest that runs SCRIPT as its command; ./out is what it prints.
+# guest SCRIPT [OPTION...]: boots a guest that runs SCRIPT as its command; ./out is what it prints, and
+# what it writes to disks is there afterwards.
 guest() {
 	job "$1"
 	shift
 	timeout -k 5 "$seconds" lunette run --kernel "$kernel" --initrd initrd --vhost "$vhost" \
-		--log note --append "$words" "$@" -- sh -c 'exec 2>&1; . /job' >out 2>err </dev/null
+		--overlay off --log note --append "$words" "$@" -- sh -c 'exec 2>&1; . /job' \
+		>out 2>err </dev/null
 }
 words= # more for guest's kernel command line
 

@@ -95,6 +95,7 @@ struct platform {
 	unsigned cpus; /* of the guest; 0: not known */
 	enum platform_vhost vhost; /* for devices whose options say nothing of it */
 	enum platform_full on_enospc; /* likewise */
+	bool overlay; /* of image files whose options say nothing of it: changes vanish */
 	bool commit; /* what would vanish with a good run is kept */
 	int scsi_trace; /* descriptor that a line for each SCSI command goes to; 0: none */
 	struct mem *mem;

@@ -1,0 +1,37 @@
+/*
+ * files.h - folders of the host's in the guest, and the folder whose content goes back.
+ */
+#ifndef GUEST_FILES_H
+#define GUEST_FILES_H
+
+#define FILES_MAX 32
+
+/* A disk by its serial number, and where its content is. From a record's "NAME:PATH". */
+struct files_place {
+	const char *disk, *path;
+};
+
+struct files {
+	struct files_place mount[FILES_MAX], out; /* out.disk NULL: there is none */
+	unsigned mounts;
+	int busybox; /* open, whatever the root file system is */
+};
+
+/* A record, whose @text is kept and cut up; @what: "mount" or "out". -EPROTO. */
+int files_take(struct files *f, const char *what, char *text);
+
+/*
+ * Before the root file system is another one: what is needed of this one. NULL, or what went wrong,
+ * after a line in the kernel's log; so also the next.
+ */
+const char *files_keep(struct files *f);
+/* The folders are there, and $LUNETTE_OUT, empty. */
+const char *files_mount(const struct files *f);
+
+/*
+ * Writes $LUNETTE_OUT to its disk, as a tar archive. Returns the number of its blocks of 512 bytes;
+ * *@lost: NULL, or why it is not whole.
+ */
+unsigned files_give(const struct files *f, const char **lost);
+
+#endif

@@ -1,0 +1,209 @@
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/lib/stderr.h"
+#include "vmm/core/util.h"
+#include "vmm/files.h"
+
+Suite *files_suite(void);
+
+static char top[64];
+static struct stderr_text said;
+static const char *shares[40];
+static struct files_cfg cfg;
+static struct files *f;
+
+/* A tool that makes an empty image. */
+static void set_up(void)
+{
+	char line[300];
+
+	snprintf(top, sizeof(top), "/tmp/lunette-files-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(top));
+	ck_assert_int_eq(chdir(top), 0);
+	snprintf(line, sizeof(line),
+		 "mkdir bin a 'a:b' c && "
+		 "printf '#!/bin/sh\\nfor a; do [ $a = . ] || i=$a; done; : >$i\\n' "
+		 ">bin/mkfs.erofs && chmod 755 bin/*");
+	ck_assert_int_eq(system(line), 0);
+	snprintf(line, sizeof(line), "%s/bin:/usr/bin:/bin", top);
+	setenv("PATH", line, 1);
+	setenv("PWD", top, 1);
+	snprintf(line, sizeof(line), "%s/ca,che", top);
+	setenv("XDG_CACHE_HOME", line, 1);
+	cfg = (struct files_cfg){ .shares = { shares, 0 }, .out_limit = MIB(1) };
+}
+
+static void tear_down(void)
+{
+	char command[100];
+
+	files_destroy(f);
+	f = NULL;
+	snprintf(command, sizeof(command), "rm -r %s", top);
+	ck_assert_int_eq(system(command), 0);
+}
+
+static int create(void)
+{
+	stderr_begin(&said);
+	f = files_create(&cfg);
+	stderr_end(&said);
+	return f ? 0 : -errno;
+}
+
+static void share(const char *text)
+{
+	shares[cfg.shares.count++] = text;
+}
+
+START_TEST(nothing)
+{
+	ck_assert_int_eq(create(), 0);
+	ck_assert_ptr_null(files_disk(f, 0));
+	ck_assert_ptr_null(files_record(f, 0));
+	ck_assert_ptr_null(files_cwd(f));
+	files_heard_out(f, 1);
+	ck_assert_int_eq(files_collect(f), 0);
+	ck_assert_ptr_null(files_record(NULL, 0)); /* no files at all */
+	ck_assert_ptr_null(files_disk(NULL, 0));
+	ck_assert_ptr_null(files_cwd(NULL));
+	ck_assert_int_eq(files_collect(NULL), 0);
+}
+END_TEST
+
+/* What is said, and where that is in the guest; %: the folder of the test. */
+static const struct {
+	const char *text, *path;
+} places[] = {
+	{ "a:/there", "/there" },
+	{ "a:b:/there", "/there" },
+	{ "a:b", "%/a:b" },
+	{ ".", "%" },
+	{ "a", "%/a" },
+	{ "a/", "%/a" },
+	{ "a/../c", "%/c" },
+};
+
+START_TEST(place)
+{
+	char wanted[200];
+
+	share(places[_i].text);
+	ck_assert_msg(create() == 0, "%s", said.text);
+	snprintf(wanted, sizeof(wanted), "%s%s", places[_i].path[0] == '%' ? top : "",
+		 places[_i].path + (places[_i].path[0] == '%'));
+	ck_assert_str_eq(files_cwd(f), wanted);
+	ck_assert_ptr_nonnull(strstr(files_record(f, 0), "mount=lunette-share0:"));
+	ck_assert_str_eq(strchr(files_record(f, 0), ':') + 1, wanted);
+	ck_assert_ptr_nonnull(strstr(files_disk(f, 0), "/ca,,che/lunette/share/"));
+	ck_assert_ptr_nonnull(strstr(files_disk(f, 0), ",serial=lunette-share0,readonly=on"));
+}
+END_TEST
+
+START_TEST(several_have_no_place_to_be)
+{
+	share("a:/x");
+	share("c:/y");
+	ck_assert_int_eq(create(), 0);
+	ck_assert_ptr_null(files_cwd(f));
+	ck_assert_str_eq(files_record(f, 1), "mount=lunette-share1:/y");
+	ck_assert_ptr_null(files_record(f, 2));
+}
+END_TEST
+
+START_TEST(mistakes)
+{
+	unsigned i;
+
+	share("none");
+	ck_assert_int_eq(create(), -EIO);
+	ck_assert_ptr_nonnull(strstr(said.text, "--share none: No such file"));
+	shares[0] = "a:/";
+	ck_assert_int_eq(create(), -EINVAL);
+	cfg.shares.count = 0;
+	cfg.out = "a:/";
+	ck_assert_int_eq(create(), -EINVAL);
+	cfg.out = "bin/mkfs.erofs/none";
+	ck_assert_int_eq(create(), -ENOTDIR);
+	ck_assert_ptr_nonnull(strstr(said.text, "--out bin/mkfs.erofs/none: "));
+	cfg.out = NULL;
+	for (i = 0; i < FILES_SHARES_MAX + 1; i++)
+		share("a:/x");
+	ck_assert_int_eq(create(), -EINVAL);
+}
+END_TEST
+
+static void write_archive(const char *command)
+{
+	char line[300];
+
+	/* The disk is a file of this process. */
+	snprintf(line, sizeof(line), "%s | dd of=$(echo '%s' | sed 's/,.*//;s/self/%d/') "
+		 "conv=notrunc 2>/dev/null", command, files_disk(f, 0), (int)getpid());
+	ck_assert_int_eq(system(line), 0);
+}
+
+START_TEST(results)
+{
+	char text[16] = "";
+	struct stat st;
+	FILE *in;
+
+	cfg.out = "new:/var/out";
+	ck_assert_msg(create() == 0, "%s", said.text);
+	ck_assert_str_eq(files_record(f, 0), "out=lunette-out:/var/out");
+	ck_assert_int_eq(stat("new", &st), 0);
+	write_archive("cd a && echo result >file && tar -b 1 -cf - .");
+	stderr_begin(&said);
+	files_heard_out(f, 5); /* ., file, its data, the end */
+	ck_assert_int_eq(files_collect(f), 0);
+	ck_assert_str_eq(stderr_end(&said), "");
+	in = fopen("new/file", "r");
+	ck_assert_ptr_nonnull(in);
+	ck_assert_ptr_nonnull(fgets(text, sizeof(text), in));
+	fclose(in);
+	ck_assert_str_eq(text, "result\n");
+}
+END_TEST
+
+START_TEST(results_that_do_not_come)
+{
+	cfg.out = "new";
+	ck_assert_int_eq(create(), 0);
+	stderr_begin(&said);
+	ck_assert_int_eq(files_collect(f), 0);
+	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "--out new: nothing: "));
+	files_heard_lost(f);
+	stderr_begin(&said);
+	ck_assert_int_eq(files_collect(f), -EIO);
+	stderr_end(&said);
+	files_heard_out(f, ~0u); /* more than there can be */
+	stderr_begin(&said);
+	ck_assert_int_eq(files_collect(f), -EIO);
+	stderr_end(&said);
+}
+END_TEST
+
+Suite *files_suite(void)
+{
+	Suite *s = suite_create("files");
+	TCase *tc = unit_case(s, "files");
+
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_test(tc, nothing);
+	tcase_add_loop_test(tc, place, 0, ARRAY_SIZE(places));
+	tcase_add_test(tc, several_have_no_place_to_be);
+	tcase_add_test(tc, mistakes);
+	tcase_add_test(tc, results);
+	tcase_add_test(tc, results_that_do_not_come);
+	return s;
+}
+
+UNIT_MAIN(files_suite)
