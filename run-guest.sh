@@ -5,7 +5,8 @@
 #          ./run-guest.sh [option...] -- COMMAND [ARG...]  runs COMMAND in the guest
 #          ./run-guest.sh [option...] <SCRIPT              the same with a script of busybox's sh
 #
-#   --disk FILE[,...]   a disk, in place of the scratch disk; may be repeated
+#   --disk FILE[,...]   a disk, in place of the scratch disk; may be repeated. What COMMAND changes on it
+#                       is lost, but with --commit, or overlay=off in its options
 #   --kernel FILE       a kernel, in place of Debian's cloud kernel; micro: the small one that "make
 #                       guest-kernel" makes, which starts many times faster
 #   --initrd FILE       an initramfs, in place of the one made here (see guest/init.c)
@@ -33,14 +34,14 @@ fail() { # STATUS MESSAGE
 	exit "$1"
 }
 
-args=() disks=() cdroms=() reports=() command=() kernel= initrd= own= root= append=loglevel=1 memory=512M
+args=() disks=() cdroms=() reports=() shares=() out= command=() kernel= initrd= own= root= append=loglevel=1 memory=512M
 while [ $# -gt 0 ]; do
 	case $1 in
 	--) shift; [ $# -gt 0 ] || fail 200 'no command after --'; command=("$@"); break ;;
 	--help | -h) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit ;;
 	--*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
 	--disk | --cdrom | --device | --kernel | --initrd | --append | --memory | --root | --json | \
-		--junit)
+		--junit | --trace | --share | --out)
 		[ $# -ge 2 ] || fail 200 "$1 needs a value"
 		case $1 in
 		--disk) disks+=("$2") args+=("$1" "$2") ;;
@@ -54,6 +55,9 @@ while [ $# -gt 0 ]; do
 		--append) append=$2 ;;
 		--memory) memory=$2 args+=("$1" "$2") ;;
 		--json | --junit) reports+=("$2") args+=("$1" "$2") ;;
+		--trace) reports+=("${2#scsi=}") args+=("$1" "$2") ;;
+		--share) shares+=("${2%:/*}") args+=("$1" "$2") ;;
+		--out) out=${2%:/*} args+=("$1" "$2") ;;
 		esac
 		shift 2 ;;
 	*) args+=("$1"); shift ;;
@@ -92,13 +96,14 @@ fi
 
 # What runs in the guest, with a terminal where there is one. A root file system's own init, and an
 # initramfs that is not ours, do what they do.
-terminal=
+terminal= shell=
 [ ! -t 0 ] || [ ! -t 1 ] || terminal=1
 if [ ${#command[@]} = 0 ] && [ -n "$own" ] && [ -z "$root" ] && [[ " $append" != *' root='* ]]; then
 	if [ -n "$terminal" ]; then
 		command=(sh -c 'echo "Ctrl-D ends this guest, Ctrl-A x stops it at once."; exec sh -l')
 	else command=(sh)
 	fi
+	shell=1
 fi
 # The scratch disk; a guest that finds it in use gets one of its own.
 scratch() { # FILE
@@ -117,9 +122,10 @@ if [ ${#disks[@]} = 0 ]; then
 		echo 'run-guest: the scratch disk is in use; this guest has one that is thrown away' >&2
 	fi
 	disks=("${image//,/,,}")
-	args+=(--disk "${disks[0]}")
+	args+=(--disk "${disks[0]},overlay=off")
 fi
 
+[ -z "$shell" ] || args+=(--overlay off) # somebody who looks around wants to find it again
 args=(--kernel "$kernel" --initrd "$initrd" --append "$append" "${args[@]}")
 if [ ${#command[@]} -gt 0 ]; then
 	args+=(${terminal:+-t} -- "${command[@]}")
@@ -150,7 +156,6 @@ lab_disk() { # FILE[,...]: as a disk of the emulated machine
 lab_run() {
 	local file disk mib
 	mib=$(($(numfmt --from=iec "$memory" 2>/dev/null || echo 0) >> 20))
-	lab+=(--mem $((mib + 768)))
 	for file in "$kernel" "$initrd"; do
 		[ ! -f "$file" ] || lab+=(--add "$file")
 	done
@@ -160,8 +165,20 @@ lab_run() {
 		{ : >>"$file"; } 2>/dev/null || fail 201 "$file: cannot be written"
 		lab+=(--out "$file")
 	done
+	if [ ${#shares[@]} -gt 0 ]; then # made into images there, too
+		lab+=(--add "$(command -v mkfs.erofs)")
+		for file in "${shares[@]}"; do [ ! -d "$file" ] || lab+=(--share "$file"); done
+		mib=$((mib + 2 * $(du -cm "${shares[@]}" 2>/dev/null | sed -n '$s/[^0-9].*//p')))
+	fi
+	lab+=(--mem $((mib + 768)))
 	[ -z "$terminal" ] || lab+=(--tty)
-	echo 'exec lunette run "$@"' >"$run/script"
+	echo 'lunette run "$@"' >"$run/script"
+	if [ -n "$out" ]; then
+		mkdir -p "$out" || fail 201 "--out $out: cannot be made"
+		lab+=(--out "$run/results")
+		printf 'status=$?; tar -cf %q -C %q .; exit $status\n' "$run/results" "$out" >>"$run/script"
+		sed -i "1imkdir -p $(printf %q "$out")" "$run/script"
+	fi
 	"$top/tests/lab/l1" "${lab[@]}" "$run/script" "${args[@]}" <&0 &
 }
 
@@ -177,4 +194,5 @@ child=$!
 trap 'kill "$child" 2>/dev/null' HUP INT TERM
 wait "$child" && rc=0 || rc=$?
 [ ! -e "/proc/$child" ] || { wait "$child" && rc=0 || rc=$?; } # a signal ended the first wait
+[ ! -s "$run/results" ] || tar -xf "$run/results" --no-same-owner -C "$out" || [ $rc != 0 ] || rc=211
 exit $rc

@@ -136,6 +136,22 @@ static int add_share(struct files *f, const char *text)
 	return r;
 }
 
+/* Where the file system cannot make it so, it has a name for a moment. */
+static int nameless_file(const char *dir)
+{
+	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	char *path;
+
+	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR) ||
+	    asprintf(&path, "%s/.lunette-XXXXXX", dir) < 0)
+		return fd;
+	fd = mkostemp(path, O_CLOEXEC);
+	if (fd >= 0)
+		unlink(path);
+	free(path);
+	return fd;
+}
+
 /* A file without a name, where the results will be: so there is room for them, or for none. */
 static int open_archive(struct files *f)
 {
@@ -144,7 +160,7 @@ static int open_archive(struct files *f)
 	f->folder = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (f->folder < 0)
 		return -errno;
-	f->archive = open(f->dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	f->archive = nameless_file(f->dir);
 	if (f->archive < 0 || ftruncate(f->archive, f->cfg->out_limit & -4096ull) < 0)
 		return -errno;
 	return 0;

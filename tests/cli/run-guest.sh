@@ -70,13 +70,35 @@ test_own_disks() { # by relative paths, with a blank and a comma
 	head -c 1M /dev/urandom >fixed.img
 	cp fixed.img before.img
 	cd 'my disks'
-	status 0 run_guest --disk 'a,, b.img,serial=mine' --disk=../fixed.img,readonly=on -- sh -c '
+	status 0 run_guest --disk 'a,, b.img,serial=mine,overlay=off' --disk=../fixed.img,readonly=on -- sh -c '
 		cat /sys/block/sd?/size /sys/block/sd?/ro; dd if=/dev/sdb of=/dev/sda bs=64k conv=fsync'
 	contains out '^2048$'
 	equal "$(sed -n 3,4p out)" '0
 1'
 	cmp ../fixed.img ../before.img
 	cmp 'a, b.img' ../before.img
+}
+
+test_files_in_and_out() { # whatever the command's end
+	mkdir 'my src'
+	echo input >'my src/in'
+	ln -s in 'my src/link'
+	status 3 run_guest --share 'my src' --out 'my res' --json report --trace scsi=trace -- sh -c '
+		pwd; cat link; cp in "$LUNETTE_OUT/copy"; echo x >new; exit 3'
+	equal "$(cat out)" "$PWD/my src
+input"
+	equal "$(cat 'my res/copy')" input
+	equal "$(ls 'my src' 'my res' | tr '\n' ' ')" 'my res: copy  my src: in link '
+	contains report '"status": 3,'
+	contains trace 'INQUIRY|12'
+}
+
+test_disks_are_thrown_away() { # unless it is said otherwise
+	truncate -s 1M disk.img
+	status 0 run_guest --disk disk.img -- sh -c 'echo kept >/dev/sda'
+	equal "$(tr -d '\0' <disk.img)" ''
+	status 0 run_guest --disk disk.img --commit -- sh -c 'echo kept >/dev/sda'
+	equal "$(tr -d '\0' <disk.img)" kept
 }
 
 test_two_at_once() {

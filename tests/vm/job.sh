@@ -87,7 +87,7 @@ test_full_host_disk() {
 	mkdir small
 	mount -t tmpfs -o size=1M small small
 	truncate -s 8M small/image
-	ends 211 host-io --disk small/image --on-enospc fail -- \
+	ends 211 host-io --disk small/image,overlay=off --on-enospc fail -- \
 		sh -c 'dd if=/dev/urandom of=/dev/sda bs=64k; sync; sleep 100'
 	umount small
 	contains err 'small/image: .*No space left'
@@ -173,7 +173,7 @@ test_too_many_arguments() {
 
 test_root_on_a_disk() { # without an init of its own
 	echo none | rootfs
-	status 7 run --disk disk.img --root lun:0 -- sh -c 'echo kept >/file; exit 7' </dev/null
+	status 7 run --disk disk.img,overlay=off --root lun:0 -- sh -c 'echo kept >/file; exit 7' </dev/null
 	status 0 run --disk disk.img,readonly=on --root lun:0 -- cat /file /proc/1/comm </dev/null
 	equal "$(cat out)" 'kept
 init'
