@@ -29,7 +29,7 @@ static const struct {
 static void show_line(void *arg, const char *line)
 {
 	(void)arg;
-	fprintf(stderr, "%s\n", line);
+	log_text(line);
 }
 
 static void show_last_line(void *first, const char *line)
@@ -37,7 +37,7 @@ static void show_last_line(void *first, const char *line)
 	bool *is_first = first;
 
 	if (*is_first)
-		fputs("lunette: the last lines of the guest's console:\n", stderr);
+		log_text("lunette: the last lines of the guest's console:");
 	*is_first = false;
 	show_line(NULL, line);
 }

@@ -80,6 +80,19 @@ test_time_limit_with_a_stalled_reader() {
 	kill $!
 	contains err '^vCPU 0: not in the guest'
 }
+test_errors_with_a_stalled_reader() { # by a limit of time, and by a signal
+	needs_kvm
+	guest nop
+	mkfifo fifo
+	exec 8<>fifo
+	! dd if=/dev/zero of=fifo oflag=nonblock bs=4k count=1000 || fail 'it did not become full'
+	status 212 timeout --foreground -k 5 20 lunette run --vhost off --kernel guest.elf \
+		--memory 64M --timeout 100ms >out 2>fifo </dev/null
+	timeout --foreground -k 5 1 lunette run --vhost off --kernel guest.elf --memory 64M \
+		--timeout 500ms >out 2>fifo </dev/null || rc=$?
+	exec 8<&-
+	equal "${rc:-0}" 124
+}
 test_limit_on_file_size() {
 	needs_kvm
 	guest "$send"

@@ -1,9 +1,11 @@
 #include "tests/unit/unit.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/lib/stderr.h"
 #include "vmm/core/log.h"
@@ -113,6 +115,36 @@ START_TEST(one_line_whatever_is_in_it)
 }
 END_TEST
 
+/* Lines that nobody reads are lost, not waited for; who reads again hears of it. */
+START_TEST(nobody_reads)
+{
+	static const char told[] = "lunette: nobody has read this for a while: 70 lines are lost\n"
+				   "lunette: error: at last\n";
+	int fds[2], saved = dup(STDERR_FILENO);
+	char filler[4096] = "", text[sizeof(told)] = "";
+	ssize_t filled = 0, n;
+	unsigned i;
+
+	ck_assert_int_eq(pipe2(fds, O_NONBLOCK), 0);
+	while ((n = write(fds[1], filler, sizeof(filler))) > 0)
+		filled += n;
+	ck_assert_int_eq(fcntl(fds[1], F_SETFL, 0), 0);
+	dup2(fds[1], STDERR_FILENO);
+	for (i = 0; i < 35; i++) {
+		log_err("%u", i);
+		log_text("the guest's last words");
+	}
+	while (filled && (n = read(fds[0], filler, sizeof(filler))) > 0)
+		filled -= n;
+	log_err("at last");
+	n = read(fds[0], text, sizeof(text) - 1);
+	dup2(saved, STDERR_FILENO);
+	ck_assert_int_eq(filled, 0);
+	ck_assert_int_gt(n, 0);
+	ck_assert_str_eq(text, told);
+}
+END_TEST
+
 static void *writer(void *arg)
 {
 	unsigned i;
@@ -207,6 +239,7 @@ Suite *log_suite(void)
 	tcase_add_test(tc, guest_cannot_flood);
 	tcase_add_test(tc, resets_do_not_help_a_flood);
 	tcase_add_test(tc, lines_of_threads_do_not_mix);
+	tcase_add_test(tc, nobody_reads);
 	tcase_add_test(tc, errors_are_heard);
 	tcase_add_test(tc, lines_are_watched);
 	tcase_add_test_raise_signal(tc, bug_aborts, SIGABRT);

@@ -1,9 +1,15 @@
 #include "vmm/core/log.h"
 
+#include <poll.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
+
+#define ROOM_MS 1000
 
 static enum log_level threshold = LOG_NOTE;
 
@@ -17,6 +23,8 @@ static struct {
 	void (*fn)(void *arg, enum log_level level, const char *text);
 	void *arg;
 } watcher;
+
+static atomic_uint lost; /* lines for which there was no room, since there last was some */
 
 static const char *const names[] = {
 	[LOG_ERR] = "error: ",
@@ -39,7 +47,35 @@ static void be_one_line(char *line, size_t len)
 			line[len] = '?';
 }
 
-/* One write(), so that lines of several threads do not mix. */
+/*
+ * Waits a little for the reader of stderr: one that has stopped must not stop us, too, as who serves
+ * signals and limits of time has lines to write. The first line to be lost waits, the others do not.
+ */
+static bool has_room(void)
+{
+	struct pollfd room = { .fd = STDERR_FILENO, .events = POLLOUT };
+	unsigned n = atomic_load(&lost);
+
+	if (poll(&room, 1, n ? 0 : ROOM_MS) <= 0 && poll(&room, 1, 0) <= 0) {
+		atomic_fetch_add(&lost, 1);
+		return false;
+	}
+	n = atomic_exchange(&lost, 0);
+	if (n)
+		dprintf(STDERR_FILENO, "lunette: nobody has read this for a while: %u line%s lost\n",
+			n, n == 1 ? " is" : "s are");
+	return true;
+}
+
+/* One system call, so that lines of several threads do not mix. */
+static void print(const char *line, size_t len)
+{
+	const struct iovec piece[] = { { (void *)line, len }, { (void *)"\n", 1 } };
+
+	if (has_room() && writev(STDERR_FILENO, piece, 2) < 0)
+		return; /* nobody to tell */
+}
+
 static void put(enum log_level level, const char *fmt, va_list ap, const char *tail)
 {
 	char line[1024];
@@ -61,9 +97,12 @@ static void put(enum log_level level, const char *fmt, va_list ap, const char *t
 		len = sizeof(line) - 1;
 	if (watcher.fn)
 		watcher.fn(watcher.arg, level, line + head);
-	line[len++] = '\n'; /* in the place of the final zero */
-	if (write(STDERR_FILENO, line, len) < 0)
-		return; /* nobody to tell */
+	print(line, len);
+}
+
+void log_text(const char *line)
+{
+	print(line, strlen(line));
 }
 
 void log_hear(char *text, size_t size)

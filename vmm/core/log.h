@@ -11,6 +11,9 @@
  * A note is about a choice that lunette has made for the user; it has no word
  * before it.
  *
+ * A line that nobody reads waits a second; then it is lost, as those after it are until somebody
+ * reads again, who is told how many.
+ *
  * All functions may be called from any thread.
  */
 #ifndef CORE_LOG_H
@@ -25,6 +28,9 @@ enum log_level { LOG_ERR, LOG_WARN, LOG_NOTE, LOG_INFO, LOG_DEBUG };
 void log_set_level(enum log_level level);
 
 void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* A line of another's, as it is: not for log_hear() nor log_watch(). At most 1000 bytes. */
+void log_text(const char *line);
 
 /*
  * From now on this thread's error lines do not go to stderr: the last one is in @text, cut to @size
