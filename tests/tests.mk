@@ -18,6 +18,9 @@ above_o = $(above:%=$(out)/vmm/%.o)
 $(out)/tests/unit/test_%: $(out)/tests/unit/test_%.o $(lib_o) $(lower_o) $(above_o)
 	$(CC) $(flags) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) $(shell pkg-config --libs check)
 
+# Its suite stands in for the machine.
+$(out)/tests/unit/test_job: $(out)/vmm/job.o
+
 # The same entry as the fuzzer's, and a main() that feeds it the corpus.
 $(out)/tests/fuzz/replay_%: $(out)/tests/fuzz/fuzz_%.o $(out)/tests/fuzz/replay.o $(lib_o) $(lower_o) \
 		$(above_o)

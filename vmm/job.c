@@ -66,13 +66,16 @@ static void heard_start(struct job *job, const char *text, unsigned number)
 static void heard_error(struct job *job, const char *text, unsigned number)
 {
 	(void)number;
-	log_err("the guest: %s", text);
+	if (!job->failed) /* once is enough, and a thousand times would be a flood */
+		log_err("the guest: %s", text);
 	job->failed = true;
 }
 
 static void heard_oom(struct job *job, const char *text, unsigned number)
 {
 	(void)text;
+	if (job->oom)
+		return;
 	log_warn("out of memory in the guest: its kernel killed %u process%s; --memory gives it "
 		 "more", number, number == 1 ? "" : "es");
 	job->oom = number;
@@ -327,16 +330,24 @@ static int add_inherited(struct job *job, const char *name, int fd)
 	return r;
 }
 
+/* -errno, after one line. */
+static int no_channel(int err)
+{
+	log_err("run: no channel to the command: %s", strerror(err));
+	return -err;
+}
+
 static int setup_control(struct job *job)
 {
-	int pair[2];
+	int pair[2], r;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
+		return no_channel(errno);
 	job->control = (struct loop_source){ .fd = pair[0], .fn = control_ready, .arg = job };
-	if (loop_add(job->m->main_loop, &job->control) < 0) {
+	r = loop_add(job->m->main_loop, &job->control);
+	if (r < 0) {
 		close(pair[1]);
-		return -errno;
+		return no_channel(-r);
 	}
 	return add_inherited(job, JOB_PORT_CONTROL, pair[1]);
 }
@@ -344,15 +355,16 @@ static int setup_control(struct job *job)
 static int setup_terminal(struct job *job)
 {
 	struct platform *p = &job->m->platform;
-	int keys[2];
+	int keys[2], r;
 
 	if (pipe2(keys, O_CLOEXEC | O_NONBLOCK) < 0)
-		return -errno;
+		return no_channel(errno);
 	job->room = (struct loop_source){ .fd = keys[1], .write = true, .fn = input_has_room,
 					  .arg = job };
-	if (loop_add(job->m->main_loop, &job->room) < 0) {
+	r = loop_add(job->m->main_loop, &job->room);
+	if (r < 0) {
 		close(keys[0]);
-		return -errno;
+		return no_channel(-r);
 	}
 	loop_pause(job->m->main_loop, &job->room);
 	p->console_attach(p->console, &job_user, job);
@@ -423,8 +435,12 @@ enum cause job_cause(const struct job *job, enum cause cause)
 	const struct report *r = job->m->report;
 
 	if (cause == CAUSE_EXIT) {
-		if (r->exit < 0 && r->signal < 0)
-			return job->failed ? CAUSE_BOOT : CAUSE_NO_RESULT;
+		if (r->exit < 0 && r->signal < 0 && job->failed)
+			return CAUSE_BOOT;
+		if (r->exit < 0 && r->signal < 0) {
+			log_err("the guest has come to its end and has not said how the command ended");
+			return CAUSE_NO_RESULT;
+		}
 		/* A shell says so of its children, too. */
 		if (job->oom && (r->signal == SIGKILL || r->exit == 128 + SIGKILL))
 			return CAUSE_OOM;

@@ -48,8 +48,8 @@ static void be_one_line(char *line, size_t len)
 }
 
 /*
- * Waits a little for the reader of stderr: one that has stopped must not stop us, too, as who serves
- * signals and limits of time has lines to write. The first line to be lost waits, the others do not.
+ * Waits a little for the reader of stderr: one that has stopped must not stop us, too, as who
+ * serves signals and limits of time has lines to write. Only the first line to be lost waits.
  */
 static bool has_room(void)
 {

@@ -1,0 +1,196 @@
+#include "tests/unit/unit.h"
+
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "guest/job.h"
+#include "tests/lib/console_driver.h"
+#include "tests/lib/stderr.h"
+#include "vmm/console.h"
+#include "vmm/core/log.h"
+#include "vmm/core/util.h"
+#include "vmm/job.h"
+#include "vmm/machine.h"
+#include "vmm/report.h"
+
+Suite *job_suite(void);
+
+/* Ports of the console device: 0 is not there. */
+#define CONTROL 1
+#define PORTS 5
+
+static struct stderr_text said;
+static struct testbed tb;
+static struct vdriver v;
+static struct machine m;
+static struct report report;
+static struct machine_cfg machine_cfg = { .report = &report };
+static char *command[] = { "true", NULL };
+static const struct job_cfg cfg = { .argv = command };
+static sem_t ended;
+
+/* What the job asks of the machine. */
+
+void machine_end(struct machine *machine, enum cause cause)
+{
+	machine->cause = cause;
+	sem_post(&ended);
+}
+
+void console_set_quiet(struct console *con, bool keys)
+{
+	(void)con, (void)keys;
+}
+
+static struct loop *iothread(struct platform *p, const char *name)
+{
+	(void)p;
+	return tb.p.iothread(&tb.p, name);
+}
+
+static void set_up(void)
+{
+	sem_init(&ended, 0, 0);
+	testbed_init(&tb);
+	m = (struct machine){ .report = &report, .main_loop = tb.main_loop, .platform = tb.p,
+			      .limits = LIMITS_NONE };
+	m.platform.iothread = iothread;
+	report_init(&report, &machine_cfg);
+	stderr_begin(&said); /* so it is not stdout, and has a port of its own */
+	m.job = job_create(&m, &cfg);
+	ck_assert_ptr_nonnull(m.job);
+	ck_assert_int_eq(device_ready_all(&m.devices), 0);
+	testbed_start(&tb);
+	ck_assert(vdriver_probe(&v, &tb, 0));
+	ck_assert(vdriver_start(&v, ~0ull, CONSOLE_TX(PORTS - 1) + 1, 64));
+	ck_assert(console_open(&v, CONTROL, PORTS));
+}
+
+static int destroy(void *arg)
+{
+	job_destroy(arg);
+	return 0;
+}
+
+static void tear_down(void)
+{
+	vdriver_fini(&v);
+	device_destroy_all(&m.devices);
+	loop_call(tb.main_loop, destroy, m.job);
+	testbed_fini(&tb);
+	report_fini(&report);
+	sem_destroy(&ended);
+}
+
+/* By the control port; "end" is the last of it. */
+static void guest_says(const char *text, size_t len)
+{
+	while (len) {
+		struct iovec out = { (void *)text, min_u64(len, 4096) };
+
+		ck_assert_int_eq(vdriver_request(&v, CONSOLE_TX(CONTROL), &out, 1, NULL, 0,
+						 CONSOLE_WAIT_MS), 0);
+		text += out.iov_len;
+		len -= out.iov_len;
+	}
+}
+
+static enum cause cause_of(const char *text, size_t len)
+{
+	enum cause cause;
+
+	guest_says(text, len);
+	sem_wait(&ended);
+	cause = job_cause(m.job, m.cause);
+	stderr_end(&said);
+	return cause;
+}
+
+START_TEST(command_ends)
+{
+	static const char text[] = "up\nstart\nexit 7\nend\n";
+
+	ck_assert_int_eq(cause_of(text, strlen(text)), CAUSE_EXIT);
+	ck_assert_int_eq(report.exit, 7);
+	ck_assert_int_gt(report_time(&report, PHASE_START), 0);
+	ck_assert_str_eq(said.text, "");
+}
+END_TEST
+
+START_TEST(end_without_a_result)
+{
+	ck_assert_int_eq(cause_of("end\n", 4), CAUSE_NO_RESULT);
+	ck_assert_str_eq(said.text, "lunette: error: the guest has come to its end and has not said "
+			 "how the command ended\n");
+}
+END_TEST
+
+START_TEST(no_flood_of_lines)
+{
+	static char text[40000];
+	size_t len = 0;
+
+	while (len < sizeof(text) - 100)
+		len += sprintf(text + len, "error no luck\noom %zu\n", len + 1);
+	len += sprintf(text + len, "end\n");
+	ck_assert_int_eq(cause_of(text, len), CAUSE_BOOT);
+	ck_assert_str_eq(said.text, "lunette: error: the guest: no luck\n"
+			 "lunette: warning: out of memory in the guest: its kernel killed 1 "
+			 "process; --memory gives it more\n");
+}
+END_TEST
+
+/* Only whole lines that make sense are heard. */
+START_TEST(nonsense)
+{
+	static const char *const lines[] = {
+		"exit 256", "exit -1", "exit  1", "exit 1 ", "exit", "exit 0x1", "signal 0",
+		"signal 65", "signal 99999999999999999999", "Exit 1", " exit 1", "exit 1\r", "end ?",
+		"oom 0", "", "\033[2J",
+	};
+	static char text[70000];
+	size_t len, i;
+
+	len = sprintf(text, "exit 7\n");
+	for (i = 0; i < ARRAY_SIZE(lines); i++)
+		len += sprintf(text + len, "%s\n", lines[i]);
+	memset(text + len, 'e', 60000); /* longer than a line may be, whatever its end is */
+	len += 60000;
+	len += sprintf(text + len, " exit 9\nend\n");
+	ck_assert_int_eq(cause_of(text, len), CAUSE_EXIT);
+	ck_assert_int_eq(report.exit, 7);
+	ck_assert_int_lt(report.signal, 0);
+	ck_assert_str_eq(said.text, "");
+}
+END_TEST
+
+START_TEST(power_off_before_the_end)
+{
+	static const char text[] = "up\nstart\nexit 0\nend\n";
+
+	cause_of(text, strlen(text));
+	stderr_begin(&said);
+	ck_assert_int_eq(job_cause(m.job, CAUSE_POWEROFF), CAUSE_NO_RESULT);
+	ck_assert_int_eq(job_cause(m.job, CAUSE_PANIC), CAUSE_PANIC);
+	ck_assert_str_eq(stderr_end(&said),
+			 "lunette: error: the guest powered itself off before the command ended\n");
+}
+END_TEST
+
+Suite *job_suite(void)
+{
+	Suite *s = suite_create("job");
+	TCase *tc = unit_case(s, "job");
+
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_test(tc, command_ends);
+	tcase_add_test(tc, end_without_a_result);
+	tcase_add_test(tc, no_flood_of_lines);
+	tcase_add_test(tc, nonsense);
+	tcase_add_test(tc, power_off_before_the_end);
+	return s;
+}
+
+UNIT_MAIN(job_suite)
