@@ -84,9 +84,9 @@ static void name_counter(struct expect *e)
 /* "lunN" becomes "lun:N". */
 static void name_disk(struct expect *e)
 {
-	size_t digits = strspn(e->disk + 3, "0123456789");
+	size_t digits = strncmp(e->disk, "lun", 3) ? 0 : strspn(e->disk + 3, "0123456789");
 
-	if (!strncmp(e->disk, "lun", 3) && digits && !e->disk[3 + digits]) {
+	if (digits && !e->disk[3 + digits]) {
 		memmove(e->disk + 4, e->disk + 3, digits + 1);
 		e->disk[3] = ':';
 	}
@@ -117,8 +117,8 @@ int expect_check(const struct expect_cfg *cfg, bool has_command)
 	int r = 0;
 
 	if (cfg->boot_ms && !has_command) {
-		log_err("--boot-budget: is the time until a command begins; it comes last, after "
-			"--");
+		log_err("--boot-budget: is the time until a command begins, and there is none; a "
+			"command comes last, after --");
 		return -EINVAL;
 	}
 	for (i = 0; i < cfg->disks.count && !r; i++)

@@ -187,8 +187,8 @@ START_TEST(boot_budget)
 	r.at[PHASE_START]++;
 	ck_assert(!expect_met(&cfg, &tb.devices, &r, true));
 	ck_assert_str_eq(stderr_end(&said),
-			 "lunette: error: --boot-budget: is the time until a command begins; it "
-			 "comes last, after --\n"
+			 "lunette: error: --boot-budget: is the time until a command begins, and "
+			 "there is none; a command comes last, after --\n"
 			 "lunette: error: --boot-budget 150ms: not met: no command was started\n"
 			 "lunette: error: --boot-budget 150ms: not met: it took 150.0 ms\n");
 	ck_assert_uint_eq(json_array_size(r.expect), 3);
