@@ -10,8 +10,11 @@
 #include "vmm/tap.h"
 #include "vmm/text.h"
 
-/* What a cause is in a test's terms: an error says that nothing was tested. */
-enum verdict { PASSED, FAILED, ERROR };
+/*
+ * What a cause is in a test's terms: an error says that nothing was tested, and is what a cause
+ * without a row is.
+ */
+enum verdict { ERROR, FAILED, PASSED };
 
 static const char *const elements[] = { [FAILED] = "failure", [ERROR] = "error" };
 
