@@ -248,8 +248,10 @@ struct console *console_create(struct machine *machine, struct platform *p, stru
 {
 	struct console *con = calloc(1, sizeof(*con));
 
-	if (!con)
+	if (!con) {
+		log_err("console: %s", strerror(errno));
 		return NULL;
+	}
 	con->machine = machine;
 	con->loop = loop;
 	con->winch.fd = -1;

@@ -84,12 +84,12 @@ void report_mark(struct report *r, enum report_phase phase);
  * thread. */
 void report_command(struct report *r, int exit, int signal);
 
-/* From now on results of tests are looked for. [setup] */
+/* From now on results of tests are looked for; may be called again. -ENOMEM. [setup] */
 int report_listen(struct report *r);
 /* The guest has printed this. Any thread. */
 void report_feed(struct report *r, enum report_stream stream, const void *data, size_t len);
 
-/* No more is printed. */
+/* No more is printed. No other thread runs. */
 void report_end_streams(struct report *r);
 
 /* Since PHASE_BEGUN, in ns. */

@@ -99,8 +99,10 @@ int report_file_open(struct report_file *f, const char *option, const char *path
 	int fd = descriptor_of(path), r;
 
 	*f = (struct report_file){ .option = option, .path = strdup(path), .fd = -1 };
-	if (!f->path)
+	if (!f->path) {
+		log_err("%s %s: %s", option, path, strerror(ENOMEM));
 		return -ENOMEM;
+	}
 	signal(SIGPIPE, SIG_IGN); /* a reader that has gone is an error of write() */
 	if (fd < 0) {
 		r = open_path(f);

@@ -35,8 +35,10 @@ static int open_file(struct report_out *out, unsigned kind, const char *path, st
 {
 	int err = report_file_open(&out->file[kind], kinds[kind].option, path);
 
-	if (!err)
-		err = report_listen(r);
+	if (!err && report_listen(r) < 0) {
+		log_err("%s: out of memory", kinds[kind].option);
+		err = -ENOMEM;
+	}
 	if (!err && report_file_is_replaced(&out->file[kind]))
 		err = put(out, kind, r, false);
 	return err;
