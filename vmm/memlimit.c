@@ -24,12 +24,13 @@
 
 static const struct version {
 	const char *type;     /* of file system */
+	bool shared;          /* one hierarchy for all controllers, not one that has "memory" */
 	const char *limit, *used;
 	const char *cache[4]; /* lines of memory.stat: counted as used, but given back when asked */
 } versions[] = {
-	{ "cgroup2", "memory.max", "memory.current",
+	{ "cgroup2", true, "memory.max", "memory.current",
 	  { "inactive_file ", "active_file ", "slab_reclaimable " } },
-	{ "cgroup", "memory.limit_in_bytes", "memory.usage_in_bytes",
+	{ "cgroup", false, "memory.limit_in_bytes", "memory.usage_in_bytes",
 	  { "total_inactive_file ", "total_active_file " } },
 };
 
@@ -101,8 +102,8 @@ static bool has_word(const char *list, const char *word)
 static bool find_group(const char *root, const struct version *v, char path[PATH_MAX])
 {
 	FILE *f = open_in(root, "proc/self/cgroup");
-	bool first = v == versions, found = false;
 	char *line = NULL, *names, *at;
+	bool found = false;
 	size_t size = 0;
 
 	while (f && !found && getline(&line, &size, f) > 0) {
@@ -110,7 +111,7 @@ static bool find_group(const char *root, const struct version *v, char path[PATH
 		at = names ? strchr(names + 1, ':') : NULL;
 		if (!at)
 			continue;
-		found = first ? !strncmp(line, "0::", 3) : has_word(names + 1, "memory");
+		found = v->shared ? !strncmp(line, "0::", 3) : has_word(names + 1, "memory");
 		snprintf(path, PATH_MAX, "%.*s", (int)strcspn(at + 1, "\n"), at + 1);
 	}
 	free(line);
@@ -137,7 +138,7 @@ static bool find_mount(const char *root, const struct version *v, struct mount *
 		if (!rest || sscanf(rest, " - %31s %*s %255s", type, options) != 2 ||
 		    strcmp(type, v->type))
 			continue;
-		found = (v == versions || has_word(options, "memory")) &&
+		found = (v->shared || has_word(options, "memory")) &&
 			sscanf(line, "%*s %*s %*s %4095s %4095s", m->from, m->at) == 2;
 	}
 	free(line);
