@@ -13,7 +13,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#define VCPU_PICTURE 200
+#define VCPU_PICTURE 200 /* bytes */
 
 struct kvm_run;
 struct machine;

@@ -290,13 +290,9 @@ bool arch_vcpu_exit(struct vcpu *vcpu)
 	return true;
 }
 
-static const char *state_text(const struct vcpu *vcpu)
+static const char *state_text(uint32_t state)
 {
-	struct kvm_mp_state state;
-
-	if (ioctl(vcpu->fd, KVM_GET_MP_STATE, &state) < 0)
-		return "in an unknown state";
-	switch (state.mp_state) {
+	switch (state) {
 	case KVM_MP_STATE_RUNNABLE:
 		return "running";
 	case KVM_MP_STATE_HALTED:
@@ -307,30 +303,31 @@ static const char *state_text(const struct vcpu *vcpu)
 }
 
 /* A vCPU that waits is no trouble, unless it waits for interrupts that it does not take. */
-static enum vcpu_trouble trouble(const char *state, bool interrupts)
+static enum vcpu_trouble trouble(uint32_t state, bool interrupts)
 {
-	if (*state == 'n')
+	if (state != KVM_MP_STATE_RUNNABLE && state != KVM_MP_STATE_HALTED)
 		return VCPU_IDLE;
 	if (!interrupts)
 		return VCPU_DEAF;
-	return *state == 'h' ? VCPU_IDLE : VCPU_BUSY;
+	return state == KVM_MP_STATE_HALTED ? VCPU_IDLE : VCPU_BUSY;
 }
 
 void arch_vcpu_look(struct vcpu *vcpu)
 {
-	const char *state = state_text(vcpu);
+	struct kvm_mp_state state;
 	struct kvm_sregs s;
 	struct kvm_regs r;
 	bool interrupts;
 
-	if (ioctl(vcpu->fd, KVM_GET_REGS, &r) < 0 || ioctl(vcpu->fd, KVM_GET_SREGS, &s) < 0)
+	if (ioctl(vcpu->fd, KVM_GET_MP_STATE, &state) < 0 ||
+	    ioctl(vcpu->fd, KVM_GET_REGS, &r) < 0 || ioctl(vcpu->fd, KVM_GET_SREGS, &s) < 0)
 		return;
 	interrupts = r.rflags & FLAGS_IF;
-	vcpu->trouble = trouble(state, interrupts);
+	vcpu->trouble = trouble(state.mp_state, interrupts);
 	snprintf(vcpu->picture, sizeof(vcpu->picture),
 		 "%s, interrupts %s, rip %04x:%016llx rsp %016llx cr3 %016llx cr2 %016llx "
-		 "flags %08llx", state, interrupts ? "on" : "off", s.cs.selector, r.rip, r.rsp,
-		 s.cr3, s.cr2, r.rflags);
+		 "flags %08llx", state_text(state.mp_state), interrupts ? "on" : "off",
+		 s.cs.selector, r.rip, r.rsp, s.cr3, s.cr2, r.rflags);
 }
 
 void arch_vcpu_nmi(struct vcpu *vcpu)
