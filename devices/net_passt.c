@@ -34,8 +34,6 @@ static const char *const base_args[] = {
 	"--dns-forward", USERNET_DNS,
 };
 
-extern char **environ;
-
 /* "8080" and no more: 1 to 65535. */
 static bool is_port(const char *text, size_t len)
 {

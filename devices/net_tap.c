@@ -13,10 +13,9 @@
 #include <unistd.h>
 
 #include "devices/net_link.h"
+#include "virtio/virtio.h"
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
-
-#define BIT(n) (1ull << (n))
 
 /*
  * What the kernel may leave to the guest, and what the guest may leave to a kernel that knows it.
@@ -26,11 +25,11 @@ static const struct {
 	unsigned offload;
 	uint64_t guest, host;
 } offloads[] = {
-	{ TUN_F_CSUM, BIT(VIRTIO_NET_F_GUEST_CSUM), BIT(VIRTIO_NET_F_CSUM) },
-	{ TUN_F_TSO4, BIT(VIRTIO_NET_F_GUEST_TSO4), BIT(VIRTIO_NET_F_HOST_TSO4) },
-	{ TUN_F_TSO6, BIT(VIRTIO_NET_F_GUEST_TSO6), BIT(VIRTIO_NET_F_HOST_TSO6) },
-	{ TUN_F_TSO_ECN, BIT(VIRTIO_NET_F_GUEST_ECN), BIT(VIRTIO_NET_F_HOST_ECN) },
-	{ TUN_F_UFO, BIT(VIRTIO_NET_F_GUEST_UFO), BIT(VIRTIO_NET_F_HOST_UFO) },
+	{ TUN_F_CSUM, VIRTIO_BIT(VIRTIO_NET_F_GUEST_CSUM), VIRTIO_BIT(VIRTIO_NET_F_CSUM) },
+	{ TUN_F_TSO4, VIRTIO_BIT(VIRTIO_NET_F_GUEST_TSO4), VIRTIO_BIT(VIRTIO_NET_F_HOST_TSO4) },
+	{ TUN_F_TSO6, VIRTIO_BIT(VIRTIO_NET_F_GUEST_TSO6), VIRTIO_BIT(VIRTIO_NET_F_HOST_TSO6) },
+	{ TUN_F_TSO_ECN, VIRTIO_BIT(VIRTIO_NET_F_GUEST_ECN), VIRTIO_BIT(VIRTIO_NET_F_HOST_ECN) },
+	{ TUN_F_UFO, VIRTIO_BIT(VIRTIO_NET_F_GUEST_UFO), VIRTIO_BIT(VIRTIO_NET_F_HOST_UFO) },
 };
 
 static uint64_t probe_features(int fd)
