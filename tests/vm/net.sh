@@ -86,7 +86,7 @@ test_what_the_guest_has() {
 
 test_without_a_network() {
 	status 0 guest 'cat /proc/cmdline; ls /sys/class/net; ip address show lo'
-	! grep -q 'lunette.net\|^eth0' out
+	! grep 'lunette.net\|^eth0' out || fail 'there is one'
 	contains out 'inet 127.0.0.1/8'
 }
 
