@@ -38,9 +38,12 @@ sighup() { send HUP; }
 crash() { send SEGV; }
 abort() { send ABRT; }
 escape() { printf '\001x' >&3; }
+begin_sleep() { # the program prints, and not the echo of what is typed: so it has the terminal
+	printf "sh -c 'echo begun; exec sleep 1000'\\n" >&3
+	until_true 20 grep -q '^begun' out
+}
 interrupt() { # ^C is for the guest
-	printf 'sleep 1000\n' >&3
-	sleep 1
+	begin_sleep
 	printf '\003' >&3
 	printf 'echo the sum is $((6 * 7)); poweroff -f\n' >&3
 	until_true 10 grep -q 'the sum is 42' out
@@ -69,15 +72,13 @@ command_resize() {
 	echo 'exit 3' >&3
 }
 command_interrupt() {
-	printf 'sleep 1000\n' >&3
-	sleep 1
+	begin_sleep
 	printf '\003' >&3
 	printf 'echo the sum is $((6 * 7)); exit 4\n' >&3
 	until_true 10 grep -q 'the sum is 42' out
 }
 command_jobs() { # the shell has job control: ^Z, and its terminal echoes
-	printf 'sleep 1000\n' >&3
-	sleep 1
+	begin_sleep
 	printf '\032' >&3
 	printf 'jobs; kill -9 %%1; wait; exit 5\n' >&3
 	until_true 10 grep -q 'Stopped' out

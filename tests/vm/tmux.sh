@@ -42,8 +42,8 @@ test_echo() {
 
 test_interrupt() {
 	window
-	type_line 'sleep 1000'
-	until_true 10 shows 'sleep 1000'
+	type_line 'sh -c "echo begun; exec sleep 1000"'
+	until_true 10 shows '^begun$'
 	tmux send-keys C-c
 	type_line 'echo status $?'
 	until_true 10 shows '^status 130$'
