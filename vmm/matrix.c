@@ -5,7 +5,6 @@
  * want no more.
  */
 #include <errno.h>
-#include <libgen.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -524,23 +523,37 @@ static void job_fini(struct job *j)
 	free(j->keep);
 }
 
+/* Names of files begin beside @file, or here when that is a pipe. malloc()ed; NULL: no memory. */
+static char *folder_of(const char *file)
+{
+	char *path = realpath(file, NULL), *slash = path ? strrchr(path, '/') : NULL;
+	struct stat st;
+
+	if (!path || stat(path, &st) < 0 || !S_ISREG(st.st_mode)) {
+		free(path);
+		return strdup(".");
+	}
+	slash[slash == path] = 0;
+	return path;
+}
+
 int matrix_main(int argc, char **argv)
 {
 	struct job j = { .json.fd = -1, .junit.fd = -1 };
 	int status = causes[CAUSE_USAGE].status;
-	char *path = NULL;
+	char *dir = NULL;
 
 	if (argc && !strcmp(argv[0], "--help")) {
 		help(stdout);
 		return 0;
 	}
 	if (parse(&j.cfg, argv) == 0)
-		path = strdup(j.cfg.file);
-	if (path && matrix_read(&j.m, j.cfg.file) == 0 && check_runs(&j) == 0) {
-		j.child_cfg.dir = dirname(path);
+		dir = folder_of(j.cfg.file);
+	if (dir && matrix_read(&j.m, j.cfg.file) == 0 && check_runs(&j) == 0) {
+		j.child_cfg.dir = dir;
 		status = j.cfg.list ? list(&j) : run(&j);
 	}
-	free(path);
+	free(dir);
 	job_fini(&j);
 	return status;
 }

@@ -104,6 +104,15 @@ test_files_are_relative_to_the_matrix() {
 	cp out err ..
 }
 
+test_matrix_from_a_pipe() {
+	guests
+	file "$off"
+	timeout 60 lunette matrix /dev/stdin <m >out 2>err # a file, after all
+	contains out '^ok      off '
+	cat m | timeout 60 lunette matrix /dev/stdin >out 2>err
+	contains out '^ok      off '
+}
+
 test_reports() {
 	guests
 	file "$off" "$none" 'a big --kernel off.elf --memory 512G' 'b x'
