@@ -348,6 +348,18 @@ int device_finish_all(const struct device_list *list)
 	return r;
 }
 
+int device_keep_all(const struct device_list *list, int folder)
+{
+	struct device *dev;
+	int r = 0, err;
+
+	for (dev = list->last; dev; dev = dev->next) {
+		err = dev->class->live ? dev->class->live->keep(dev, folder) : 0;
+		r = r ? r : err;
+	}
+	return r;
+}
+
 static int device_explain(struct device *dev, FILE *out)
 {
 	fprintf(out, "%s: %s\n", dev->id, dev->class->help);

@@ -65,6 +65,9 @@ struct device_live {
 	int (*fault)(struct device *dev, const char *rules);
 	void (*place)(const struct device *dev, struct device_place *place);
 	void (*facts)(const struct device *dev, struct device_facts *to);
+	/* Where changes are kept apart: the disk as the guest left it becomes a file in @folder,
+	 * which is open. No vCPU runs. */
+	int (*keep)(struct device *dev, int folder);
 	/* What it has done until now. -errno: another counts. */
 	int (*counters)(struct device *dev, struct device_facts *to);
 };
@@ -116,6 +119,11 @@ int device_create(struct platform *p, struct device_list *list, const char *text
 int device_ready_all(const struct device_list *list);
 /* All of them keep what is to be kept; -errno: one of them could not. */
 int device_finish_all(const struct device_list *list);
+/*
+ * Instead of that: disks whose changes are to vanish are left in @folder, as files named for the
+ * device; a line for each. -errno: one of them could not.
+ */
+int device_keep_all(const struct device_list *list, int folder);
 /* All of them, the last one first. No vCPU runs any more. */
 void device_destroy_all(struct device_list *list);
 

@@ -7,8 +7,12 @@
  * returns.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "devices/block/copy.h"
 #include "devices/block/fault.h"
 #include "devices/scsi_disk.h"
 #include "devices/scsi_plug.h"
@@ -292,7 +296,33 @@ static int counters(struct device *dev, struct device_facts *to)
 	return 0;
 }
 
+static int keep(struct device *dev, int folder)
+{
+	struct scsi_disk *d = disk_of(dev);
+	char name[DEVICE_ID_MAX + 8];
+	unsigned i;
+	int fd, r;
+
+	if (!d->block || d->how.overlay == BLOCK_OVERLAY_NONE)
+		return 0;
+	for (i = 0; i < d->nbuses; i++)
+		virtio_scsi_stop(d->bus[i]);
+	snprintf(name, sizeof(name), "%s.img", dev->id);
+	fd = openat(folder, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
+	r = fd < 0 ? -errno : block_copy(d->block, fd);
+	if (fd >= 0)
+		close(fd);
+	if (r < 0)
+		log_err("--keep-on-fail: %s: %s is not kept: %s", d->block->path, name,
+			strerror(-r));
+	else
+		log_warn("--keep-on-fail: %s, as the guest has left it, is %s", d->block->path,
+			 name);
+	return r;
+}
+
 const struct device_live scsi_disk_live = {
+	.keep = keep,
 	.unplug = unplug,
 	.resize = resize,
 	.eject = eject,

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -265,6 +266,21 @@ static int open_trace(struct machine *m, const char *text)
 	return 0;
 }
 
+static int open_keep(struct machine *m, const char *folder)
+{
+	int r;
+
+	if (!folder)
+		return 0;
+	if (mkdir(folder, 0777) == 0 || errno == EEXIST)
+		m->keep = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (m->keep >= 0)
+		return 0;
+	r = errno == EINVAL ? -EIO : -errno;
+	log_err("--keep-on-fail %s: %s", folder, strerror(errno));
+	return r;
+}
+
 /* What needs another device to be on; who names none gets one. */
 static const struct {
 	const char *class, *on, *text;
@@ -361,6 +377,8 @@ static int setup_guest(struct machine *m, const struct machine_cfg *cfg, const s
 	if (r == 0)
 		r = open_trace(m, cfg->trace);
 	if (r == 0)
+		r = open_keep(m, cfg->keep);
+	if (r == 0)
 		r = setup_devices(m, cfg);
 	if (r == 0)
 		r = expect_check_devices(&cfg->expect, &m->devices);
@@ -413,7 +431,7 @@ enum cause machine_create(struct machine *m, const struct machine_cfg *cfg)
 {
 	enum cause cause;
 
-	*m = (struct machine){ .vm.fd = -1, .signals.fd = -1, .silence.fd = -1, .cpus = cfg->cpus,
+	*m = (struct machine){ .vm.fd = -1, .signals.fd = -1, .silence.fd = -1, .keep = -1, .cpus = cfg->cpus,
 			       .limits = LIMITS_NONE, .limits_cfg = cfg->limits,
 			       .report = cfg->report, .mmio = BUS_EMPTY, .pio = BUS_EMPTY };
 	cause = create(m, cfg);
@@ -474,6 +492,8 @@ enum cause machine_run(struct machine *m)
 	picture_end(m);
 	if (is_success(m) && device_finish_all(&m->devices) < 0)
 		m->cause = CAUSE_SETUP;
+	else if (!is_success(m) && m->keep >= 0)
+		device_keep_all(&m->devices, m->keep);
 	report_disks(m->report, &m->devices);
 	return m->cause;
 }
@@ -502,6 +522,8 @@ void machine_destroy(struct machine *m)
 	mem_free(&m->mem);
 	if (m->platform.scsi_trace)
 		close(m->platform.scsi_trace);
+	if (m->keep >= 0)
+		close(m->keep);
 	if (m->signals.fd >= 0)
 		close(m->signals.fd);
 	if (m->silence.fd >= 0)

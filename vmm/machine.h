@@ -47,6 +47,7 @@ struct machine_cfg {
 	unsigned on_enospc; /* enum platform_full */
 	unsigned overlay; /* enum machine_overlay */
 	bool commit;
+	const char *keep; /* a folder for disks of a failed run; NULL: none */
 	unsigned console; /* enum machine_console */
 	const char *console_log;
 	uint64_t console_limit; /* bytes */
@@ -81,6 +82,7 @@ struct machine {
 	struct limits_cfg limits_cfg;
 	struct loop_source silence; /* ... and is given time to say why: a timer; fd -1 before */
 	unsigned long printed;      /* by it, when the timer ran last */
+	int keep; /* where disks of a failed run are left; -1: nowhere */
 	atomic_bool ended;
 	enum cause cause; /* why, once @ended */
 	int signal;       /* which one, with CAUSE_SIGNAL */

@@ -79,6 +79,8 @@ static const struct opt run_opts[] = {
 		  "is on with a command" },
 	{ "commit", OPT_BOOL, AT(machine.commit),
 	  .help = "overlay=on keeps what the guest has written, if the run is a success" },
+	{ "keep-on-fail", OPT_STR, AT(machine.keep), .arg = "DIR",
+	  .help = "what overlay=on would drop is left in DIR, if the run is no success" },
 	{ "control", OPT_STR, AT(machine.control), .arg = "PATH",
 	  .help = "a socket for commands while the guest runs; see lunette ctl --help" },
 	{ "trace", OPT_STR, AT(machine.trace), .arg = "scsi=FILE",

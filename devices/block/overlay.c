@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "devices/block/copy.h"
 #include "devices/block/pool.h"
 #include "vmm/core/iov.h"
 #include "vmm/core/log.h"
@@ -270,33 +271,6 @@ static void overlay_drain(struct block_chan *chan)
 
 /* Commit. [any thread] */
 
-/* A request, waited for. The loop has no thread. */
-struct waited {
-	struct block_req req;
-	int err;
-};
-
-static void waited_done(struct block_req *req, int err)
-{
-	container_of(req, struct waited, req)->err = err;
-}
-
-static int do_now(struct block_chan *chan, enum block_io io, uint64_t off, struct iovec *iov)
-{
-	struct waited w = { .req = { .io = io, .flags = BLOCK_MAY_UNMAP, .off = off,
-				     .len = iov->iov_len, .iov = iov, .niov = 1,
-				     .done = waited_done } };
-
-	block_submit(chan, &w.req);
-	block_drain(chan);
-	return w.err;
-}
-
-static bool is_zero(const uint8_t *data, size_t len)
-{
-	return !data[0] && !memcmp(data, data + 1, len - 1);
-}
-
 struct committing {
 	struct overlay *o;
 	struct block_chan *base, *top;
@@ -306,12 +280,12 @@ struct committing {
 static int commit_chunk(struct committing *c, uint64_t off, uint64_t len)
 {
 	struct iovec iov = { c->buf, len };
-	int r = do_now(c->top, BLOCK_READ, off, &iov);
+	int r = block_now(c->top, BLOCK_READ, off, &iov);
 
 	if (r < 0)
 		return r;
 	/* What has been given back in the one is given back in the other. */
-	return do_now(c->base, is_zero(c->buf, len) ? BLOCK_ZERO : BLOCK_WRITE, off, &iov);
+	return block_now(c->base, block_is_zero(c->buf, len) ? BLOCK_ZERO : BLOCK_WRITE, off, &iov);
 }
 
 /*
@@ -358,7 +332,7 @@ static int commit_all(struct committing *c)
 
 	for (span = 0; span * SPAN < c->o->block.size && !r; span++)
 		r = commit_span(c, span);
-	return r ? r : do_now(c->base, BLOCK_FLUSH, 0, &none);
+	return r ? r : block_now(c->base, BLOCK_FLUSH, 0, &none);
 }
 
 int overlay_commit(struct block *block)
@@ -567,6 +541,18 @@ static int commit_block(struct block *block)
 	return r;
 }
 
+/* The bits tell whose range it is; that one tells the rest. */
+static bool overlay_is_mapped(struct block *block, uint64_t off, uint64_t *end)
+{
+	struct overlay *o = overlay_of(block);
+	bool written, mapped;
+	uint64_t len = map_run(o->written, off, min_u64(SPAN, block->size - off), &written);
+
+	mapped = block_is_mapped(written ? o->top : o->base, off, end);
+	*end = min_u64(*end, off + len);
+	return mapped;
+}
+
 static const char *overlay_hint(struct block *block, int err)
 {
 	if (err == -ENOSPC || err == -EDQUOT)
@@ -583,5 +569,6 @@ const struct block_ops block_overlay = {
 	.submit = overlay_submit,
 	.drain = overlay_drain,
 	.commit = commit_block,
+	.is_mapped = overlay_is_mapped,
 	.hint = overlay_hint,
 };

@@ -143,6 +143,27 @@ START_TEST(changes_vanish)
 END_TEST
 
 /* Also an image that nobody may write to. */
+/* Of what was written, and of the rest, as each file has it. */
+START_TEST(holes)
+{
+	uint64_t end;
+
+	ck_assert_int_eq(truncate(path, 0), 0);
+	ck_assert_int_eq(truncate(path, SIZE), 0);
+	memset(want, 0, SIZE);
+	open_kind(BLOCK_OVERLAY_DROP);
+	ck_assert(!block_is_mapped(block, 0, &end));
+	ck_assert_uint_eq(end, SIZE);
+	change(BLOCK_WRITE, 0, 8192, 4096);
+	ck_assert(!block_is_mapped(block, 0, &end));
+	ck_assert_uint_eq(end, 8192);
+	ck_assert(block_is_mapped(block, 8192, &end));
+	ck_assert_uint_eq(end, 12288);
+	ck_assert(!block_is_mapped(block, 12288, &end));
+	check_block();
+}
+END_TEST
+
 START_TEST(image_is_shared)
 {
 	struct block_open how = { .path = path, .overlay = BLOCK_OVERLAY_DROP };
@@ -306,6 +327,7 @@ Suite *overlay_suite(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, facts);
 	tcase_add_test(tc, changes_vanish);
+	tcase_add_test(tc, holes);
 	tcase_add_test(tc, image_is_shared);
 	tcase_add_test(tc, pieces);
 	tcase_add_test(tc, many_in_flight);

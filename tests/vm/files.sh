@@ -260,6 +260,20 @@ test_disks_are_thrown_away() {
 	equal "$(tr -d '\0' <disk.img)" last
 }
 
+test_disks_of_a_failed_run() { # are left where one can look at them
+	echo none | rootfs
+	write='echo changed >/file; sync; exit'
+	status 0 run --disk disk.img --root lun:0 --keep-on-fail kept -- sh -c "$write 0"
+	equal "$(ls kept)" ''
+	status 3 run --disk disk.img --root lun:0 --keep-on-fail kept --commit -- sh -c "$write 3"
+	contains err 'disk.img, as the guest has left it, is scsi-disk0.img'
+	equal "$(ls kept)" scsi-disk0.img
+	e2fsck -fn kept/scsi-disk0.img >fsck || fail "$(cat fsck)"
+	status 0 run --disk kept/scsi-disk0.img --root lun:0 -- cat /file
+	equal "$(cat out)" changed
+	status 1 run --disk disk.img --root lun:0 -- cat /file
+}
+
 test_nothing_is_left() {
 	mkdir src res
 	echo x >src/file
