@@ -161,13 +161,16 @@ static bool copy_file(struct extract *x, struct archive_entry *e)
 	struct archive *whose = x->disk;
 	int r = archive_entry_size(e) ? copy_data(x, &whose) : ARCHIVE_OK;
 	bool full = archive_errno(whose) == ENOSPC;
+	char why[200];
 
 	if (r == ARCHIVE_OK) {
 		r = archive_write_finish_entry(x->disk);
 		if (r >= ARCHIVE_WARN) /* its time, perhaps */
 			return true;
 	}
-	miss(x, e, archive_error_string(whose));
+	snprintf(why, sizeof(why), "%s%s%s", archive_error_string(whose), whose == x->disk ? ": " : "",
+		 whose == x->disk ? strerror(archive_errno(whose)) : "");
+	miss(x, e, why);
 	archive_write_finish_entry(x->disk);
 	unlink(archive_entry_pathname(e));
 	return r > ARCHIVE_FATAL && !full;

@@ -431,8 +431,8 @@ enum cause machine_create(struct machine *m, const struct machine_cfg *cfg)
 {
 	enum cause cause;
 
-	*m = (struct machine){ .vm.fd = -1, .signals.fd = -1, .silence.fd = -1, .keep = -1, .cpus = cfg->cpus,
-			       .limits = LIMITS_NONE, .limits_cfg = cfg->limits,
+	*m = (struct machine){ .vm.fd = -1, .signals.fd = -1, .silence.fd = -1, .keep = -1,
+			       .cpus = cfg->cpus, .limits = LIMITS_NONE, .limits_cfg = cfg->limits,
 			       .report = cfg->report, .mmio = BUS_EMPTY, .pio = BUS_EMPTY };
 	cause = create(m, cfg);
 	if (cause != CAUSE_POWEROFF)
