@@ -307,7 +307,7 @@ static bool output_wait(struct console_host_port *p)
 	struct pollfd room = { .fd = p->end->room, .events = POLLOUT };
 
 	poll(&room, 1, DRAIN_POLL_MS);
-	return !atomic_load(&p->host->p->hurry);
+	return !platform_hurries(p->host->p);
 }
 
 /*

@@ -6,7 +6,7 @@
  * descriptors, and nothing is stored here. Input is read from the host when there is a buffer of
  * the guest's to read it into. Only where queues are stopped (the driver resets the device, the
  * machine is taken down) is what the guest has sent written to its end, and waited for;
- * platform->hurry ends that.
+ * platform_hurries() ends that.
  *
  * Control messages to the driver are no queue either: a port has a bit for each that is due, and
  * what is sent is the state at that moment.

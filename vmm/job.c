@@ -438,7 +438,8 @@ enum cause job_cause(const struct job *job, enum cause cause)
 		if (r->exit < 0 && r->signal < 0 && job->failed)
 			return CAUSE_BOOT;
 		if (r->exit < 0 && r->signal < 0) {
-			log_err("the guest has come to its end and has not said how the command ended");
+			log_err("the guest has come to its end and has not said how the command "
+				"ended");
 			return CAUSE_NO_RESULT;
 		}
 		/* A shell says so of its children, too. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "vmm/core/log.h"
@@ -131,6 +132,14 @@ static void boot_is_over(void *arg)
 	begin(l, CAUSE_BOOT);
 }
 
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000ull + now.tv_nsec / 1000000;
+}
+
 int limits_start(struct limits *l, const struct limits_cfg *cfg, const struct limits_ops *ops,
 		 void *host, struct loop *loop)
 {
@@ -142,6 +151,7 @@ int limits_start(struct limits *l, const struct limits_cfg *cfg, const struct li
 	l->loop = loop;
 	l->cfg = *cfg;
 	l->step_ms = STEP_MS;
+	l->deadline = cfg->run ? now_ms() + cfg->run : 0;
 	if (cfg->run)
 		r = add_timer(l, &l->run, run_is_over, cfg->run, false);
 	if (r == 0 && cfg->boot)
@@ -156,6 +166,15 @@ int limits_start(struct limits *l, const struct limits_cfg *cfg, const struct li
 void limits_up(struct limits *l)
 {
 	drop_timer(l, &l->boot);
+}
+
+void limits_unread(struct limits *l)
+{
+	char text[24];
+
+	log_err("--timeout %s: the end of what the guest has written is lost, as nobody has read "
+		"it by now", opt_time_text(l->cfg.run, text));
+	atomic_store(&l->over, CAUSE_TIMEOUT);
 }
 
 void limits_stop(struct limits *l)

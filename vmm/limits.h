@@ -49,6 +49,7 @@ struct limits {
 	enum limits_step step;
 	unsigned ticks, silent;       /* in this step, of so many ms; in a row without output */
 	unsigned long printed;
+	uint64_t deadline;            /* of the whole run, CLOCK_MONOTONIC in ms; 0: none */
 	atomic_uint over;             /* the cause; CAUSE_POWEROFF: no limit is over yet */
 };
 
@@ -62,6 +63,9 @@ int limits_start(struct limits *l, const struct limits_cfg *cfg, const struct li
 void limits_up(struct limits *l);
 /* Also what was never started. [main] */
 void limits_stop(struct limits *l);
+
+/* At the deadline there was output that nobody had read: the limit is over after all. [main] */
+void limits_unread(struct limits *l);
 
 /* What ends a run that would end by @cause: a limit that is over comes first. Any thread. */
 enum cause limits_cause(const struct limits *l, enum cause cause);

@@ -447,6 +447,7 @@ static int start_threads(struct machine *m)
 	unsigned i;
 	int r = 0;
 
+	m->platform.deadline = m->limits.deadline;
 	for (i = 0; r == 0 && i < m->niothreads; i++) {
 		r = loop_start(m->iothread[i]);
 		if (r < 0)
@@ -500,10 +501,14 @@ enum cause machine_run(struct machine *m)
 
 void machine_destroy(struct machine *m)
 {
+	bool hurry = atomic_load(&m->platform.hurry);
+
 	control_destroy(m->control);
 	limits_stop(&m->limits);
 	/* The back ends first, while the I/O threads still run: they drain there. */
 	device_destroy_all(&m->devices);
+	if (!hurry && atomic_load(&m->platform.hurry))
+		limits_unread(&m->limits);
 	job_destroy(m->job);
 	while (m->niothreads) {
 		struct loop *loop = m->iothread[--m->niothreads];

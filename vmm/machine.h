@@ -91,6 +91,7 @@ struct machine {
 /* Returns CAUSE_POWEROFF when all is well; otherwise, after one line, the reason why not. */
 enum cause machine_create(struct machine *m, const struct machine_cfg *cfg);
 enum cause machine_run(struct machine *m);
+/* What is still on its way to its readers gets there. If --timeout ends that, m->limits says so. */
 void machine_destroy(struct machine *m);
 
 /* The run is over; the first cause counts. Returns at once. Any thread. */

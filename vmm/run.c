@@ -330,6 +330,7 @@ static enum cause run(const struct run_cfg *cfg)
 			cause = run_as_expected(m, &cfg->machine);
 		report->by_signal = cause == CAUSE_SIGNAL ? m->signal : 0;
 		machine_destroy(m);
+		cause = limits_cause(&m->limits, cause);
 		report_mark(report, PHASE_OFF);
 		report_log_times(report);
 	}

@@ -219,6 +219,18 @@ START_TEST(reader_that_never_reads_is_given_up)
 }
 END_TEST
 
+START_TEST(reader_is_given_up_at_the_deadline)
+{
+	static uint8_t data[8 * PIPE_SIZE];
+
+	open_all();
+	ck_assert_int_eq(send(2, data, sizeof(data), 50), -ETIMEDOUT);
+	tb.p.deadline = 1;
+	vdriver_reset(&v);
+	ck_assert(atomic_load(&tb.p.hurry));
+}
+END_TEST
+
 START_TEST(reader_that_has_gone_is_not_missed)
 {
 	static uint8_t data[8 * PIPE_SIZE];
@@ -389,6 +401,7 @@ static void add_tests(TCase *tc, SFun set_up_on)
 	tcase_add_test(tc, nothing_is_lost_by_a_reset);
 	tcase_add_test(tc, nothing_is_lost_when_all_is_taken_down);
 	tcase_add_test(tc, reader_that_never_reads_is_given_up);
+	tcase_add_test(tc, reader_is_given_up_at_the_deadline);
 	tcase_add_test(tc, reader_that_has_gone_is_not_missed);
 	tcase_add_test(tc, input_waits_until_the_port_is_open);
 	tcase_add_test(tc, input_is_read_as_there_are_buffers);

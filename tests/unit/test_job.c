@@ -122,8 +122,8 @@ END_TEST
 START_TEST(end_without_a_result)
 {
 	ck_assert_int_eq(cause_of("end\n", 4), CAUSE_NO_RESULT);
-	ck_assert_str_eq(said.text, "lunette: error: the guest has come to its end and has not said "
-			 "how the command ended\n");
+	ck_assert_str_eq(said.text, "lunette: error: the guest has come to its end and has not "
+			 "said how the command ended\n");
 }
 END_TEST
 
@@ -147,8 +147,8 @@ START_TEST(nonsense)
 {
 	static const char *const lines[] = {
 		"exit 256", "exit -1", "exit  1", "exit 1 ", "exit", "exit 0x1", "signal 0",
-		"signal 65", "signal 99999999999999999999", "Exit 1", " exit 1", "exit 1\r", "end ?",
-		"oom 0", "", "\033[2J",
+		"signal 65", "signal 99999999999999999999", "Exit 1", " exit 1", "exit 1\r",
+		"end ?", "oom 0", "", "\033[2J",
 	};
 	static char text[70000];
 	size_t len, i;

@@ -187,6 +187,22 @@ START_TEST(cause_of_the_end)
 }
 END_TEST
 
+/* The guest had ended in time, but not its output. */
+START_TEST(output_that_nobody_reads)
+{
+	struct limits_cfg cfg = { 3600000, 0 };
+
+	ck_assert_int_eq(limits_start(&limits, &cfg, &ops, &host, loop), 0);
+	ck_assert_uint_gt(limits.deadline, 3600000);
+	limits_stop(&limits);
+	ck_assert_int_eq(limits_cause(&limits, CAUSE_EXIT), CAUSE_EXIT);
+	stderr_begin(&err);
+	limits_unread(&limits);
+	ck_assert_ptr_nonnull(strstr(stderr_end(&err), "error: --timeout 1h: "));
+	ck_assert_int_eq(limits_cause(&limits, CAUSE_EXIT), CAUSE_TIMEOUT);
+}
+END_TEST
+
 START_TEST(never_started)
 {
 	struct limits_cfg cfg = { 0, 0 };
@@ -197,6 +213,7 @@ START_TEST(never_started)
 	ck_assert_int_eq(limits_start(&limits, &cfg, &ops, &host, loop), 0);
 	ck_assert_int_eq(limits.run.fd, -1);
 	ck_assert_int_eq(limits.boot.fd, -1);
+	ck_assert_uint_eq(limits.deadline, 0);
 }
 END_TEST
 
@@ -215,6 +232,7 @@ Suite *limits_suite(void)
 	tcase_add_test(tc, console_is_heard);
 	tcase_add_test(tc, console_that_never_ends);
 	tcase_add_test(tc, cause_of_the_end);
+	tcase_add_test(tc, output_that_nobody_reads);
 	tcase_add_test(tc, never_started);
 	return s;
 }

@@ -6,6 +6,21 @@
 
 Suite *platform_suite(void);
 
+/* From the deadline on, and then for good. */
+START_TEST(hurry)
+{
+	struct platform p = { .deadline = 0 };
+
+	ck_assert(!platform_hurries(&p));
+	p.deadline = UINT64_MAX;
+	ck_assert(!platform_hurries(&p));
+	p.deadline = 1;
+	ck_assert(platform_hurries(&p));
+	p.deadline = 0;
+	ck_assert(platform_hurries(&p));
+}
+END_TEST
+
 START_TEST(slots_are_aligned_and_apart)
 {
 	struct platform p = { .mmio_next = 0x1001, .mmio_end = 0x10000 };
@@ -85,6 +100,7 @@ Suite *platform_suite(void)
 	Suite *s = suite_create("platform");
 	TCase *tc = unit_case(s, "platform");
 
+	tcase_add_test(tc, hurry);
 	tcase_add_test(tc, slots_are_aligned_and_apart);
 	tcase_add_test(tc, window_ends);
 	tcase_add_test(tc, interrupts_end);

@@ -62,8 +62,8 @@ static bool has_room(void)
 	}
 	n = atomic_exchange(&lost, 0);
 	if (n)
-		dprintf(STDERR_FILENO, "lunette: nobody has read this for a while: %u line%s lost\n",
-			n, n == 1 ? " is" : "s are");
+		dprintf(STDERR_FILENO, "lunette: nobody has read this for a while: %u line%s "
+			"lost\n", n, n == 1 ? " is" : "s are");
 	return true;
 }
 

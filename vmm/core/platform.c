@@ -1,8 +1,19 @@
 #include "vmm/core/platform.h"
 
 #include <errno.h>
+#include <time.h>
 
 #include "vmm/core/util.h"
+
+bool platform_hurries(struct platform *p)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (p->deadline && now.tv_sec * 1000ull + now.tv_nsec / 1000000 >= p->deadline)
+		atomic_store(&p->hurry, true);
+	return atomic_load(&p->hurry);
+}
 
 int platform_slot_alloc(struct platform *p, uint32_t size, struct mmio_slot *slot)
 {

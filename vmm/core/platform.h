@@ -129,6 +129,8 @@ struct platform {
 	/* The run is to end at once: nobody waits any more for those who read what the guest has
 	 * sent. Any thread. */
 	atomic_bool hurry;
+	/* From then on, too (CLOCK_MONOTONIC, ms); 0: never. [setup] */
+	uint64_t deadline;
 
 	/* A new I/O thread's loop; it starts once privileges are dropped. NULL: errno tells. */
 	struct loop *(*iothread)(struct platform *p, const char *name);
@@ -137,6 +139,9 @@ struct platform {
 	/* A disk of the host's is full, and the run is to end for that. Any thread. */
 	void (*disk_full)(struct platform *p);
 };
+
+/* Is p->hurry set, or is it by now, as the deadline is over? Any thread. */
+bool platform_hurries(struct platform *p);
 
 /* A window of @size bytes (a power of two, its alignment too) and an interrupt. -ENOSPC. */
 int platform_slot_alloc(struct platform *p, uint32_t size, struct mmio_slot *slot);
