@@ -430,10 +430,12 @@ void job_destroy(struct job *job)
 
 /* How it ended. */
 
-enum cause job_cause(const struct job *job, enum cause cause)
+enum cause job_cause(struct job *job, enum cause cause)
 {
 	const struct report *r = job->m->report;
 
+	/* Or what it goes on saying would have to be read when the ports are emptied. */
+	shutdown(job->control.fd, SHUT_RD);
 	if (cause == CAUSE_EXIT) {
 		if (r->exit < 0 && r->signal < 0 && job->failed)
 			return CAUSE_BOOT;

@@ -33,7 +33,10 @@ struct job *job_create(struct machine *m, const struct job_cfg *cfg);
 /* After the devices. NULL is all right. */
 void job_destroy(struct job *job);
 
-/* Why the run ended, after one line where that needs one. @cause: how the machine did. */
-enum cause job_cause(const struct job *job, enum cause cause);
+/*
+ * The run is over, and the guest is not listened to any more. Returns why, after one line where that
+ * needs one. @cause: how the machine ended. [main]
+ */
+enum cause job_cause(struct job *job, enum cause cause);
 
 #endif

@@ -29,7 +29,8 @@ static struct report report;
 static struct machine_cfg machine_cfg = { .report = &report };
 static char *command[] = { "true", NULL };
 static const struct job_cfg cfg = { .argv = command };
-static sem_t ended;
+static sem_t ended, go_on;
+static bool busy; /* the main thread has other things to do once the run is over */
 
 /* What the job asks of the machine. */
 
@@ -37,6 +38,8 @@ void machine_end(struct machine *machine, enum cause cause)
 {
 	machine->cause = cause;
 	sem_post(&ended);
+	if (busy)
+		sem_wait(&go_on);
 }
 
 void console_set_quiet(struct console *con, bool keys)
@@ -53,6 +56,7 @@ static struct loop *iothread(struct platform *p, const char *name)
 static void set_up(void)
 {
 	sem_init(&ended, 0, 0);
+	sem_init(&go_on, 0, 0);
 	testbed_init(&tb);
 	m = (struct machine){ .report = &report, .main_loop = tb.main_loop, .platform = tb.p,
 			      .limits = LIMITS_NONE };
@@ -82,6 +86,7 @@ static void tear_down(void)
 	testbed_fini(&tb);
 	report_fini(&report);
 	sem_destroy(&ended);
+	sem_destroy(&go_on);
 }
 
 /* By the control port; "end" is the last of it. */
@@ -179,6 +184,25 @@ START_TEST(power_off_before_the_end)
 }
 END_TEST
 
+/* More than there is room for, when nobody listens any more: who takes the port down must not wait. */
+START_TEST(talk_after_the_end)
+{
+	static const char end[] = "end\n";
+	static char talk[4096];
+	struct iovec out = { talk, sizeof(talk) };
+
+	busy = true;
+	guest_says(end, strlen(end));
+	sem_wait(&ended);
+	while (vdriver_request(&v, CONSOLE_TX(CONTROL), &out, 1, NULL, 0, 50) == 0)
+		;
+	ck_assert_int_eq(job_cause(m.job, m.cause), CAUSE_NO_RESULT);
+	vdriver_reset(&v);
+	sem_post(&go_on);
+	stderr_end(&said);
+}
+END_TEST
+
 Suite *job_suite(void)
 {
 	Suite *s = suite_create("job");
@@ -189,6 +213,7 @@ Suite *job_suite(void)
 	tcase_add_test(tc, end_without_a_result);
 	tcase_add_test(tc, no_flood_of_lines);
 	tcase_add_test(tc, nonsense);
+	tcase_add_test(tc, talk_after_the_end);
 	tcase_add_test(tc, power_off_before_the_end);
 	return s;
 }
