@@ -260,7 +260,10 @@ void passt_fini(struct passt *passt)
 	if (passt->pid > 0) {
 		ended.fd = pidfd_open(passt->pid, 0);
 		if (ended.fd >= 0) {
-			poll(&ended, 1, END_MS);
+			/* One that has been stopped, say, would be left behind. */
+			if (poll(&ended, 1, END_MS) == 0 &&
+			    pidfd_send_signal(ended.fd, SIGKILL, NULL, 0) == 0)
+				poll(&ended, 1, END_MS);
 			close(ended.fd);
 		}
 		waitpid(passt->pid, NULL, WNOHANG);

@@ -142,6 +142,21 @@ START_TEST(fails_without_a_word)
 }
 END_TEST
 
+START_TEST(does_not_end)
+{
+	int fd;
+
+	install("dd bs=46 count=1 <&3 >&3 2>/dev/null; kill -STOP $$");
+	fd = start(NULL, 0);
+	ck_assert_int_ge(fd, 0);
+	close(fd);
+	passt_fini(&passt);
+	ck_assert_int_eq(kill(passt.pid, 0), -1);
+	ck_assert_int_eq(errno, ESRCH);
+	passt = PASST_NONE;
+}
+END_TEST
+
 START_TEST(ends_later)
 {
 	struct pollfd end;
@@ -253,6 +268,7 @@ Suite *net_passt_suite(void)
 	tcase_add_test(tc, is_not_there);
 	tcase_add_test(tc, fails);
 	tcase_add_test(tc, fails_without_a_word);
+	tcase_add_test(tc, does_not_end);
 	tcase_add_test(tc, ends_later);
 	tcase_add_test(tc, what_it_says_before_it_serves_is_no_reason);
 	tcase_add_test(tc, never_stops_talking);
