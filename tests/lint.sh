@@ -17,7 +17,7 @@ promise() {
 sources=$(find vmm virtio devices -name '*.c' | sort)
 headers=$(find vmm virtio devices -name '*.h' | sort)
 
-# The logger has its level; the terminal has to be put right in a signal handler, too.
+# But for the logger, and the terminal, which has to be put right in a signal handler, too.
 for c in $sources; do
 	o=$objects/${c%.c}.o
 	case $c in vmm/core/log.c | vmm/tty.c) continue ;; esac
