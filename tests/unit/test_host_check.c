@@ -3,50 +3,31 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "tests/lib/tree.h"
 #include "vmm/core/util.h"
 #include "vmm/host_check.h"
 
 Suite *host_check_suite(void);
 
-static char root[40];
+static struct tree tree;
 static char *text;
 
 static void set_up(void)
 {
-	strcpy(root, "/tmp/lunette-host-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(root));
+	tree_create(&tree);
 	text = NULL;
 }
 
 static void tear_down(void)
 {
-	char command[100];
-
 	free(text);
-	snprintf(command, sizeof(command), "rm -rf %s", root);
-	ck_assert_int_eq(system(command), 0);
+	tree_remove(&tree);
 }
 
-/* A file below the root, and the folders on the way. */
 static void put(const char *path, const char *contents)
 {
-	char name[300], *slash;
-	FILE *f;
-
-	snprintf(name, sizeof(name), "%s%s", root, path);
-	for (slash = name + strlen(root); (slash = strchr(slash + 1, '/'));) {
-		*slash = 0;
-		mkdir(name, 0700);
-		*slash = '/';
-	}
-	f = fopen(name, "w");
-	ck_assert_ptr_nonnull(f);
-	fputs(contents, f);
-	fclose(f);
-	ck_assert_int_eq(chmod(name, 0755), 0);
+	tree_put(&tree, path, contents);
 }
 
 static enum host_verdict check(const char *name)
@@ -61,7 +42,7 @@ static enum host_verdict check(const char *name)
 	ck_assert_ptr_nonnull(c->name);
 	free(text);
 	f = open_memstream(&text, &len);
-	verdict = c->fn(root, f);
+	verdict = c->fn(tree.root, f);
 	fclose(f);
 	ck_assert_ptr_null(strchr(text, '\n'));
 	ck_assert_uint_gt(len, 0);
@@ -96,7 +77,7 @@ START_TEST(program)
 {
 	char path[100];
 
-	snprintf(path, sizeof(path), "/nowhere:%s/bin:", root);
+	snprintf(path, sizeof(path), "/nowhere:%s/bin:", tree.root);
 	setenv("PATH", path, 1);
 	ck_assert_int_eq(check(programs[_i].name), HOST_MISSING);
 	ck_assert_ptr_nonnull(strstr(text, programs[_i].cure));
@@ -111,7 +92,7 @@ START_TEST(passt_needs_user_namespaces)
 {
 	char path[100];
 
-	snprintf(path, sizeof(path), "%s/bin", root);
+	snprintf(path, sizeof(path), "%s/bin", tree.root);
 	setenv("PATH", path, 1);
 	put("/bin/passt", "");
 	put("/proc/sys/user/max_user_namespaces", "0\n");
@@ -162,7 +143,7 @@ START_TEST(a_line_each)
 	size_t len;
 	FILE *f = open_memstream(&out, &len);
 
-	host_check_all(root, f);
+	host_check_all(tree.root, f);
 	fclose(f);
 	line = strtok_r(out, "\n", &rest);
 	for (c = host_checks; c->name; c++, line = strtok_r(NULL, "\n", &rest)) {

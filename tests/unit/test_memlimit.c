@@ -2,12 +2,10 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "tests/lib/stderr.h"
+#include "tests/lib/tree.h"
 #include "vmm/core/util.h"
 #include "vmm/memlimit.h"
 
@@ -15,38 +13,21 @@ Suite *memlimit_suite(void);
 
 static struct stderr_text err;
 static struct memlimit m;
-static char root[40];
+static struct tree tree;
 
 static void set_up(void)
 {
-	strcpy(root, "/tmp/lunette-mem-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(root));
+	tree_create(&tree);
 }
 
 static void tear_down(void)
 {
-	char command[100];
-
-	snprintf(command, sizeof(command), "rm -rf %s", root);
-	ck_assert_int_eq(system(command), 0);
+	tree_remove(&tree);
 }
 
-/* A file below the root, and the folders on the way. */
 static void put(const char *path, const char *text)
 {
-	char name[300], *slash;
-	FILE *f;
-
-	snprintf(name, sizeof(name), "%s/%s", root, path);
-	for (slash = name + strlen(root); (slash = strchr(slash + 1, '/'));) {
-		*slash = 0;
-		mkdir(name, 0700);
-		*slash = '/';
-	}
-	f = fopen(name, "w");
-	ck_assert_ptr_nonnull(f);
-	fputs(text, f);
-	fclose(f);
+	tree_put(&tree, path, text);
 }
 
 #define CG "sys/fs/cgroup/"
@@ -74,8 +55,8 @@ static void limit_v2(const char *dir, const char *max, const char *current)
 
 START_TEST(no_files)
 {
-	ck_assert(!memlimit_find(root, &m));
-	ck_assert_int_eq(memlimit_check(root, GIB(512), 1), 0);
+	ck_assert(!memlimit_find(tree.root, &m));
+	ck_assert_int_eq(memlimit_check(tree.root, GIB(512), 1), 0);
 }
 END_TEST
 
@@ -83,7 +64,7 @@ START_TEST(no_limit)
 {
 	v2("/user/job", "/");
 	limit_v2("user/job", "max\n", "1000\n");
-	ck_assert(!memlimit_find(root, &m));
+	ck_assert(!memlimit_find(tree.root, &m));
 }
 END_TEST
 
@@ -91,7 +72,7 @@ START_TEST(own_group)
 {
 	v2("/user/job", "/");
 	limit_v2("user/job", "1000000\n", "400000\n");
-	ck_assert(memlimit_find(root, &m));
+	ck_assert(memlimit_find(tree.root, &m));
 	ck_assert_uint_eq(m.limit, 1000000);
 	ck_assert_uint_eq(m.used, 400000);
 	ck_assert_ptr_nonnull(strstr(m.where, "/sys/fs/cgroup/user/job/memory.max"));
@@ -105,7 +86,7 @@ START_TEST(group_above)
 	limit_v2("a", "5000\n", "4900\n");
 	limit_v2("a/b", "1000\n", "200\n");
 	limit_v2("a/b/c", "max\n", "100\n");
-	ck_assert(memlimit_find(root, &m));
+	ck_assert(memlimit_find(tree.root, &m));
 	ck_assert_uint_eq(m.limit, 5000);
 	ck_assert_ptr_nonnull(strstr(m.where, "cgroup/a/memory.max"));
 }
@@ -116,7 +97,7 @@ START_TEST(container)
 {
 	v2("/docker/1234", "/docker/1234");
 	limit_v2("", "2000\n", "100\n");
-	ck_assert(memlimit_find(root, &m));
+	ck_assert(memlimit_find(tree.root, &m));
 	ck_assert_uint_eq(m.limit, 2000);
 }
 END_TEST
@@ -125,7 +106,7 @@ START_TEST(container_with_a_namespace)
 {
 	v2("/", "/");
 	limit_v2("", "2000\n", "100\n");
-	ck_assert(memlimit_find(root, &m));
+	ck_assert(memlimit_find(tree.root, &m));
 	ck_assert_uint_eq(m.limit, 2000);
 }
 END_TEST
@@ -141,7 +122,7 @@ START_TEST(group_elsewhere)
 	limit_v2("", "2000\n", "100\n");
 	put("other/memory.max", "10\n");
 	put("other/memory.current", "1\n");
-	ck_assert(memlimit_find(root, &m));
+	ck_assert(memlimit_find(tree.root, &m));
 	ck_assert_uint_eq(m.limit, 2000);
 }
 END_TEST
@@ -153,10 +134,10 @@ START_TEST(page_cache_is_free)
 	limit_v2("job", "1000000\n", "990000\n");
 	put(CG "job/memory.stat", "anon 90000\nfile 880000\ninactive_anon 1\nactive_file 400000\n"
 	    "inactive_file 300000\nslab_reclaimable 200000\n");
-	ck_assert(memlimit_find(root, &m));
+	ck_assert(memlimit_find(tree.root, &m));
 	ck_assert_uint_eq(m.used, 90000);
 	put(CG "job/memory.stat", "inactive_file 9999999\n");
-	ck_assert(memlimit_find(root, &m));
+	ck_assert(memlimit_find(tree.root, &m));
 	ck_assert_uint_eq(m.used, 0);
 }
 END_TEST
@@ -172,7 +153,7 @@ START_TEST(version_1)
 	put(CG "memory/jobs/7/memory.usage_in_bytes", "1000000\n");
 	put(CG "memory/jobs/7/memory.stat", "inactive_file 5\ntotal_active_file 100000\n"
 	    "total_inactive_file 200000\n");
-	ck_assert(memlimit_find(root, &m));
+	ck_assert(memlimit_find(tree.root, &m));
 	ck_assert_uint_eq(m.limit, 3000000);
 	ck_assert_uint_eq(m.used, 700000);
 }
@@ -191,7 +172,7 @@ START_TEST(odd_files)
 {
 	put("proc/self/cgroup", odd[_i][0]);
 	put("proc/self/mountinfo", odd[_i][1]);
-	ck_assert(!memlimit_find(root, &m));
+	ck_assert(!memlimit_find(tree.root, &m));
 }
 END_TEST
 
@@ -202,10 +183,10 @@ START_TEST(refused_with_figures)
 	v2("/job", "/");
 	snprintf(max, sizeof(max), "%ju\n", (uintmax_t)(MIB(10) + memlimit_need(MIB(512), 2)));
 	limit_v2("job", max, "10485760\n");
-	ck_assert_int_eq(memlimit_check(root, MIB(512), 2), 0);
+	ck_assert_int_eq(memlimit_check(tree.root, MIB(512), 2), 0);
 	limit_v2("job", max, "10485761\n");
 	stderr_begin(&err);
-	ck_assert_int_eq(memlimit_check(root, MIB(512), 2), -ENOMEM);
+	ck_assert_int_eq(memlimit_check(tree.root, MIB(512), 2), -ENOMEM);
 	stderr_end(&err);
 	ck_assert_ptr_nonnull(strstr(err.text, "--memory 512M: "));
 	ck_assert_ptr_nonnull(strstr(err.text, "/job/memory.max is "));
