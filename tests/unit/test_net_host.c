@@ -202,23 +202,25 @@ START_TEST(sends_from_pieces)
 }
 END_TEST
 
+static const struct nonsense {
+	uint8_t flags, type;
+	size_t len;
+} nonsense[] = {
+	{ 0, 0, 0 }, { 0, 0, NET_ETH_LEN - 1 }, { 0, 0, NET_FRAME_MAX + 1 },
+	{ VIRTIO_NET_HDR_F_NEEDS_CSUM, 0, 60 },
+	{ 0, VIRTIO_NET_HDR_GSO_TCPV4, 60 },
+	{ VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_GSO_TCPV4, 60 },
+	{ 0, 0x7f, 60 },
+};
+
 /* What is no frame is lost, and the next one is not. */
 START_TEST(sends_nonsense)
 {
-	static const struct {
-		uint8_t flags, type;
-		size_t len;
-	} bad[] = {
-		{ 0, 0, 0 }, { 0, 0, NET_ETH_LEN - 1 }, { 0, 0, NET_FRAME_MAX + 1 },
-		{ VIRTIO_NET_HDR_F_NEEDS_CSUM, 0, 60 },
-		{ 0, VIRTIO_NET_HDR_GSO_TCPV4, 60 },
-		{ VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_GSO_TCPV4, 60 },
-		{ 0, 0x7f, 60 },
-	};
-	uint8_t hdr[NET_HDR_LEN] = { bad[_i].flags, bad[_i].type, [4] = 100 };
+	const struct nonsense *bad = &nonsense[_i];
+	uint8_t hdr[NET_HDR_LEN] = { bad->flags, bad->type, [4] = 100 };
 	struct iovec out = { hdr, NET_HDR_LEN - 1 }, in = { hdr, sizeof(hdr) };
 
-	ck_assert_int_eq(net_send(&v, hdr, wanted, bad[_i].len), 0);
+	ck_assert_int_eq(net_send(&v, hdr, wanted, bad->len), 0);
 	ck_assert_int_eq(vdriver_request(&v, NET_TX, &out, 1, NULL, 0, NET_WAIT_MS), 0);
 	ck_assert_int_eq(vdriver_request(&v, NET_TX, NULL, 0, &in, 1, NET_WAIT_MS), 0);
 	guest_sends(60, 5);
@@ -361,7 +363,7 @@ static void add_tests(TCase *tc, SFun set_up_on)
 	tcase_add_loop_test(tc, buffers_without_room, 0, 2);
 	tcase_add_test(tc, sends);
 	tcase_add_test(tc, sends_from_pieces);
-	tcase_add_loop_test(tc, sends_nonsense, 0, 7);
+	tcase_add_loop_test(tc, sends_nonsense, 0, ARRAY_SIZE(nonsense));
 	tcase_add_test(tc, slow_reader_stops_the_queue);
 	tcase_add_test(tc, reset_within_a_frame);
 	tcase_add_test(tc, other_side_ends);

@@ -13,6 +13,7 @@
 #include "devices/net_passt.h"
 #include "vmm/core/log.h"
 #include "vmm/core/opt.h"
+#include "vmm/core/util.h"
 
 Suite *net_passt_suite(void);
 
@@ -272,8 +273,8 @@ Suite *net_passt_suite(void)
 	tcase_add_test(tc, ends_later);
 	tcase_add_test(tc, what_it_says_before_it_serves_is_no_reason);
 	tcase_add_test(tc, never_stops_talking);
-	tcase_add_loop_test(tc, publishes_ports, 0, 7);
-	tcase_add_loop_test(tc, ports_that_make_no_sense, 0, 25);
+	tcase_add_loop_test(tc, publishes_ports, 0, ARRAY_SIZE(ports));
+	tcase_add_loop_test(tc, ports_that_make_no_sense, 0, ARRAY_SIZE(bad_ports));
 	tcase_add_test(tc, too_many_ports);
 	return s;
 }
