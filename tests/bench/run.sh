@@ -15,9 +15,9 @@
 # Memory        at the first KVM_RUN, without the guest's RAM: what a VM costs before it does
 #               anything. The anonymous part is every VM's own, the rest is shared by several.
 # Reads         instructions and system calls of the I/O thread for a read, and for a write, of 4
-#               KiB with the null store: all that lunette puts between a driver and a disk. Counted by callgrind, as
-#               the difference of a long and a short run. See scsi4k.c. And their time by 1, 2
-#               and 4 I/O threads.
+#               KiB with the null store: all that lunette puts between a driver and a disk.
+#               Counted by callgrind, as the difference of a long and a short run. See scsi4k.c.
+#               And their time by 1, 2 and 4 I/O threads.
 # Stores        the same reads from a file in the page cache, by a store alone: by io_uring and by
 #               threads, beside io_uring without lunette. See store4k.c.
 #
