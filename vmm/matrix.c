@@ -90,8 +90,8 @@ static void help(FILE *out)
 	      "Files are relative to FILE's folder; {run} stands for the run's name.\n\n",
 	      out);
 	opt_help(matrix_opts, "--", out);
-	fputs("\nExit status: 0, all succeeded; 1, a command failed; otherwise that of the gravest\n"
-	      "of lunette's causes; 128+n, ended by signal n.\n", out);
+	fputs("\nExit status: 0, all succeeded; 1, a command failed; otherwise that of the\n"
+	      "gravest of lunette's causes; 128+n, ended by signal n.\n", out);
 }
 
 /* The command line. */

@@ -27,7 +27,8 @@ struct value {
 struct axis {
 	char *name;
 	struct value **value;
-	unsigned values, listed; /* all; those that are not for included runs only, which come first */
+	/* All; and those that are not for included runs only, which come first. */
+	unsigned values, listed;
 };
 
 struct rule {

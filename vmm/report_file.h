@@ -18,7 +18,11 @@ struct report_file {
 	int fd; /* to be written once; -1: a file that is replaced */
 };
 
-/* A FIFO waits here for its reader. What killed processes have left beside a file is removed. @option and @path are borrowed. -errno after one line. */
+/*
+ * A FIFO waits here for its reader. What killed processes have left beside a file is removed.
+ * SIGPIPE is ignored from now on: it is an error of a write. @option is borrowed. -errno after one
+ * line.
+ */
 int report_file_open(struct report_file *f, const char *option, const char *path);
 /* Nothing happens to what is in the file. */
 void report_file_close(struct report_file *f);

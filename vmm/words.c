@@ -8,7 +8,8 @@
 int words_open(struct words *w, const char *text)
 {
 	*w = (struct words){ .at = text, .line = 1 };
-	w->buf = w->out = malloc(strlen(text) + 2); /* a word's 0 has the place of what is behind it */
+	/* A word's 0 has the place of what is behind it. */
+	w->buf = w->out = malloc(strlen(text) + 2);
 	return w->buf ? 0 : -ENOMEM;
 }
 

@@ -179,8 +179,9 @@ START_TEST(junit)
 	text = matrix_junit(&m, r);
 	ck_assert_str_eq(text,
 		"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n"
-		"<testsuite name=\"a\" tests=\"2\">\n<testcase classname=\"a.lunette\" name=\"true\">"
-		"\n</testcase>\n<testcase classname=\"a.stdout\" name=\"classname=&quot;x\"/>\n"
+		"<testsuite name=\"a\" tests=\"2\">\n"
+		"<testcase classname=\"a.lunette\" name=\"true\">\n</testcase>\n"
+		"<testcase classname=\"a.stdout\" name=\"classname=&quot;x\"/>\n"
 		"</testsuite>\n"
 		"<testsuite name=\"b\" tests=\"1\" failures=\"0\" errors=\"1\" skipped=\"0\">\n"
 		"<testcase classname=\"b.lunette\" name=\"lunette run\"><error type=\"memory\""

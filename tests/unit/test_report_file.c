@@ -105,8 +105,10 @@ static bool is_there(const char *name)
 /* A process has no number as high as that. */
 START_TEST(rests_of_the_dead_are_removed)
 {
-	static const char *const others[] = { "out.2000000000.partly", "out.2000000000", "out..part",
-					      "out.-2.part", "out2.2000000000.part", "out.x.part" };
+	static const char *const others[] = {
+		"out.2000000000.partly", "out.2000000000", "out..part", "out.-2.part",
+		"out2.2000000000.part", "out.x.part",
+	};
 	char own[50];
 	unsigned i;
 
