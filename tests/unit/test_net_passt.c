@@ -162,9 +162,11 @@ START_TEST(ends_later)
 {
 	struct pollfd end;
 
-	install("dd bs=46 count=1 <&3 >&3 2>/dev/null; echo 'Enough' >&2");
+	install("dd bs=46 count=1 <&3 >&3 2>/dev/null; dd bs=1 count=1 <&3 >/dev/null 2>&1; "
+		"echo 'Enough' >&2");
 	end = (struct pollfd){ .fd = start(NULL, 0), .events = POLLRDHUP };
 	ck_assert_int_ge(end.fd, 0);
+	ck_assert_int_eq(write(end.fd, "x", 1), 1); /* what it says earlier is not kept */
 	ck_assert_int_eq(poll(&end, 1, 5000), 1);
 	passt_report(&passt, "n0");
 	ck_assert_str_eq(said,
