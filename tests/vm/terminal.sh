@@ -80,7 +80,7 @@ command_interrupt() {
 command_jobs() { # the shell has job control: ^Z, and its terminal echoes
 	begin_sleep
 	printf '\032' >&3
-	printf 'jobs; kill -9 %%1; wait; exit 5\n' >&3
+	printf 'jobs; kill -9 %%1; fg; exit 5\n' >&3
 	until_true 10 grep -q 'Stopped' out
 	contains out '# jobs; kill -9 %1'
 }
