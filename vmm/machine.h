@@ -77,9 +77,9 @@ struct machine {
 	unsigned ncpus; /* made */
 
 	struct loop_source signals; /* a signalfd */
-	atomic_bool panicked;       /* the guest has said so, ... */
 	struct limits limits;
 	struct limits_cfg limits_cfg;
+	atomic_bool panicked;       /* the guest has said so, ... */
 	struct loop_source silence; /* ... and is given time to say why: a timer; fd -1 before */
 	unsigned long printed;      /* by it, when the timer ran last */
 	int keep; /* where disks of a failed run are left; -1: nowhere */

@@ -42,7 +42,8 @@ static void show_last_line(void *first, const char *line)
 	show_line(NULL, line);
 }
 
-void picture_each(const struct machine *m, void (*fn)(void *arg, const char *line), void *arg)
+/* Calls @fn with a line for each vCPU that was to be looked at. */
+static void each_vcpu(const struct machine *m, void (*fn)(void *arg, const char *line), void *arg)
 {
 	char line[VCPU_PICTURE + 20];
 	unsigned i;
@@ -101,7 +102,7 @@ static void show(void *host)
 	struct machine *m = host;
 	struct vcpu *vcpu = suspect(m);
 
-	picture_each(m, show_line, NULL);
+	each_vcpu(m, show_line, NULL);
 	if (vcpu)
 		vcpu_ask(vcpu, VCPU_NMI);
 }
@@ -128,7 +129,7 @@ static void show_vcpus(struct machine *m)
 		arch_vcpu_look(&m->vcpu[i]);
 		atomic_store(&m->vcpu[i].looked, true);
 	}
-	picture_each(m, show_line, NULL);
+	each_vcpu(m, show_line, NULL);
 }
 
 void picture_end(struct machine *m)
@@ -141,7 +142,7 @@ void picture_end(struct machine *m)
 		log_err("%s", causes[m->cause].text);
 	if (ends[m->cause].vcpus)
 		show_vcpus(m);
-	picture_each(m, report_vcpu, m->report);
+	each_vcpu(m, report_vcpu, m->report);
 	if (console_is_quiet(m->console))
 		console_log_tail(console_get_log(m->console), show_last_line, &first);
 }

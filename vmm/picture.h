@@ -18,7 +18,4 @@ extern const struct limits_ops picture_limits;
  */
 void picture_end(struct machine *m);
 
-/* Calls @fn with a line for each vCPU that was to be looked at. As above. */
-void picture_each(const struct machine *m, void (*fn)(void *arg, const char *line), void *arg);
-
 #endif
