@@ -124,7 +124,7 @@ storage() {
 	mapfile -t files <<<"$list"
 	guest/mkinitramfs.sh extra "$work/storage-tools" "$(command -v e2fsck)" "${files[@]}" || return
 	cat "$(guest/mkinitramfs.sh base "$(tests/lab/kernel)" \
-		"$(tests/lab/deb busybox-static)/bin/busybox" sd_mod sg virtio_scsi virtio_pci \
+		"$(tests/lab/deb busybox-static)/bin/busybox" sd_mod sg virtio_scsi virtio_console virtio_pci \
 		-xfs -btrfs -dm_mod -dm_multipath -dm_service_time)" "$work/storage-tools" \
 		>"$work/storage.cpio"
 }

@@ -62,7 +62,8 @@ vmm() {
 	timeout -k 5 "$seconds" lunette run --kernel "$kernel" --vhost "$vhost" "$@" >out 2>err </dev/null
 }
 
-# job SCRIPT: makes ./initrd, for a guest that runs SCRIPT, on its console by itself. ./files, if there is one, is its /files.
+# job SCRIPT: makes ./initrd, for a guest that runs SCRIPT, on its console by itself. ./files, if there
+# is one, is its /files.
 job() {
 	printf '%s\n' "$1" >job
 	{ echo job; find files 2>/dev/null; } | cpio -o -H newc >job.cpio 2>/dev/null
@@ -75,7 +76,7 @@ guest() {
 	job "$1"
 	shift
 	timeout -k 5 "$seconds" lunette run --kernel "$kernel" --initrd initrd --vhost "$vhost" \
-		--overlay off --log note --append "$words" "$@" -- sh -c 'exec 2>&1; . /job' \
+		--overlay off --boot-timeout none --log note --append "$words" "$@" -- sh -c 'exec 2>&1; . /job' \
 		>out 2>err </dev/null
 }
 words= # more for guest's kernel command line
