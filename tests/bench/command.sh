@@ -48,9 +48,24 @@ row() { # NAME VMM
 	echo "row|$1|$first|$(echo $times | tr ' ' '|')"
 }
 
+# What virtme-ng wants to find in a host. Its QEMU has to know by itself where its files are.
+set_up_virtme() {
+	local word
+	mkdir -p /run /var/tmp /etc /usr/share/qemu
+	echo root:x:0:0:root:/root:/bin/sh >/etc/passwd
+	echo root:x:0: >/etc/group
+	for word in $(cat /lab/qemu); do
+		[ ! -d "$word" ] || ln -sf "$word"/* /usr/share/qemu/
+	done
+	ln -s "$(head -n 1 /lab/qemu)" /bin/qemu-system-x86_64
+	export PYTHONPATH=/lab/virtme USER=root HOME=/root
+}
+
+[ ! -e /lab/virtme ] || set_up_virtme
 for name; do
 	kernel=/lab/$name
 	lunette_row "$name: lunette"
 	bus=mmio initrd=/lab/true.cpio row "$name: QEMU microvm" qemu
+	if [ -e /lab/virtme ] && [ -e "$kernel.bzImage" ]; then row "$name: virtme-ng" virtme; fi
 	[ ! -e /bin/lkvm ] || initrd=/lab/reboot.cpio words="$words reboot=k" row "$name: kvmtool" kvmtool
 done

@@ -11,7 +11,8 @@
 # io    what a read takes from the guest's system call and back, guest, VMM and kernel together:
 #       thousand instructions. The disk is a RAM disk of the lab host (brd).
 #
-# QEMU, the lab's own, is beside them, and kvmtool where LKVM=FILE names its binary. Exit status 1:
+# QEMU, the lab's own, is beside them, kvmtool where LKVM=FILE names its binary, and virtme-ng where
+# VIRTME=DIR is what "pip install --target DIR virtme-ng argcomplete" has filled. Exit status 1:
 # something could not be measured, and a line says what.
 set -uo pipefail
 top=$(dirname "$(readlink -f "$0")")/../..
@@ -81,6 +82,21 @@ add_all() {
 		add+=(--add "$objects/tests/bench/$program:/bin/$program")
 	done
 	[ -z "${LKVM-}" ] || add+=(--add "$LKVM:/bin/lkvm")
+	[ -z "${VIRTME-}" ] || [ "$what" != command ] || add_virtme "$VIRTME"
+}
+
+# virtme-ng is a program in Python, of which the lab host has nothing.
+add_virtme() { # FOLDER
+	local stdlib library
+	stdlib=$(/usr/bin/python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))') || return
+	mkdir -p "$work/python$stdlib" && cp -r "$stdlib/." "$work/python$stdlib" || return
+	rm -rf "$work/python$stdlib"/{test,config-*,idlelib,lib2to3}
+	add+=(--add "$1:/lab/virtme" --add "$work/python$stdlib:$stdlib"
+		--add "$(realpath /usr/bin/python3):/bin/python3")
+	for library in $(find "$stdlib/lib-dynload" -name '*.so' -exec ldd {} + |
+		sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p' | sort -u); do
+		add+=(--add "$library")
+	done
 }
 
 # Lines row|NAME|FIGURE... become tables; ratios are to a row's name without what is compared.

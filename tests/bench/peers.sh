@@ -29,6 +29,13 @@ qemu() { # COMMAND...
 	"$@"
 }
 
+# It takes no ELF kernel. Its guest's files are the lab host's own, by 9p.
+virtme() { # COMMAND...
+	set -- "$@" python3 -c 'from virtme.commands.run import main; main()' --kimg "$kernel.bzImage" \
+		--memory "${mib}M" --cpus 1 --mods none --force-9p --script-sh 'echo guest-is-up; true'
+	"$@"
+}
+
 # It takes no ELF kernel; its disk is a virtio-blk one.
 kvmtool() { # COMMAND...
 	local kernel=$kernel
