@@ -39,6 +39,15 @@ goes_well() {
 		[ "$(cat "out.$lane")" = h ] && grep -q '"cause": "poweroff"' "report.$lane.json"
 }
 
+# A folder that others change and share at the same time: an image of it is made, or is in the cache.
+# The guest has no kernel, and never gets to a command.
+shares() {
+	local rc=0
+	echo "$random" >shared/file
+	"${run[@]}" --kernel off.elf --initrd initrd --share shared -- true >"out.$lane" || rc=$?
+	[ $rc = 213 ]
+}
+
 # killed SIGNAL STATUS COMMAND...
 killed() {
 	local signal=$1 wanted=$2 rc=0
@@ -58,6 +67,8 @@ one() { # KIND
 	3) killed TERM 143 "${run[@]}" --kernel loop.elf ;;
 	4) killed KILL 137 "${run[@]}" --kernel loop.elf ;;
 	5) killed KILL 137 lunette matrix endless --slots 2 ;;
+	6) shares ;;
+	7) killed KILL 137 "${run[@]}" --kernel loop.elf --initrd initrd --share shared -- true ;;
 	esac
 }
 
@@ -66,7 +77,7 @@ lane() { # NUMBER
 	state=$((seed + lane))
 	own
 	for ((i = lane; i < ${MANY:-40}; i += lanes)); do
-		random 6
+		random 8
 		kind=$random
 		one $kind 2>"said.$lane" && echo "$kind" >>"done.$lane" ||
 			echo "run $i, of kind $kind: $(tail -n 3 "said.$lane")" >>failures
@@ -75,7 +86,7 @@ lane() { # NUMBER
 
 enter() {
 	cd "$work"
-	export TMPDIR=$work/tmp
+	export TMPDIR=$work/tmp XDG_CACHE_HOME=$work/cache
 }
 
 test_runs() {
@@ -87,7 +98,7 @@ test_runs() {
 }
 
 others() { # processes but this script's
-	ps -eo pid=,ppid=,comm= | grep -E 'lunette|passt' || true
+	ps -eo pid=,ppid=,comm= | grep -E 'lunette|passt|mkfs' || true
 }
 test_processes() {
 	until_true 20 [ -z "$(others)" ]
@@ -100,9 +111,9 @@ test_next_runs() {
 	for lane in $(seq 0 $((lanes - 1))); do
 		run=(lunette run --vhost off --memory 64M --disk disk.img,overlay=on)
 		own
-		goes_well || fail "$(cat "out.$lane")"
+		goes_well && shares || fail "$(cat "out.$lane")"
 	done
-	equal "$(find . -type s -o -name '*.part')" ''
+	equal "$(find . -type s -o -name '*.part' -o -name '*.tmp')" ''
 }
 
 # Whoever wants to be alone with the image can be.
@@ -115,7 +126,7 @@ test_files() {
 	enter
 	equal "$(find /var/tmp /dev/shm tmp -mindepth 1)" ''
 	equal "$(ls | sed 's/\.[0-9]\>//' | sort -u | tr '\n' ' ')" \
-		'console disk.img done endless err loop.elf matrix off.elf out report.json report.xml said tmp trace '
+		'cache console disk.img done endless err initrd loop.elf matrix off.elf out report.json report.xml said shared tmp trace '
 	cmp -n 1048576 disk.img /dev/zero
 }
 
@@ -137,6 +148,8 @@ mkdir "$work/tmp"
 		'mov $0x600, %edx' 'mov $0x34, %al' 'outb %al, %dx'
 	guest loop
 	truncate -s 1M disk.img
+	mkdir shared cache
+	echo none >initrd
 	common='run --vhost off --memory 64M --disk disk.img,overlay=on'
 	printf '%s\n' "$common --kernel off.elf" 'a 1' 'a 2' >matrix
 	printf '%s\n' "$common --kernel loop.elf" 'a 1' 'a 2' >endless
