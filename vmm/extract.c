@@ -161,6 +161,7 @@ static bool copy_file(struct extract *x, struct archive_entry *e)
 	struct archive *whose = x->disk;
 	int r = archive_entry_size(e) ? copy_data(x, &whose) : ARCHIVE_OK;
 	bool full = archive_errno(whose) == ENOSPC;
+	const char *reason;
 	char why[200];
 
 	if (r == ARCHIVE_OK) {
@@ -168,8 +169,8 @@ static bool copy_file(struct extract *x, struct archive_entry *e)
 		if (r >= ARCHIVE_WARN) /* its time, perhaps */
 			return true;
 	}
-	snprintf(why, sizeof(why), "%s%s%s", archive_error_string(whose), whose == x->disk ? ": " : "",
-		 whose == x->disk ? strerror(archive_errno(whose)) : "");
+	reason = whose == x->disk ? strerror(archive_errno(whose)) : "it is cut short, or damaged";
+	snprintf(why, sizeof(why), "%s: %s", archive_error_string(whose), reason);
 	miss(x, e, why);
 	archive_write_finish_entry(x->disk);
 	unlink(archive_entry_pathname(e));
