@@ -131,12 +131,21 @@ static struct loop *new_iothread(struct platform *p, const char *name)
 	return loop;
 }
 
+/* nohup's word counts: a signalfd would get a signal that is ignored, too, while it is blocked. */
+static bool ignores_hang_up(void)
+{
+	struct sigaction sa;
+
+	return sigaction(SIGHUP, NULL, &sa) == 0 && sa.sa_handler == SIG_IGN;
+}
+
 static void termination_signals(sigset_t *set)
 {
 	sigemptyset(set);
 	sigaddset(set, SIGTERM);
 	sigaddset(set, SIGINT);
-	sigaddset(set, SIGHUP);
+	if (!ignores_hang_up())
+		sigaddset(set, SIGHUP);
 	sigaddset(set, SIGQUIT);
 }
 

@@ -46,6 +46,12 @@ test_signals_blocked_by_the_parent() {
 	guest cli hlt
 	ended 1 env --block-signal lunette run --vhost off --kernel guest.elf --memory 64M
 }
+test_nohup() {
+	needs_kvm
+	guest cli hlt
+	status 212 timeout --foreground --preserve-status -k 5 -s HUP .3 nohup \
+		lunette run --vhost off --kernel guest.elf --memory 64M --timeout 1s >out 2>err </dev/null
+}
 test_serial_file_with_a_stalled_reader() {
 	needs_kvm
 	guest "$send"

@@ -1,6 +1,7 @@
 #include "tests/unit/unit.h"
 
 #include <semaphore.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +31,7 @@ static struct machine_cfg machine_cfg = { .report = &report };
 static char *command[] = { "true", NULL };
 static const struct job_cfg cfg = { .argv = command };
 static sem_t ended, go_on;
-static bool busy; /* the main thread has other things to do once the run is over */
+static atomic_bool busy; /* the main thread has other things to do once the run is over */
 
 /* What the job asks of the machine. */
 
@@ -184,7 +185,7 @@ START_TEST(power_off_before_the_end)
 }
 END_TEST
 
-/* More than there is room for, when nobody listens any more: who takes the port down must not wait. */
+/* More than there is room for, when nobody listens any more: a reset does not wait for that. */
 START_TEST(talk_after_the_end)
 {
 	static const char end[] = "end\n";
