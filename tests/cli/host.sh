@@ -79,11 +79,11 @@ test_time_limit_with_a_stalled_reader() {
 	needs_kvm
 	guest "${send/0x2f8/0x3f8}"
 	mkfifo fifo
-	sleep 20 <fifo &
+	exec 8<>fifo
 	! dd if=/dev/zero of=fifo oflag=nonblock bs=4k count=1000 || fail 'it did not become full'
 	status 212 timeout --foreground -k 5 20 lunette run --vhost off --kernel guest.elf \
 		--memory 64M --timeout 500ms >fifo 2>err </dev/null
-	kill $!
+	exec 8<&-
 	contains err '^vCPU 0: not in the guest'
 }
 test_errors_with_a_stalled_reader() { # by a limit of time, and by a signal
