@@ -2,6 +2,7 @@
  * main.c - the subcommands and the exit status.
  */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -49,12 +50,33 @@ static void open_standard_fds(void)
 		close(fd);
 }
 
+static void end_by_signal(int sig)
+{
+	_exit(128 + sig);
+}
+
+/*
+ * The first process of a container is spared by signals for which it has no handler: set-up and
+ * teardown would not end by them.
+ */
+static void heed_signals(void)
+{
+	static const int ends[] = { SIGTERM, SIGINT, SIGQUIT, SIGHUP };
+	unsigned i;
+
+	for (i = 0; getpid() == 1 && i < ARRAY_SIZE(ends); i++) {
+		if (signal(ends[i], end_by_signal) == SIG_IGN)
+			signal(ends[i], SIG_IGN);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	unsigned i;
 
 	open_standard_fds();
 	crash_setup();
+	heed_signals();
 	if (argc > 1 && !strcmp(argv[1], "--version")) {
 		puts("lunette " VERSION);
 		return 0;

@@ -52,6 +52,17 @@ test_nohup() {
 	status 212 timeout --foreground --preserve-status -k 5 -s HUP .3 nohup \
 		lunette run --vhost off --kernel guest.elf --memory 64M --timeout 1s >out 2>err </dev/null
 }
+test_first_process_waits_for_a_file() { # a signal ends it, as it does in a container
+	unshare -rpf true || skip 'no right to make a namespace'
+	mkfifo fifo
+	unshare -rpf lunette run --kernel guest.elf --json fifo >out 2>err </dev/null &
+	for i in $(seq 100); do
+		pkill -TERM -P $! || [ $i = 1 ] || break
+		sleep .05
+	done
+	wait $! || rc=$?
+	equal "${rc:-0}" 143
+}
 test_serial_file_with_a_stalled_reader() {
 	needs_kvm
 	guest "$send"
