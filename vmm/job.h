@@ -34,8 +34,8 @@ struct job *job_create(struct machine *m, const struct job_cfg *cfg);
 void job_destroy(struct job *job);
 
 /*
- * The run is over, and the guest is not listened to any more. Returns why, after one line where that
- * needs one. @cause: how the machine ended. [main]
+ * The run is over, and the guest is not listened to any more. Returns why, after one line where
+ * that needs one. @cause: how the machine ended. [main]
  */
 enum cause job_cause(struct job *job, enum cause cause);
 
