@@ -48,6 +48,16 @@ row() { # NAME VMM
 	echo "row|$1|$first|$(echo $times | tr ' ' '|')"
 }
 
+# Of which no more is seen than its end.
+virtme_row() { # NAME
+	local first all
+	first=$(first_run virtme) && all=$(virtme timeto -e '' 2>err </dev/null) || {
+		failed "$1"
+		return
+	}
+	echo "row|$1|$first||$all"
+}
+
 # What virtme-ng wants to find in a host. Its QEMU has to know by itself where its files are.
 set_up_virtme() {
 	local word
@@ -66,6 +76,6 @@ for name; do
 	kernel=/lab/$name
 	lunette_row "$name: lunette"
 	bus=mmio initrd=/lab/true.cpio row "$name: QEMU microvm" qemu
-	if [ -e /lab/virtme ] && [ -e "$kernel.bzImage" ]; then row "$name: virtme-ng" virtme; fi
+	if [ -e /lab/virtme ] && [ -e "$kernel.bzImage" ]; then virtme_row "$name: virtme-ng"; fi
 	[ ! -e /bin/lkvm ] || initrd=/lab/reboot.cpio words="$words reboot=k" row "$name: kvmtool" kvmtool
 done

@@ -127,8 +127,8 @@ print_command() {
 			kernel = $2
 			sub(/:.*/, "", kernel)
 			if (!base[kernel]) base[kernel] = $5
-			printf form, $2, sprintf("%.1f", $3), sprintf("%.1f", $4 - $3),
-				sprintf("%.1f", $5 - $4), sprintf("%.1f", $5), sprintf("%.2f", $5 / base[kernel])
+			printf form, $2, sprintf("%.1f", $3), $4 == "" ? "" : sprintf("%.1f", $4 - $3),
+				$4 == "" ? "" : sprintf("%.1f", $5 - $4), sprintf("%.1f", $5), sprintf("%.2f", $5 / base[kernel])
 		}
 		$1 == "phases" { print "    " $2 }' "$work/rows"
 }
