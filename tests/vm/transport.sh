@@ -33,7 +33,7 @@ test_mmio() {
 	disk 8
 	status 0 guest 'md5sum </dev/sda
 		ls /sys/bus/pci/devices
-		readlink /sys/bus/virtio/devices/*' --device virtio-scsi,transport=mmio \
+		ls -l /sys/bus/virtio/devices' --device virtio-scsi,transport=mmio \
 		--disk disk.img
 	sums_agree
 	contains out 'LNRO0005'
