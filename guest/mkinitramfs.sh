@@ -70,6 +70,7 @@ base() { # KERNEL BUSYBOX [MODULE...]
 		[ "$kernel" = - ] || modules "$kernel" "$version" "$@"
 		archive >"$out.$owner"
 		mv "$out.$owner" "$out"
+		find "$cache" -maxdepth 1 -name 'initramfs-*.cpio' -mtime +30 -delete
 	fi
 	[ "$kernel" != - ] || ln -sfn "${out##*/}" "$cache/initramfs.cpio" # for "lunette run -- ..."
 	echo "$out"
