@@ -41,9 +41,11 @@ static bool has_failed(const struct matrix_result *r)
 int matrix_status(const struct matrix_result *r, unsigned n)
 {
 	const struct matrix_result *of[CAUSE_COUNT] = { 0 };
+	bool failed = false;
 	unsigned i;
 
 	for (i = 0; i < n; i++) {
+		failed = failed || has_failed(&r[i]);
 		if (has_failed(&r[i]) && !of[r[i].cause])
 			of[r[i].cause] = &r[i];
 	}
@@ -54,7 +56,8 @@ int matrix_status(const struct matrix_result *r, unsigned n)
 			return gravity[i] == CAUSE_SIGNAL ? of[gravity[i]]->status :
 							    causes[gravity[i]].status;
 	}
-	return 0;
+	/* Else its report and its status contradict each other: it was killed in between. */
+	return failed ? causes[CAUSE_BUG].status : 0;
 }
 
 /* Lines. */

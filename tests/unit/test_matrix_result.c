@@ -47,6 +47,8 @@ START_TEST(status)
 	ck_assert_int_eq(matrix_status(r, 4), 1);
 	r[3] = ended(CAUSE_EXIT, 205); /* a command's, whatever the number */
 	ck_assert_int_eq(matrix_status(r, 4), 1);
+	r[0] = ended(CAUSE_POWEROFF, 137); /* killed, once it had reported success */
+	ck_assert_int_eq(matrix_status(r, 1), 217);
 }
 END_TEST
 
