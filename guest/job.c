@@ -250,7 +250,8 @@ static void run_command(struct job *j)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
 	if (chdir(j->cwd ? j->cwd : "/root") < 0 && (j->cwd || chdir("/") < 0)) {
-		dprintf(STDERR_FILENO, "lunette: %s: %s\n", j->cwd, strerror(errno));
+		dprintf(STDERR_FILENO, "lunette: %s: %s\n", j->cwd ? j->cwd : "/",
+			strerror(errno));
 		_exit(126);
 	}
 	execvp(j->arg[0], j->arg);

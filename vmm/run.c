@@ -47,7 +47,7 @@ static const struct opt run_opts[] = {
 	{ "append", OPT_STR, AT(machine.append), .arg = "WORDS",
 	  .help = "added to its command line: quiet panic=-1 console=ttyS0 and others" },
 	{ "root", OPT_STR, AT(machine.root), .arg = "lun:N",
-	  .help = "the guest's root file system is on this LUN (see guest/init)" },
+	  .help = "the guest's root file system is on this LUN (guest/init.c)" },
 	{ "console", OPT_ENUM, AT(machine.console), "serial", .words = console_words,
 	  .arg = "WHERE",
 	  .help = "the serial port, or hvc0 for guests that have virtio_console" },
