@@ -514,6 +514,7 @@ void machine_destroy(struct machine *m)
 
 	control_destroy(m->control);
 	limits_stop(&m->limits);
+	vm_closing(&m->vm);
 	/* The back ends first, while the I/O threads still run: they drain there. */
 	device_destroy_all(&m->devices);
 	if (!hurry && atomic_load(&m->platform.hurry))

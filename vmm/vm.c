@@ -154,6 +154,11 @@ close_kvm:
 	return r;
 }
 
+void vm_closing(struct vm *vm)
+{
+	vm->closing = true;
+}
+
 void vm_destroy(struct vm *vm)
 {
 	pthread_mutex_destroy(&vm->lock);
@@ -238,6 +243,8 @@ static int set_bell(struct vm *vm, const struct ioeventfd *bell, bool add, uint3
 			 (add ? 0 : KVM_IOEVENTFD_FLAG_DEASSIGN),
 	};
 
+	if (!add && vm->closing)
+		return 0;
 	return ioctl(vm->fd, KVM_IOEVENTFD, &io) < 0 ? -errno : 0;
 }
 
@@ -271,7 +278,10 @@ static int bind_irq(void *chip, const struct irq *irq)
 
 static void unbind_irq(void *chip, const struct irq *irq)
 {
-	set_irqfd(chip, irq, KVM_IRQFD_FLAG_DEASSIGN);
+	struct vm *vm = chip;
+
+	if (!vm->closing)
+		set_irqfd(vm, irq, KVM_IRQFD_FLAG_DEASSIGN);
 }
 
 static struct kvm_irq_routing_entry *find_route(struct kvm_irq_routing *routing, uint32_t gsi)

@@ -23,6 +23,7 @@ struct vm {
 	int kvm;         /* /dev/kvm */
 	int fd;          /* the VM; -1: there is none */
 	size_t run_size; /* bytes of a vCPU's struct kvm_run */
+	bool closing;    /* vm_closing() */
 
 	pthread_mutex_t lock; /* of the following: vCPUs change it when they touch MSI-X tables */
 	struct kvm_irq_routing *routing; /* GSI to interrupt: the controllers' inputs, then MSIs */
@@ -36,6 +37,11 @@ struct vm {
 /* Opens /dev/kvm and makes a VM. -errno after one line with cause and cure; nothing is left. */
 int vm_create(struct vm *vm);
 void vm_destroy(struct vm *vm);
+/*
+ * The VM goes next, and with it doorbells and interrupts, so they are not taken out one by one: KVM
+ * waits each time until no CPU can be looking. No vCPU runs any more.
+ */
+void vm_closing(struct vm *vm);
 
 /* Gives all regions of @mem to the guest. -errno after one line. */
 int vm_set_memory(struct vm *vm, const struct mem *mem);
