@@ -22,7 +22,7 @@ flags = -std=c11 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -I. -I$(out) -pthread \
 
 # Everything below the machine: what the unit tests link. An upward dependency is a link error.
 lower = $(wildcard vmm/core/*.c virtio/*.c devices/*.c devices/*/*.c)
-upper = $(wildcard vmm/*.c vmm/arch/$(ARCH)/*.c)
+upper = $(filter-out $(lower),$(wildcard vmm/*.c vmm/*/*.c vmm/arch/$(ARCH)/*.c))
 asl = $(wildcard vmm/arch/$(ARCH)/*.asl)
 
 lower_o = $(lower:%.c=$(out)/%.o)

@@ -10,6 +10,10 @@ table='
 ^devices/scsi/          ^(vmm/core|devices/block|devices/scsi)/
 ^virtio/                ^(vmm/core|virtio)/
 ^devices/[^/]*$         ^(vmm/core|virtio|devices/scsi|devices/block)/|^devices/[^/]*$
+^vmm/files/             ^vmm/(core|files)/
+^vmm/(control|kernel)/  ^vmm/(core|control|kernel)/|^vmm/(arch/arch|cause|facts|run|text)\.h$|^devices/devices\.h$
+^vmm/report/            ^vmm/(core|report)/|^vmm/(cause|console_log|facts|machine|text)\.h$|^devices/devices\.h$
+^vmm/matrix/            ^vmm/(core|matrix|report)/|^vmm/(cause|memlimit|run|text)\.h$
 ^vmm/(arch/.*|[^/]*)$   ^(vmm|virtio|build)/|^devices/devices\.h$|^guest/job\.h$
 ^guest/                 ^guest/
 '

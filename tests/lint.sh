@@ -26,10 +26,10 @@ done >"$found"
 promise "no writable data at file scope" <"$found"
 
 grep -n '\<mem_ptr(' $sources $headers |
-	grep -vE '^(vmm/core/mem\.[ch]|virtio/queue\.c|vmm/image\.c|vmm/arch/[^:]*):' >"$found"
+	grep -vE '^(vmm/core/mem\.[ch]|virtio/queue\.c|vmm/kernel/image\.c|vmm/arch/[^:]*):' >"$found"
 promise "mem_ptr() for rings and boot only" <"$found"
 
-grep -nE '\<(exit|_exit|abort)\(' $sources | grep -vE '^vmm/(main|crash|tty|matrix_child|core/log)\.c:' >"$found"
+grep -nE '\<(exit|_exit|abort)\(' $sources | grep -vE '^vmm/(main|crash|tty|matrix/matrix_child|core/log)\.c:' >"$found"
 promise "exit() in main.c, and where there is no way back" <"$found"
 
 for f in $sources $headers $(find tests guest -name '*.[ch]'); do

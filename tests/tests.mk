@@ -7,10 +7,10 @@ units = $(patsubst %.c,$(out)/%,$(wildcard tests/unit/test_*.c))
 fuzzers = $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 replays = $(fuzzers:%=$(out)/tests/fuzz/replay_%)
 
-# What needs no KVM above that.
-above = arch/$(ARCH)/boot cache cause command console_log control expect extract facts files image \
-	junit kernel_check kernel_config limits memlimit report report_file report_json report_out \
-	share tap text unpack host_check words matrix_file matrix_product matrix_admit matrix_result
+# What needs no KVM above that: most folders, and a few files.
+above = $(patsubst vmm/%.c,%,$(wildcard $(patsubst %,vmm/%/*.c,control files kernel matrix report))) \
+	arch/$(ARCH)/boot cause console_log facts host_check limits memlimit text
+above := $(filter-out matrix/matrix,$(above))
 above_o = $(above:%=$(out)/vmm/%.o)
 
 .SECONDARY: $(lib_o) $(units:%=%.o) $(fuzzers:%=$(out)/tests/fuzz/fuzz_%.o) $(out)/tests/fuzz/replay.o
@@ -33,7 +33,7 @@ check: $(units) $(replays)
 fuzz_flags = $(filter-out -fsanitize=% -fno-sanitize-recover=all,$(flags)) -O1 -g \
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined
 fuzz_o = $(patsubst %.c,build/fuzz/%.o,$(lower) $(wildcard tests/lib/*.c) \
-	$(patsubst %,vmm/%.c,command console_log cause report report_json junit facts text tap))
+	$(patsubst %,vmm/%.c,control/command console_log cause facts text) $(wildcard vmm/report/*.c))
 
 build/fuzz/%.o: %.c Makefile config.mk tests/tests.mk
 	@mkdir -p $(@D)

@@ -18,7 +18,7 @@
 #include "vmm/core/platform.h"
 #include "vmm/core/util.h"
 #include "vmm/machine.h"
-#include "vmm/report.h"
+#include "vmm/report/report.h"
 #include "vmm/tty.h"
 
 #define ESCAPE 1 /* Ctrl-A */

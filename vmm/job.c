@@ -20,9 +20,9 @@
 #include "vmm/core/loop.h"
 #include "vmm/core/platform.h"
 #include "vmm/core/util.h"
-#include "vmm/files.h"
+#include "vmm/files/files.h"
 #include "vmm/machine.h"
-#include "vmm/report.h"
+#include "vmm/report/report.h"
 
 #define BUS "job" /* the id of the console device */
 

@@ -7,7 +7,7 @@
 #include "vmm/console_log.h"
 #include "vmm/core/log.h"
 #include "vmm/machine.h"
-#include "vmm/report.h"
+#include "vmm/report/report.h"
 
 /* What is shown of a guest whose end neither it nor the user has chosen. */
 static const struct {

@@ -9,14 +9,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "vmm/cache.h"
+#include "vmm/files/cache.h"
 #include "vmm/core/log.h"
 #include "vmm/core/opt.h"
 #include "vmm/core/util.h"
-#include "vmm/files.h"
+#include "vmm/files/files.h"
 #include "vmm/machine.h"
-#include "vmm/report.h"
-#include "vmm/report_out.h"
+#include "vmm/report/report.h"
+#include "vmm/report/report_out.h"
 
 struct run_cfg {
 	struct machine_cfg machine;

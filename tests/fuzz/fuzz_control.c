@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "tests/lib/testbed.h"
-#include "vmm/command.h"
+#include "vmm/control/command.h"
 #include "vmm/core/log.h"
 
 #define COMMANDS_MAX 64

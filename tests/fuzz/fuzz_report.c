@@ -11,9 +11,9 @@
 
 #include "vmm/console_log.h"
 #include "vmm/core/log.h"
-#include "vmm/junit.h"
+#include "vmm/report/junit.h"
 #include "vmm/machine.h"
-#include "vmm/report.h"
+#include "vmm/report/report.h"
 #include "vmm/text.h"
 
 #define DEPTH_MAX 8

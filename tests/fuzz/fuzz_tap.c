@@ -6,7 +6,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #include "vmm/core/log.h"
-#include "vmm/tap.h"
+#include "vmm/report/tap.h"
 
 static void check_test(const struct tap *t, int n)
 {

@@ -9,7 +9,7 @@
 #include "tests/lib/stderr.h"
 #include "vmm/arch/arch.h"
 #include "vmm/core/util.h"
-#include "vmm/image.h"
+#include "vmm/kernel/image.h"
 #include "vmm/machine.h"
 
 Suite *boot_suite(void);

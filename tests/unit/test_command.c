@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "tests/lib/scsi_driver.h"
-#include "vmm/command.h"
+#include "vmm/control/command.h"
 #include "vmm/core/opt.h"
 #include "vmm/core/util.h"
 

@@ -12,8 +12,8 @@
 
 #include "tests/lib/stderr.h"
 #include "tests/lib/testbed.h"
-#include "vmm/command.h"
-#include "vmm/control.h"
+#include "vmm/control/command.h"
+#include "vmm/control/control.h"
 #include "vmm/core/loop.h"
 
 Suite *control_suite(void);

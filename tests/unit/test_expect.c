@@ -7,9 +7,9 @@
 #include "tests/lib/scsi_driver.h"
 #include "tests/lib/stderr.h"
 #include "vmm/core/util.h"
-#include "vmm/expect.h"
+#include "vmm/report/expect.h"
 #include "vmm/machine.h"
-#include "vmm/report.h"
+#include "vmm/report/report.h"
 
 Suite *expect_suite(void);
 

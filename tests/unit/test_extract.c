@@ -11,7 +11,7 @@
 
 #include "tests/lib/stderr.h"
 #include "vmm/core/util.h"
-#include "vmm/extract.h"
+#include "vmm/files/extract.h"
 
 Suite *extract_suite(void);
 

@@ -9,7 +9,7 @@
 
 #include "tests/lib/stderr.h"
 #include "vmm/core/util.h"
-#include "vmm/files.h"
+#include "vmm/files/files.h"
 
 Suite *files_suite(void);
 

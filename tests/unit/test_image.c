@@ -8,7 +8,7 @@
 #include "tests/lib/stderr.h"
 #include "vmm/core/mem.h"
 #include "vmm/core/util.h"
-#include "vmm/image.h"
+#include "vmm/kernel/image.h"
 
 Suite *image_suite(void);
 

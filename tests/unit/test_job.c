@@ -14,7 +14,7 @@
 #include "vmm/core/util.h"
 #include "vmm/job.h"
 #include "vmm/machine.h"
-#include "vmm/report.h"
+#include "vmm/report/report.h"
 
 Suite *job_suite(void);
 

@@ -7,10 +7,10 @@
 #include "tests/lib/stderr.h"
 #include "vmm/console_log.h"
 #include "vmm/core/log.h"
-#include "vmm/junit.h"
+#include "vmm/report/junit.h"
 #include "vmm/machine.h"
-#include "vmm/report.h"
-#include "vmm/tap.h"
+#include "vmm/report/report.h"
+#include "vmm/report/tap.h"
 
 Suite *junit_suite(void);
 

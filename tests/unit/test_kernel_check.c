@@ -7,8 +7,8 @@
 #include "tests/lib/testbed.h"
 #include "vmm/arch/arch.h"
 #include "vmm/core/util.h"
-#include "vmm/kernel_check.h"
-#include "vmm/kernel_config.h"
+#include "vmm/kernel/kernel_check.h"
+#include "vmm/kernel/kernel_config.h"
 
 Suite *kernel_check_suite(void);
 

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "tests/lib/stderr.h"
-#include "vmm/matrix_file.h"
+#include "vmm/matrix/matrix_file.h"
 
 Suite *matrix_file_suite(void);
 

@@ -6,7 +6,7 @@
 #include "tests/lib/stderr.h"
 #include "vmm/core/log.h"
 #include "vmm/machine.h"
-#include "vmm/report.h"
+#include "vmm/report/report.h"
 
 Suite *report_suite(void);
 

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "tests/lib/stderr.h"
-#include "vmm/report_file.h"
+#include "vmm/report/report_file.h"
 
 Suite *report_file_suite(void);
 

@@ -10,7 +10,7 @@
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
 #include "vmm/machine.h"
-#include "vmm/report.h"
+#include "vmm/report/report.h"
 
 Suite *report_json_suite(void);
 

@@ -12,7 +12,7 @@
 
 #include "tests/lib/stderr.h"
 #include "vmm/core/log.h"
-#include "vmm/share.h"
+#include "vmm/files/share.h"
 
 Suite *share_suite(void);
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "vmm/core/util.h"
-#include "vmm/tap.h"
+#include "vmm/report/tap.h"
 
 Suite *tap_suite(void);
 

@@ -8,7 +8,7 @@
 #include <zstd.h>
 
 #include "vmm/core/util.h"
-#include "vmm/unpack.h"
+#include "vmm/kernel/unpack.h"
 
 Suite *unpack_suite(void);
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/words.h"
+#include "vmm/matrix/words.h"
 
 Suite *words_suite(void);
 

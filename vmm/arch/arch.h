@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "vmm/kernel_check.h"
+#include "vmm/kernel/kernel_check.h"
 
 struct device_list;
 struct image;

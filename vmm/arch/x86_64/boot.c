@@ -23,7 +23,7 @@
 #include "vmm/core/log.h"
 #include "vmm/core/mem.h"
 #include "vmm/core/util.h"
-#include "vmm/image.h"
+#include "vmm/kernel/image.h"
 #include "vmm/machine.h"
 
 #define HEADER_AT 0x1f1 /* the setup header's place in a bzImage */

@@ -1,4 +1,4 @@
-#include "vmm/words.h"
+#include "vmm/matrix/words.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-#include "vmm/kernel_config.h"
+#include "vmm/kernel/kernel_config.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,8 +12,8 @@
 #include "vmm/arch/arch.h"
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
-#include "vmm/image.h"
-#include "vmm/unpack.h"
+#include "vmm/kernel/image.h"
+#include "vmm/kernel/unpack.h"
 
 #define BEGIN_MARK "IKCFG_ST\x1f\x8b\x08" /* and how gzip data begins */
 #define BEGIN_LEN 8

@@ -1,4 +1,4 @@
-#include "vmm/command.h"
+#include "vmm/control/command.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,4 +1,4 @@
-#include "vmm/report.h"
+#include "vmm/report/report.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -8,7 +8,7 @@
 #include <time.h>
 
 #include "vmm/core/log.h"
-#include "vmm/tap.h"
+#include "vmm/report/tap.h"
 
 const char *const report_phases[PHASE_COUNT] = {
 	[PHASE_BEGUN] = "begun",

@@ -1,4 +1,4 @@
-#include "vmm/image.h"
+#include "vmm/kernel/image.h"
 
 #include <elf.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-#include "vmm/junit.h"
+#include "vmm/report/junit.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -6,8 +6,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "vmm/report.h"
-#include "vmm/tap.h"
+#include "vmm/report/report.h"
+#include "vmm/report/tap.h"
 #include "vmm/text.h"
 
 /*

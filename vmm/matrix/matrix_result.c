@@ -1,12 +1,12 @@
-#include "vmm/matrix_result.h"
+#include "vmm/matrix/matrix_result.h"
 
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "vmm/core/util.h"
-#include "vmm/junit.h"
-#include "vmm/matrix_file.h"
+#include "vmm/report/junit.h"
+#include "vmm/matrix/matrix_file.h"
 #include "vmm/text.h"
 
 /*

@@ -9,8 +9,8 @@
 #include "vmm/core/log.h"
 #include "vmm/facts.h"
 #include "vmm/machine.h"
-#include "vmm/report.h"
-#include "vmm/tap.h"
+#include "vmm/report/report.h"
+#include "vmm/report/tap.h"
 #include "vmm/text.h"
 
 /* null: there is none. */

@@ -1,4 +1,4 @@
-#include "vmm/report_file.h"
+#include "vmm/report/report_file.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-#include "vmm/control.h"
+#include "vmm/control/control.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "vmm/command.h"
+#include "vmm/control/command.h"
 #include "vmm/core/log.h"
 #include "vmm/core/loop.h"
 #include "vmm/core/util.h"

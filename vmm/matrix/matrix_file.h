@@ -21,7 +21,7 @@
 #ifndef VMM_MATRIX_FILE_H
 #define VMM_MATRIX_FILE_H
 
-#include "vmm/words.h"
+#include "vmm/matrix/words.h"
 
 #define MATRIX_RUNS_MAX 10000
 #define MATRIX_NAME_MAX 200 /* bytes of a run's name: it can be a folder's */

@@ -1,4 +1,4 @@
-#include "vmm/cache.h"
+#include "vmm/files/cache.h"
 
 #include <stdbool.h>
 #include <stdio.h>

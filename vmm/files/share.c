@@ -1,4 +1,4 @@
-#include "vmm/share.h"
+#include "vmm/files/share.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "vmm/cache.h"
+#include "vmm/files/cache.h"
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
 

@@ -1,4 +1,4 @@
-#include "vmm/kernel_check.h"
+#include "vmm/kernel/kernel_check.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -9,8 +9,8 @@
 #include "vmm/cause.h"
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
-#include "vmm/image.h"
-#include "vmm/kernel_config.h"
+#include "vmm/kernel/image.h"
+#include "vmm/kernel/kernel_config.h"
 #include "vmm/run.h"
 
 #define STATUS_MISSING 1

@@ -19,12 +19,12 @@
 #include "vmm/core/log.h"
 #include "vmm/core/opt.h"
 #include "vmm/core/util.h"
-#include "vmm/matrix_admit.h"
-#include "vmm/matrix_child.h"
-#include "vmm/matrix_file.h"
-#include "vmm/matrix_result.h"
+#include "vmm/matrix/matrix_admit.h"
+#include "vmm/matrix/matrix_child.h"
+#include "vmm/matrix/matrix_file.h"
+#include "vmm/matrix/matrix_result.h"
 #include "vmm/memlimit.h"
-#include "vmm/report_file.h"
+#include "vmm/report/report_file.h"
 #include "vmm/run.h"
 
 struct matrix_cfg {

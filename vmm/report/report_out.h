@@ -7,7 +7,7 @@
 #ifndef VMM_REPORT_OUT_H
 #define VMM_REPORT_OUT_H
 
-#include "vmm/report_file.h"
+#include "vmm/report/report_file.h"
 
 struct report;
 

@@ -1,4 +1,4 @@
-#include "vmm/matrix_file.h"
+#include "vmm/matrix/matrix_file.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "vmm/core/log.h"
-#include "vmm/matrix_lines.h"
+#include "vmm/matrix/matrix_lines.h"
 
 #define FILE_MAX (1 << 20)
 

@@ -1,4 +1,4 @@
-#include "vmm/matrix_admit.h"
+#include "vmm/matrix/matrix_admit.h"
 
 #include <sched.h>
 #include <stdio.h>

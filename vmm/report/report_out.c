@@ -1,4 +1,4 @@
-#include "vmm/report_out.h"
+#include "vmm/report/report_out.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "vmm/core/log.h"
-#include "vmm/junit.h"
-#include "vmm/report.h"
+#include "vmm/report/junit.h"
+#include "vmm/report/report.h"
 
 static const struct {
 	const char *option;

@@ -1,4 +1,4 @@
-#include "vmm/expect.h"
+#include "vmm/report/expect.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -9,7 +9,7 @@
 #include "devices/devices.h"
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
-#include "vmm/report.h"
+#include "vmm/report/report.h"
 #include "vmm/text.h"
 
 enum op { EQUAL, NOT_EQUAL, AT_MOST, AT_LEAST, BELOW, ABOVE, OPS };

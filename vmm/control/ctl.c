@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "vmm/cause.h"
-#include "vmm/command.h"
+#include "vmm/control/command.h"
 #include "vmm/core/log.h"
 #include "vmm/core/opt.h"
 #include "vmm/run.h"

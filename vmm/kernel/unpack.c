@@ -1,4 +1,4 @@
-#include "vmm/unpack.h"
+#include "vmm/kernel/unpack.h"
 
 #include <errno.h>
 #include <lz4.h>

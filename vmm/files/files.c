@@ -1,4 +1,4 @@
-#include "vmm/files.h"
+#include "vmm/files/files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,8 +11,8 @@
 
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
-#include "vmm/extract.h"
-#include "vmm/share.h"
+#include "vmm/files/extract.h"
+#include "vmm/files/share.h"
 
 #define SERIAL "lunette-" /* of all these disks; a "share0" or "out" follows */
 #define OUT_PATH "/out"

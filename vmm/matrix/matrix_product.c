@@ -1,7 +1,7 @@
 /*
  * matrix_product.c - runs from the values of axes.
  */
-#include "vmm/matrix_lines.h"
+#include "vmm/matrix/matrix_lines.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "vmm/core/log.h"
-#include "vmm/matrix_file.h"
+#include "vmm/matrix/matrix_file.h"
 
 #define PRODUCT_MAX (100ul * MATRIX_RUNS_MAX) /* as much may be excluded */
 

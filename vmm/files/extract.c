@@ -1,4 +1,4 @@
-#include "vmm/extract.h"
+#include "vmm/files/extract.h"
 
 #include <archive.h>
 #include <archive_entry.h>

@@ -1,4 +1,4 @@
-#include "vmm/matrix_child.h"
+#include "vmm/matrix/matrix_child.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #include "vmm/core/util.h"
-#include "vmm/matrix_file.h"
-#include "vmm/matrix_result.h"
+#include "vmm/matrix/matrix_file.h"
+#include "vmm/matrix/matrix_result.h"
 
 #define REPORT_MAX MIB(64) /* what is longer counts as none */
 #define LAST_LINES 20      /* of each stream, when a run has failed */

@@ -1,4 +1,4 @@
-#include "vmm/tap.h"
+#include "vmm/report/tap.h"
 
 #include <ctype.h>
 #include <stdarg.h>
