@@ -519,7 +519,7 @@ static int overlay_open(const struct block_open *how, struct block **block)
 	o->block = *o->base; /* the facts */
 	o->block.readonly = false;
 	o->block.fd = 0;
-	o->block.ours = "overlay=on";
+	o->block.ours = "overlay=on (run --overlay off)";
 	o->block.can_discard = o->top->can_discard;
 	o->block.discard_zeroes = true;
 	o->block.discard_granularity = o->top->discard_granularity;

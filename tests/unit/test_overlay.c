@@ -121,7 +121,7 @@ START_TEST(facts)
 	ck_assert_uint_eq(block->size, SIZE);
 	ck_assert(!block->readonly && block->can_discard && block->discard_zeroes);
 	ck_assert_int_eq(block->fd, 0);
-	ck_assert_str_eq(block->ours, "overlay=on");
+	ck_assert_str_eq(block->ours, "overlay=on (run --overlay off)");
 }
 END_TEST
 

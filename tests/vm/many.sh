@@ -46,7 +46,7 @@ one() {
 	esac
 	kind=$((random % 2))
 	set -- timeout -k 5 "$seconds" lunette run --kernel "$kernel" --initrd "$initrd" --vhost $vhost \
-		--disk "disk.$1.img"
+		--overlay off --disk "disk.$1.img"
 	if [ $kind = 0 ]; then
 		"$@" -- true
 		return

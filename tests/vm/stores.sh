@@ -98,6 +98,33 @@ test_full_disk_ends_the_run() {
 	contains err 'No space left on device; the run ends'
 }
 
+# A block device is taken away from under the guest.
+test_vanished_device() {
+	local config=/sys/kernel/config disk=/sys/kernel/config/nullb/gone
+	modprobe null_blk nr_devices=0
+	grep -q " $config " /proc/mounts || mount -t configfs none $config
+	mkdir $disk
+	echo 64 >$disk/size
+	echo 1 >$disk/memory_backed
+	echo 1 >$disk/power
+	mkfifo keys
+	timeout -k 5 "$seconds" lunette run --kernel "$kernel" --initrd "$initrd" --vhost off \
+		--disk /dev/nullb0,serial=gone -- sh -c 'echo up; read line
+			dd if=/dev/zero of=/dev/sda bs=4096 count=1 oflag=direct; echo "wrote $?"
+			dd if=/dev/sda of=/dev/null bs=4096 count=1 iflag=direct; echo "read $?"' \
+		<keys >out 2>err &
+	exec 3>keys
+	until_true 60 grep -q ^up out
+	echo 0 >$disk/power
+	echo go >&3
+	exec 3>&-
+	wait $! || fail "$(cat out err)"
+	rmdir $disk
+	contains out '^wrote 1$'
+	contains out '^read 1$'
+	contains err 'nullb0: write of 4096 bytes at 0: .*the guest is told'
+}
+
 # What was flushed before the power failed is there, what was not is gone.
 test_power_cut() {
 	truncate -s 8M disk.img
