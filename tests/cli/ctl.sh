@@ -26,7 +26,7 @@ test_life_of_a_disk() {
 	status 0 ctl resize lun:1 2M
 	equal "$(stat -c %s b.img)" $((2 << 20))
 	status 0 ctl counters scsi-disk1 >answer
-	contains answer '^scsi-disk1 commands=0 errors=0 read=0 .* latency=0,0,'
+	contains answer '^scsi-disk1 commands=0 errors=0 reads=0 writes=0 read=0 .* latency=0,0,'
 	status 0 ctl unplug scsi-disk1
 	status 1 ctl unplug scsi-disk1 2>answer
 	contains answer '^lunette: error: scsi-disk1: there is no device of this name'

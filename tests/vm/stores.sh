@@ -109,7 +109,7 @@ test_vanished_device() {
 	echo 1 >$disk/power
 	mkfifo keys
 	timeout -k 5 "$seconds" lunette run --kernel "$kernel" --initrd "$initrd" --vhost off \
-		--disk /dev/nullb0,serial=gone -- sh -c 'echo up; read line
+		--disk /dev/gone -- sh -c 'echo up; read line
 			dd if=/dev/zero of=/dev/sda bs=4096 count=1 oflag=direct; echo "wrote $?"
 			dd if=/dev/sda of=/dev/null bs=4096 count=1 iflag=direct; echo "read $?"' \
 		<keys >out 2>err &
@@ -122,7 +122,7 @@ test_vanished_device() {
 	rmdir $disk
 	contains out '^wrote 1$'
 	contains out '^read 1$'
-	contains err 'nullb0: write of 4096 bytes at 0: .*the guest is told'
+	contains err '/dev/gone: write of 4096 bytes at 0: .*the guest is told'
 }
 
 # What was flushed before the power failed is there, what was not is gone.
