@@ -109,7 +109,7 @@ test_vanished_device() {
 	echo 1 >$disk/power
 	mkfifo keys
 	timeout -k 5 "$seconds" lunette run --kernel "$kernel" --initrd "$initrd" --vhost off \
-		--disk /dev/gone -- sh -c 'echo up; read line
+		--overlay off --disk /dev/gone -- sh -c 'echo up; read line
 			dd if=/dev/zero of=/dev/sda bs=4096 count=1 oflag=direct; echo "wrote $?"
 			dd if=/dev/sda of=/dev/null bs=4096 count=1 iflag=direct; echo "read $?"' \
 		<keys >out 2>err &
