@@ -9,8 +9,8 @@ set -euo pipefail
 
 # To build lunette and the guest's initramfs and disk, and for --net user.
 run='gcc make libc6-dev linux-libc-dev libcap-ng-dev libjansson-dev liburing-dev zlib1g-dev
-	liblz4-dev libzstd-dev liblzma-dev acpica-tools cpio kmod e2fsprogs util-linux
-	debian-archive-keyring passt'
+	liblz4-dev libzstd-dev liblzma-dev libarchive-dev libacl1-dev libmd-dev acpica-tools cpio
+	kmod e2fsprogs erofs-utils util-linux debian-archive-keyring passt'
 # The lab host, on machines whose KVM cannot run a guest: QEMU's libraries and firmware files.
 lab='qemu-system-x86'
 # To test: unit tests, and what is copied into guests.
