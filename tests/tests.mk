@@ -96,6 +96,10 @@ soak:
 	SOAK=180 MANY=1000 tests/run.sh cli soak many
 	SOAK=20 MANY=100 tests/run.sh vm soak many
 
+# The test suite of busybox, from Debian's source, in a guest.
+real:
+	tests/real/busybox.sh
+
 # What tests/bench/run.sh measures with, some of it in the lab host and, static, in its guests; it
 # sets up, and makes them, before it does.
 bench_programs = $(addprefix $(out)/tests/bench/,firstrun timeto diskread scsi4k store4k payload.elf)
@@ -126,4 +130,4 @@ guest-kernel:
 bench:
 	tests/bench/run.sh $(out) $(BENCH)
 
-.PHONY: guest-kernel bench-programs lab-programs bare-guests soak
+.PHONY: guest-kernel bench-programs lab-programs bare-guests soak real
