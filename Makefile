@@ -1,30 +1,62 @@
 # make            lunette, at the top
+# make ARCH=aarch64   for another machine, or riscv64's: it is in build/aarch64
 # make test       everything: set-up, unit tests, sanitizers, guests in the lab
+# make test-all   all that there is: other processors and kernels, long soaks, fuzzers
 # make check      the unit tests; SAN=address,undefined or SAN=thread for a sanitizer's build
+# make test-aarch64   tests with guests in a lab host of arm64; test-riscv64: in one of riscv64
 # make check-vm   the tests with real guests, in the lab
-# make lint       layer order and other promises of ARCHITECTURE.md
+# make lint       the order of the floors and other promises of ARCHITECTURE.md
 # make soak       kills lunette 200 times while a guest writes, and looks at the image; has 1,100 runs
 #                 side by side, and looks at what they leave
 # make real       busybox's own test suite in a guest, its sources shared in, its results out
 # make bench      figures; BENCH='boot io' for some of them (see tests/bench/run.sh)
 # make guest-kernel   a small kernel, for run --kernel micro; FULL=1: with modules, BPF and more
-# make clean dist install uninstall
+# make clean dist install uninstall help
 #
 # Choices are in config.mk. Sources are found by wildcard: a new file needs no edit here.
 
 include config.mk
 
+# For another machine: its name with -gcc, and its libraries.
+ifneq ($(ARCH),$(shell uname -m))
+cross = $(ARCH)-linux-gnu
+sysroot := $(shell guest/setup.sh cross-$(ARCH) && tests/lab/sysroot $(ARCH))
+$(if $(sysroot),,$(error ARCH=$(ARCH): no compiler or libraries for it))
+CC = $(cross)-gcc --sysroot=$(sysroot) \
+	-B$(sysroot)/usr/lib/$(cross)/ -L$(sysroot)/usr/lib/$(cross) \
+	-isystem $(sysroot)/usr/include/$(cross) -isystem $(sysroot)/usr/include
+endif
+
 comma = ,
 out = build/$(ARCH)$(if $(SAN),-$(subst $(comma),-,$(SAN)))
+
+# Hardening. The library's checks need an optimizer; sanitizers check more, and not through them. The
+# highest level that compiler and C library know.
+fortify := $(lastword 0 $(shell echo __USE_FORTIFY_LEVEL | \
+	$(CC) -include features.h -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -E -P - 2>/dev/null))
+optimizes = $(filter-out -O0,$(lastword $(filter -O%,$(CFLAGS))))
+harden_x86_64 = -fcf-protection
+harden_aarch64 = -mbranch-protection=standard
+harden = $(if $(SAN),,-fstack-protector-strong -fstack-clash-protection $(harden_$(ARCH)) \
+	$(if $(optimizes),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=$(fortify)))
 
 flags = -std=c11 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -I. -I$(out) -pthread \
 	-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror=implicit \
 	$(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 
+# With -O2 a sanitizer's code takes half as long again to compile. With -O1 GCC is wrong about what may
+# be uninitialized.
+compile = $(CC) $(flags) $(harden) -fPIE $(CFLAGS) $(if $(SAN),-O1 -Wno-maybe-uninitialized)
+# Debian 12's compiler for riscv64 makes a dynamic program of -static-pie.
+static = $(or $(static_$(ARCH)),-static-pie)
+static_riscv64 = -static
+link = $(CC) $(flags) $(CFLAGS) -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS)
+
 # Everything below the machine: what the unit tests link. An upward dependency is a link error.
 lower = $(wildcard vmm/core/*.c virtio/*.c devices/*.c devices/*/*.c)
-upper = $(filter-out $(lower),$(wildcard vmm/*.c vmm/*/*.c vmm/arch/$(ARCH)/*.c))
-asl = $(wildcard vmm/arch/$(ARCH)/*.asl)
+upper = $(filter-out $(lower) $(if $(filter x86_64,$(ARCH)),vmm/machine/arch/fdt.c), \
+	$(wildcard vmm/*.c vmm/*/*.c vmm/*/*/*.c vmm/machine/arch/$(ARCH)/*.c))
+asl = $(wildcard vmm/machine/arch/$(ARCH)/*.asl)
 
 lower_o = $(lower:%.c=$(out)/%.o)
 upper_o = $(upper:%.c=$(out)/%.o)
@@ -32,24 +64,28 @@ aml = $(asl:%.asl=$(out)/%.aml.h)
 
 all: lunette
 
+# Another machine's stays in its folder.
 lunette: $(out)/lunette
-	cp -f $< $@
+	$(if $(cross),,cp -f $< $@)
 
 $(out)/lunette: $(upper_o) $(lower_o)
-	$(CC) $(flags) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(link) -pie -o $@ $^ $(LIBS)
 
 # The first process of guests: static, as it is alone there.
 guest_o = $(patsubst %.c,$(out)/%.o,$(wildcard guest/*.c))
 
+# It goes on, whatever fails: there is nobody to return to.
+$(guest_o): flags += -Wno-unused-result
+
 $(out)/guest/init: $(guest_o)
-	$(CC) $(flags) $(CFLAGS) $(LDFLAGS) -static -s -o $@ $^
+	$(link) $(static) -s -o $@ $^ $(GUEST_LIBS)
 
 guest-init: $(out)/guest/init
 	@echo $(CURDIR)/$<
 
 $(out)/%.o: %.c Makefile config.mk
 	@mkdir -p $(@D)
-	$(CC) $(flags) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(compile) -MMD -MP -c -o $@ $<
 
 # ASL as a table of bytes, NAME_aml_code, which describe.c includes.
 $(out)/%.aml.h: %.asl Makefile config.mk
@@ -68,12 +104,16 @@ dist:
 	git archive --prefix=lunette-$(VERSION)/ HEAD | gzip -n >lunette-$(VERSION).tar.gz
 
 install: lunette
-	install -D -m 755 lunette $(DESTDIR)$(PREFIX)/bin/lunette
+	install -D -m 755 $(out)/lunette $(DESTDIR)$(PREFIX)/bin/lunette
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/lunette
 
+help:
+	@sed -n '/^# make /,/^#$$/s/^# *\(.*\)/\1/p' Makefile
+
 -include $(shell find build -name '*.d' 2>/dev/null)
 
-.PHONY: all guest-init test check check-vm lint bench fuzz clean dist install uninstall
+.PHONY: all guest-init test test-all test-aarch64 test-riscv64 check check-vm lint bench fuzz \
+	clean dist install uninstall help
 .DELETE_ON_ERROR:

@@ -4,11 +4,11 @@ VERSION = 0.1
 
 PREFIX = /usr/local
 
-# The machine that lunette is built for, and whose guests it runs.
-ARCH = x86_64
+# The machine that lunette is built for, and whose guests it runs: x86_64, aarch64 or riscv64.
+ARCH := $(shell uname -m)
 
 CC = gcc
-# iasl, of acpica-tools, compiles vmm/arch/x86_64/*.asl.
+# iasl, of acpica-tools, compiles vmm/machine/arch/x86_64/*.asl.
 IASL = iasl
 
 CFLAGS = -O2 -g
@@ -17,6 +17,12 @@ LDFLAGS =
 # the guest runs.
 LIBS = -lcap-ng -l:libjansson.a -l:liburing.a -l:libz.a -l:liblz4.a -l:libzstd.a -l:liblzma.a \
 	-l:libarchive.a -l:libacl.a -l:libmd.a
+# What writes device trees, where guests get one.
+ifneq ($(ARCH),x86_64)
+LIBS += -l:libfdt.a
+endif
+# Of the guest's init.
+GUEST_LIBS = -lblkid -lz -lzstd -llzma
 
 # Sanitizers for a build of its own, e.g. make check SAN=address,undefined
 SAN =

@@ -8,18 +8,21 @@
 #   --disk FILE[,...]   a disk, in place of the scratch disk; may be repeated. What COMMAND changes on it
 #                       is lost, but with --commit, or overlay=off in its options
 #   --kernel FILE       a kernel, in place of Debian's cloud kernel; micro: the small one that "make
-#                       guest-kernel" makes, which starts many times faster
+#                       guest-kernel" makes, which starts many times faster. Its modules are looked for
+#                       as distributions place them: lib/modules/VERSION beside it, above it, or in /
 #   --initrd FILE       an initramfs, in place of the one made here (see guest/init.c)
-#   --append WORDS      the kernel's command line, in place of "loglevel=1"; with root=/dev/sda
-#                       the root file system is on the first disk
+#   --append WORDS      added to the kernel's command line, in place of "loglevel=1"; with
+#                       root=/dev/sda the root file system is on the first disk
 #   --root lun:N        the root file system is on this LUN; the first disk is LUN 0
+#   --arch ARCH         the guest's architecture: x86_64, aarch64 or riscv64; another one than this
+#                       machine's is emulated
 #   --help              this
 #
 # Every other option goes to "lunette run", e.g. --cpus 2 --memory 1G: see ./lunette run --help.
 #
 # What is missing is installed, built, fetched and made first; that is kept for the next time, in
-# ${XDG_CACHE_HOME:-~/.cache}/lunette. Where this machine's KVM cannot run a guest, the same lunette
-# runs in an emulated machine whose KVM can.
+# ${XDG_CACHE_HOME:-~/.cache}/lunette. Where this machine's KVM cannot run such a guest, the same
+# lunette runs in an emulated machine whose KVM can (guest/emulated.sh).
 #
 # COMMAND has this stdin, stdout and stderr, and a terminal if we have one. The exit status is its own,
 # 128+N when signal N ended it, or one of lunette's own (README.md); 210: the emulated machine went
@@ -29,67 +32,127 @@ PATH=$PATH:/usr/sbin:/sbin
 top=$(dirname "$(readlink -f "$0")")
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/lunette
 
+given() { # OPTION: is it among the user's?
+	local key
+	for key in "${keys[@]}"; do [ "$key" != "$1" ] || return 0; done
+	return 1
+}
 fail() { # STATUS MESSAGE
 	echo "run-guest: $2" >&2
 	exit "$1"
 }
 
-args=() disks=() cdroms=() reports=() shares=() out= command=() kernel= initrd= own= root= append=loglevel=1 memory=512M
+# Stdin is the guest's alone, whatever is run before it.
+{ exec {in}<&0; } 2>/dev/null || exec {in}</dev/null
+exec </dev/null
+
+# add OPTION VALUE WORD...: the words go to lunette, and the option is known
+args=() keys=() values=()
+add() {
+	keys+=("$1") values+=("$2")
+	args+=("${@:3}")
+}
+# --env NAME: its value, in our environment as we have got it
+add_env() { # NAME
+	local item
+	while IFS= read -r -d '' item; do
+		[[ $item != "$1="* ]] || { add --env "$item" --env "$item"; return; }
+	done </proc/$$/environ
+	add --env "$1" --env "$1"
+}
+
+here=$(uname -m) arch=
+command=() kernel= initrds=() own= root= append=() memory=512M
 while [ $# -gt 0 ]; do
+	key=${1%%=*}
 	case $1 in
 	--) shift; [ $# -gt 0 ] || fail 200 'no command after --'; command=("$@"); break ;;
 	--help | -h) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit ;;
-	--*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
-	--disk | --cdrom | --device | --kernel | --initrd | --append | --memory | --root | --json | \
-		--junit | --trace | --share | --out)
-		[ $# -ge 2 ] || fail 200 "$1 needs a value"
-		case $1 in
-		--disk) disks+=("$2") args+=("$1" "$2") ;;
-		--cdrom) cdroms+=("$2,readonly=on") args+=("$1" "$2") ;;
-		--device)
-			[[ $2 != scsi-disk,* ]] || disks+=("${2#scsi-disk,}")
-			args+=("$1" "$2") ;;
-		--kernel) kernel=$2 ;;
-		--initrd) initrd=$2 ;;
-		--root) root=$2 args+=("$1" "$2") ;;
-		--append) append=$2 ;;
-		--memory) memory=$2 args+=("$1" "$2") ;;
-		--json | --junit) reports+=("$2") args+=("$1" "$2") ;;
-		--trace) reports+=("${2#scsi=}") args+=("$1" "$2") ;;
-		--share) shares+=("${2%:/*}") args+=("$1" "$2") ;;
-		--out) out=${2%:/*} args+=("$1" "$2") ;;
-		esac
-		shift 2 ;;
-	*) args+=("$1"); shift ;;
+	--commit | --tty | --explain) add "$1" '' "$1"; shift; continue ;;
+	--*=*) value=${1#*=} words=("$1") ;;
+	--*) # an option without its value is for lunette to refuse
+		[[ $# -ge 2 && $2 != --* ]] || { add "$1" '' "$1"; shift; continue; }
+		value=$2 words=("$1" "$2") ;;
+	*) add "$1" '' "$1"; shift; continue ;;
 	esac
+	case $key in
+	--kernel)
+		[ -z "$kernel" ] || fail 200 "--kernel $value: given twice; one of them has to go"
+		kernel=$value ;;
+	--initrd) initrds+=("$value") ;;
+	--arch)
+		[ -z "$arch" ] || fail 200 "--arch $value: given twice; one of them has to go"
+		[[ $value == @(x86_64|aarch64|riscv64) ]] ||
+			fail 200 "--arch $value: no such architecture; there are x86_64, aarch64 and riscv64"
+		arch=$value ;;
+	--append) append+=("$value") ;;
+	--env) if [[ $value == *=* ]]; then add --env "$value" "${words[@]}"; else add_env "$value"; fi ;;
+	--memory) memory=$value; add "$key" "$value" "${words[@]}" ;;
+	--root) root=$value; add "$key" "$value" "${words[@]}" ;;
+	*) add "$key" "$value" "${words[@]}" ;;
+	esac
+	shift ${#words[@]}
 done
 
-"$top/guest/setup.sh" run
+arch=${arch:-$here}
+[ -d "$top/vmm/machine/arch/$arch" ] || fail 201 "--arch $arch: lunette has not been ported to it yet"
+"$top/guest/setup.sh" run <&"$in"
+binary=$top/lunette
+if [ "$arch" != "$here" ]; then
+	binary=$top/build/$arch/lunette
+	"$top/guest/setup.sh" "cross-$arch" <&"$in"
+	"$top/tests/lab/sysroot" "$arch" >/dev/null || fail 201 "no libraries of $arch"
+fi
 run=$(mktemp -dt "lunette-$$-$(stat -Lc %i /proc/self/ns/pid).XXXXXX") # as "lunette clean" knows it
 trap 'rm -rf "$run"' EXIT
 mkdir -p "$cache"
-flock "$top/Makefile" make -s -C "$top" -j "$(nproc)" lunette >"$run/make" 2>&1 || {
+flock "$top/Makefile" make -s -C "$top" -j "$(nproc)" "ARCH=$arch" lunette >"$run/make" 2>&1 || {
 	cat "$run/make" >&2
 	fail 201 'lunette could not be built'
 }
 
-# The kernel and its initramfs. Debian's kernel is fetched when it, or its modules, are used.
+# The release of a kernel, which its modules are for: by a bzImage's header, or in an ELF file's text.
+release() { # FILE
+	local at
+	if [ "$(tail -c +515 "$1" | head -c 4 | tr -d '\0')" = HdrS ]; then
+		at=$(od -An -tu2 -j 526 -N 2 "$1")
+		tail -c +$((at + 513)) "$1" | head -c 200 | tr '\0 ' '\n\n' | head -n 1
+	else
+		grep -a -o -m 1 'Linux version [0-9][^ ]*' "$1" | head -n 1 | cut -d ' ' -f 3
+	fi
+}
+modules_of() { # FILE: the folder of the modules of that kernel; "-": there is none
+	local release dir beside
+	beside=$(realpath "$(dirname "$1")")
+	release=$(release "$1") 2>/dev/null || true
+	[ -n "$release" ] || { echo -; return; }
+	for dir in "$beside" {"$beside","$beside/..","$beside/../usr",}"/lib/modules/$release"; do
+		[[ ! -d $dir/kernel || ${dir##*/} != "$release" ]] || { realpath "$dir"; return; }
+	done
+	echo -
+}
+
+# The kernel and its initramfs. Debian's kernel is fetched when it is used.
 modules=-
 if [ "$kernel" = micro ]; then
+	[ "$arch" = "$here" ] || fail 201 "--kernel micro: there is none of $arch; without it there is Debian's"
 	kernel=$cache/kernel-micro/vmlinux
 	[ -r "$kernel" ] || fail 201 '--kernel micro: not there yet; "make guest-kernel" makes it'
-elif [ -z "$kernel" ] || [ -z "$initrd" ]; then
-	modules=$("$top/tests/lab/kernel") || fail 201 'no kernel for guests'
+elif [ -z "$kernel" ]; then
+	modules=$("$top/tests/lab/kernel" -a "$arch") || fail 201 'no kernel for guests'
+elif [ ${#initrds[@]} = 0 ] && [ -f "$kernel" ]; then
+	modules=$(modules_of "$kernel")
 fi
 if [ -z "$kernel" ]; then
 	kernel=$modules/vmlinuz
-	if [ -t 0 ] && [ -t 2 ] && [ ${#command[@]} = 0 ] && [ ! -e "$cache/kernel-micro" ]; then
+	if [ -t "$in" ] && [ -t 2 ] && [ ${#command[@]} = 0 ] && [ ! -e "$cache/kernel-micro" ] &&
+		[ "$arch" = "$here" ]; then
 		echo 'run-guest: guests start many times faster with --kernel micro; "make guest-kernel" makes it' >&2
 	fi
 fi
-if [ -z "$initrd" ]; then
-	busybox=$("$top/tests/lab/deb" busybox-static) || fail 201 'no busybox for guests'
-	initrd=$("$top/guest/mkinitramfs.sh" base "$modules" "$busybox/bin/busybox") ||
+if [ ${#initrds[@]} = 0 ]; then
+	busybox=$("$top/tests/lab/busybox" "$arch") || fail 201 'no busybox for guests'
+	initrds=("$("$top/guest/mkinitramfs.sh" -a "$arch" base "$modules" "$busybox")") ||
 		fail 201 'no initramfs for guests'
 	own=1
 fi
@@ -97,102 +160,71 @@ fi
 # What runs in the guest, with a terminal where there is one. A root file system's own init, and an
 # initramfs that is not ours, do what they do.
 terminal= shell=
-[ ! -t 0 ] || [ ! -t 1 ] || terminal=1
-if [ ${#command[@]} = 0 ] && [ -n "$own" ] && [ -z "$root" ] && [[ " $append" != *' root='* ]]; then
-	if [ -n "$terminal" ]; then
-		command=(sh -c 'echo "Ctrl-D ends this guest, Ctrl-A x stops it at once."; exec sh -l')
-	else command=(sh)
-	fi
+[ ! -t "$in" ] || [ ! -t 1 ] || terminal=1
+if [ ${#command[@]} = 0 ] && [ -n "$own" ] && [ -z "$root" ] && [[ " ${append[*]}" != *' root='* ]]; then
 	shell=1
+	[ -n "$terminal" ] || command=(sh)
 fi
+has_disk() {
+	local i
+	for i in "${!keys[@]}"; do
+		[[ ${keys[i]} != --disk && "${keys[i]} ${values[i]}" != '--device scsi-disk,'* ]] || return 0
+	done
+	return 1
+}
 # The scratch disk; a guest that finds it in use gets one of its own.
 scratch() { # FILE
 	truncate -s 256M "$1.new"
 	mkfs.ext4 -q -F -L scratch "$1.new"
 	mv "$1.new" "$1"
 }
-if [ ${#disks[@]} = 0 ]; then
+if ! has_disk; then
 	image=$cache/scratch.img
-	exec 8>>"$cache/scratch.lock"
-	if flock -n 8; then
+	exec {scratch}>>"$cache/scratch.lock"
+	if flock -n "$scratch"; then
 		[ -e "$image" ] || scratch "$image"
 	else
 		image=$run/scratch.img
 		scratch "$image"
 		echo 'run-guest: the scratch disk is in use; this guest has one that is thrown away' >&2
 	fi
-	disks=("${image//,/,,}")
-	args+=(--disk "${disks[0]},overlay=off")
+	add --disk "${image//,/,,},overlay=off" --disk "${image//,/,,},overlay=off"
 fi
 
-[ -z "$shell" ] || args+=(--overlay off) # somebody who looks around wants to find it again
-args=(--kernel "$kernel" --initrd "$initrd" --append "$append" "${args[@]}")
-if [ ${#command[@]} -gt 0 ]; then
-	args+=(${terminal:+-t} -- "${command[@]}")
-elif [ -n "$own" ]; then # of another initramfs it is not known whether it has virtio_console
+# somebody who looks around wants to find it again
+[ -z "$shell" ] || given --overlay || given --commit || add --overlay off --overlay off
+[ ${#append[@]} -gt 0 ] || append=(loglevel=1)
+plain=("${args[@]}")
+boot=(--kernel "$kernel")
+for file in "${initrds[@]}"; do boot+=(--initrd "$file"); done
+for words in "${append[@]}"; do boot+=(--append "$words"); done
+args=("${boot[@]}" "${args[@]}")
+if [ ${#command[@]} -gt 0 ] || [ -n "$shell" ]; then
+	given -t || given --tty || [ -z "$terminal" ] || args+=(-t)
+	[ ${#command[@]} = 0 ] || args+=(-- "${command[@]}")
+elif [ -n "$own" ] && ! given --console; then # of another one it is not known whether it has virtio_console
 	args=(--console hvc "${args[@]}")
 fi
 
-# The emulated machine has the same files at the same paths, so lunette is called there as here.
-lab=(--timeout 0 --chdir "$PWD" --add "$top/lunette:/bin/lunette")
-lab_disk() { # FILE[,...]: as a disk of the emulated machine
-	local text=,${1//,,/$'\1'}, file how=--disk lock=-x
-	if [[ $text =~ ,file=([^,]*), ]]; then file=${BASH_REMATCH[1]}
-	else file=${text#,} file=${file%%,*}
-	fi
-	file=${file//$'\1'/,}
-	[ -e "$file" ] || return 0 # lunette says so
-	[ -f "$file" ] || [ -b "$file" ] || fail 201 "$file: not a regular file or block device"
-	[ -r "$file" ] || fail 201 "$file: not readable"
-	case $text in
-	*,readonly,* | *,readonly=on,*) how=--disk-ro lock=-s ;;
-	*) [ -w "$file" ] || fail 201 "$file: not writable; add readonly=on to use it all the same" ;;
-	esac
-	[ $(($(stat -c %s "$file") % 512)) = 0 ] || fail 201 "$file: its size is not a multiple of 512"
-	exec {fd}<"$file"
-	flock -n $lock "$fd" || fail 201 "$file: in use by another guest"
-	lab+=("$how" "$file")
+# What lunette refuses as it makes no sense it refuses at once. Without an initramfs it opens nothing.
+senseless() {
+	local rc=0
+	! given --explain || return
+	"$top/lunette" run --explain --kernel "$kernel" "${plain[@]}" -- true >/dev/null 2>&1 || rc=$?
+	[ $rc = 200 ]
 }
-lab_run() {
-	local file disk mib
-	mib=$(($(numfmt --from=iec "$memory" 2>/dev/null || echo 0) >> 20))
-	for file in "$kernel" "$initrd"; do
-		[ ! -f "$file" ] || lab+=(--add "$file")
-	done
-	for disk in "${disks[@]}" "${cdroms[@]}"; do lab_disk "$disk"; done
-	for file in "${reports[@]}"; do
-		[[ $file != /dev/* ]] || continue
-		{ : >>"$file"; } 2>/dev/null || fail 201 "$file: cannot be written"
-		lab+=(--out "$file")
-	done
-	if [ ${#shares[@]} -gt 0 ]; then # made into images there, too
-		lab+=(--add "$(command -v mkfs.erofs)")
-		for file in "${shares[@]}"; do [ ! -d "$file" ] || lab+=(--share "$file"); done
-		mib=$((mib + 2 * $(du -cm "${shares[@]}" 2>/dev/null | sed -n '$s/[^0-9].*//p')))
-	fi
-	lab+=(--mem $((mib + 768)))
-	[ -z "$terminal" ] || lab+=(--tty)
-	echo 'lunette run "$@"' >"$run/script"
-	if [ -n "$out" ]; then
-		mkdir -p "$out" || fail 201 "--out $out: cannot be made"
-		lab+=(--out "$run/results")
-		printf 'status=$?; tar -cf %q -C %q .; exit $status\n' "$run/results" "$out" >>"$run/script"
-		sed -i "1imkdir -p $(printf %q "$out")" "$run/script"
-	fi
-	"$top/tests/lab/l1" "${lab[@]}" "$run/script" "${args[@]}" <&0 &
-}
-
-if reason=$("$top/lunette" doctor 2>&1); then
-	"$top/lunette" run "${args[@]}" <&0 &
+if [ "$arch" = "$here" ] && { reason=$("$top/lunette" doctor 2>&1) || senseless; }; then
+	"$top/lunette" run "${args[@]}" <&"$in" {in}<&- &
 else
+	[ "$arch" = "$here" ] || reason="this machine is $here, not $arch"
 	reason=${reason##*$'\n'}
 	echo "run-guest: ${reason#lunette: error: }; this guest runs in an emulated one" >&2
-	"$top/guest/setup.sh" lab
+	. "$top/guest/emulated.sh"
 	lab_run
 fi
 child=$!
 trap 'kill "$child" 2>/dev/null' HUP INT TERM
 wait "$child" && rc=0 || rc=$?
 [ ! -e "/proc/$child" ] || { wait "$child" && rc=0 || rc=$?; } # a signal ended the first wait
-[ ! -s "$run/results" ] || tar -xf "$run/results" --no-same-owner -C "$out" || [ $rc != 0 ] || rc=211
+[ -z "${lab+x}" ] || lab_collect || [ $rc != 0 ] || rc=211
 exit $rc

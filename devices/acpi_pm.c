@@ -8,7 +8,6 @@
 
 #include "devices/devices.h"
 #include "vmm/core/bus.h"
-#include "vmm/core/log.h"
 #include "vmm/core/platform.h"
 #include "vmm/core/util.h"
 
@@ -57,9 +56,8 @@ static int acpi_pm_create(struct platform *p, struct device_list *list, const ch
 	if (!pm)
 		return -ENOMEM;
 	pm->p = p;
-	r = bus_map(p->pio, ACPI_PM_BASE, ACPI_PM_SIZE, &acpi_pm_bus, pm);
+	r = platform_map(p, id, PLATFORM_ACPI_PM, ACPI_PM_SIZE, &acpi_pm_bus, pm);
 	if (r < 0) {
-		log_err("%s: there is one already", id);
 		free(pm);
 		return r;
 	}

@@ -9,6 +9,7 @@
 
 #include "virtio/virtio.h"
 #include "vmm/core/platform.h"
+#include "vmm/core/state.h"
 #include "vmm/core/util.h"
 
 #define CHUNK 65536 /* bytes that are written at a time */
@@ -265,6 +266,9 @@ static int output_step(struct console_host_port *p)
 		p->tx.busy = true;
 		p->tx.head = c.head;
 		p->tx.cur = iov_cursor(c.out, c.nout);
+		p->tx.len = p->tx.cur.left;
+		iov_split(&p->tx.cur, min_u64(p->written, p->tx.len));
+		p->written = 0;
 	}
 	r = output_write(p);
 	if (r < 0)
@@ -417,21 +421,34 @@ void console_host_kick(struct console_host *h, unsigned q)
 	}
 }
 
+/* The chain that a transfer is at is popped again after the pause. */
+static void give_back(struct console_host_port *p, struct console_transfer *t,
+		      struct virtqueue *vq)
+{
+	if (!t->busy)
+		return;
+	vq_unpop(vq, 1);
+	t->busy = false;
+	if (t == &p->tx)
+		p->written = t->len - t->cur.left;
+}
+
 void console_host_stop(struct console_host *h, unsigned q)
 {
 	struct console_host_port *p = queue_port(h, q);
 
 	if (q == CONSOLE_CONTROL_RX || q == CONSOLE_CONTROL_TX)
 		return;
-	if (q % 2) {
+	watch_set(h, q % 2 ? &p->writable : &p->readable, false);
+	if (virtio_is_paused(h->vdev)) {
+		give_back(p, q % 2 ? &p->tx : &p->rx, &h->vdev->vq[q]);
+	} else if (q % 2) {
 		output_drain(p);
-		watch_set(h, &p->writable, false);
-		return;
+	} else {
+		if (p->rx.busy)
+			vq_push(&h->vdev->vq[q], p->rx.head, 0);
+		p->rx.busy = p->unread = false;
 	}
-	watch_set(h, &p->readable, false);
-	if (p->rx.busy)
-		vq_push(&h->vdev->vq[q], p->rx.head, 0);
-	p->rx.busy = p->unread = false;
 }
 
 void console_host_reset(struct console_host *h)
@@ -443,7 +460,50 @@ void console_host_reset(struct console_host *h)
 
 		p->added = p->ready = p->open = false;
 		p->due = 0;
+		p->written = 0;
 	}
+}
+
+static void port_state(struct console_host_port *p, struct state *s)
+{
+	bool added = p->added, ready = p->ready, open = p->open, ended = p->ended,
+	     unread = p->unread;
+	uint64_t written = p->written;
+	uint16_t ahead = p->ahead;
+	uint32_t due = p->due;
+
+	state_same(s, p->end ? hash_u64(p->end->name ? p->end->name : "",
+					p->end->name ? strlen(p->end->name) : 0) : 0);
+	state_bool(s, &added);
+	state_bool(s, &ready);
+	state_bool(s, &open);
+	state_bool(s, &ended);
+	state_bool(s, &unread);
+	state_u16(s, &ahead);
+	state_u32(s, &due);
+	state_u64(s, &written);
+	state_check(s, p->end || !(added | ready | due));
+	state_check(s, !(due >> MESSAGES));
+	state_check(s, !(due & 1u << MSG_NAME) || (p->end && p->end->name));
+	if (!state_takes(s))
+		return;
+	p->added = added;
+	p->ready = ready;
+	p->open = open;
+	p->ended = ended;
+	p->unread = unread;
+	p->ahead = ahead;
+	p->due = due;
+	p->written = written;
+}
+
+void console_host_state(struct console_host *h, struct state *s)
+{
+	unsigned i;
+
+	state_same(s, h->nports);
+	for (i = 0; i < h->nports; i++)
+		port_state(&h->port[i], s);
 }
 
 void console_host_resize(struct console_host *h, unsigned cols, unsigned rows)

@@ -3,10 +3,10 @@
  *
  * One I/O thread serves all of them, and never waits for anybody. A port whose reader is slow keeps
  * the one chain that it is at and pops the next when that is written: the driver runs out of
- * descriptors, and nothing is stored here. Input is read from the host when there is a buffer of
- * the guest's to read it into. Only where queues are stopped (the driver resets the device, the
- * machine is taken down) is what the guest has sent written to its end, and waited for;
- * platform_hurries() ends that.
+ * descriptors, and nothing is stored here. A pause puts that chain back. Input is read from the
+ * host when there is a buffer of the guest's to read it into. Only where queues are stopped for
+ * good (the driver resets the device, the machine is taken down) is what the guest has sent written
+ * to its end, and waited for; platform_hurries() ends that.
  *
  * Control messages to the driver are no queue either: a port has a bit for each that is due, and
  * what is sent is the state at that moment.
@@ -24,6 +24,7 @@
 #include "vmm/core/loop.h"
 
 struct platform;
+struct state;
 struct virtio_device;
 
 #define CONSOLE_QUEUE_SIZE 32
@@ -40,6 +41,7 @@ struct console_transfer {
 	bool busy;
 	uint16_t head;
 	struct iovec iov[CONSOLE_QUEUE_SIZE];
+	size_t len;
 	struct iovcur cur; /* what is left of it */
 };
 
@@ -61,6 +63,7 @@ struct console_host_port {
 	bool unread;       /* the console's driver has not yet taken a buffer of input ... */
 	uint16_t ahead;    /* ... after which there were so many more */
 	unsigned due;      /* bits of enum message */
+	uint64_t written;  /* of the next chain of output, before a pause */
 	struct console_transfer rx, tx;
 	struct console_watch readable, writable;
 };
@@ -88,6 +91,7 @@ unsigned console_host_queues(const struct console_host *h);
 void console_host_kick(struct console_host *h, unsigned q);
 void console_host_stop(struct console_host *h, unsigned q);
 void console_host_reset(struct console_host *h);
+void console_host_state(struct console_host *h, struct state *s);
 
 /* The terminal has another size; config space is the caller's. Any thread. */
 void console_host_resize(struct console_host *h, unsigned cols, unsigned rows);

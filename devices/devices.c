@@ -5,11 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "virtio/virtio.h"
+#include "vmm/core/fail.h"
 #include "vmm/core/log.h"
+#include "vmm/core/near.h"
+#include "vmm/core/state.h"
 
-extern const struct device_class acpi_pm_class, console_port_class, nmi_status_class,
-	pci_host_class, pvpanic_class, rng_class, rtc_class, scsi_cd_class, scsi_disk_class,
-	serial_class, virtio_console_class, virtio_net_class, virtio_scsi_class;
+extern const struct device_class acpi_pm_class, console_port_class, i8042_class, nmi_status_class,
+	pci_host_class, pl031_class, pvpanic_class, rng_class, rtc_class, scsi_cd_class,
+	scsi_disk_class, serial_class, virtio_console_class, virtio_net_class, virtio_scsi_class;
 
 const struct device_class *const device_classes[] = {
 	&virtio_scsi_class,
@@ -22,8 +26,10 @@ const struct device_class *const device_classes[] = {
 	&serial_class,
 	&pci_host_class,
 	&rtc_class,
+	&pl031_class,
 	&pvpanic_class,
 	&acpi_pm_class,
+	&i8042_class,
 	&nmi_status_class,
 	NULL,
 };
@@ -46,13 +52,20 @@ static const struct device_class *class_find(const char *name)
 
 static void report_unknown_class(const char *name)
 {
-	char names[256] = "";
+	char names[256] = "", meant[NEAR_TEXT];
+	struct near near;
 	size_t i, at = 0;
 
-	for (i = 0; device_classes[i] && at < sizeof(names); i++)
+	near_begin(&near, name);
+	for (i = 0; device_classes[i] && at < sizeof(names); i++) {
+		near_try(&near, device_classes[i]->name);
 		at += snprintf(names + at, sizeof(names) - at, "%s%s", i ? ", " : "",
 			       device_classes[i]->name);
-	log_err("--device %s: no such device; there are: %s", name, names);
+	}
+	if (near.best)
+		log_err("--device %s: no such device%s", name, near_text(&near, "", meant));
+	else
+		log_err("--device %s: no such device; there are: %s", name, names);
 }
 
 static struct device *find_id(const struct device_list *list, const char *id)
@@ -94,9 +107,9 @@ static const struct device *first_of(const struct device_list *list,
 static bool find_place(const struct device_list *list, const struct device *dev,
 		       struct device_place *place)
 {
-	if (!dev->class->live)
+	if (!dev->class->lun)
 		return false;
-	dev->class->live->place(dev, place);
+	dev->class->lun->place(dev, place);
 	return place->bus && place->bus == first_of(list, place->bus->class);
 }
 
@@ -116,18 +129,34 @@ static struct device *find_lun(const struct device_list *list, const char *numbe
 	return NULL;
 }
 
+static void report_no_lun(const struct device_list *list, const char *name)
+{
+	struct device_place place;
+	const struct device *dev;
+	char luns[200] = "";
+	size_t at = 0;
+
+	for (dev = list->last; dev; dev = dev->next) {
+		if (find_place(list, dev, &place) && !place.target && at < sizeof(luns))
+			at += snprintf(luns + at, sizeof(luns) - at, "%s%u", at ? ", " : "",
+				       place.lun);
+	}
+	log_err("%s: the first controller has no such LUN at its target 0%s%s", name,
+		at ? "; it has " : "", luns);
+}
+
 struct device *device_named(const struct device_list *list, const char *name)
 {
 	bool by_lun = !strncmp(name, "lun:", 4);
 	struct device *dev = by_lun ? find_lun(list, name + 4) : find_id(list, name);
 
-	if (dev && dev->class->live)
+	if (dev && (dev->class->hotplug || dev->class->medium))
 		return dev;
 	if (dev)
 		log_err("%s: is a %s, which stays as it is while the guest runs", name,
 			dev->class->name);
 	else if (by_lun)
-		log_err("%s: the first controller has no such LUN at its target 0", name);
+		report_no_lun(list, name);
 	else
 		log_err("%s: there is no device of this name; lun:N is LUN N", name);
 	return NULL;
@@ -139,7 +168,7 @@ unsigned device_disk_rank(const struct device_list *list, const struct device *d
 	const struct device *d;
 	unsigned rank = 0;
 
-	dev->class->live->place(dev, &place);
+	dev->class->lun->place(dev, &place);
 	for (d = list->last; d; d = d->next)
 		rank += find_place(list, d, &other) && other.disk &&
 			(other.target < place.target ||
@@ -183,11 +212,11 @@ static int check_id(const struct device_list *list, const char *what, const char
 	if (!*id || strlen(id) > DEVICE_ID_MAX || id[strspn(id, allowed)]) {
 		log_err("%s: id=%s: 1 to %d of letters, digits, '-', '_' and '.' are wanted", what,
 			id, DEVICE_ID_MAX);
-		return -EINVAL;
+		return -EUSAGE;
 	}
 	if (find_id(list, id)) {
 		log_err("%s: id=%s: another device has this name", what, id);
-		return -EEXIST;
+		return -EUSAGE;
 	}
 	return 0;
 }
@@ -201,6 +230,11 @@ static int choose_id(const struct device_list *list, const struct device_class *
 	int r;
 
 	if (take_id(options, wanted, sizeof(wanted))) {
+		if (take_id(options, wanted, sizeof(wanted))) {
+			log_err("%s: id=%s: given twice; one of them has to go", class->name,
+				wanted);
+			return -EUSAGE;
+		}
 		r = check_id(list, class->name, wanted);
 		memcpy(id, wanted, DEVICE_ID_MAX + 1);
 		return r;
@@ -234,11 +268,12 @@ int device_create(struct platform *p, struct device_list *list, const char *text
 {
 	char *copy = strdup(text), *options, id[DEVICE_ID_MAX + 1];
 	const struct device_class *class;
+	unsigned before = log_errors();
 	struct device *dev;
-	int r = -EINVAL;
+	int r = -EUSAGE;
 
 	if (!copy)
-		return -ENOMEM;
+		return log_if_silent(before, text, -ENOMEM);
 	options = copy + strcspn(copy, ",");
 	if (*options)
 		*options++ = 0;
@@ -261,10 +296,39 @@ int device_create(struct platform *p, struct device_list *list, const char *text
 	return 0;
 
 free:
-	if (r == -ENOMEM)
-		log_err("--device %s: out of memory", copy);
+	log_if_silent(before, copy, r);
 	free(copy);
 	return r;
+}
+
+static void each_written(const struct device_class *class, char *options, opt_hear *fn, void *arg)
+{
+	void *cfg = calloc(1, class->cfg_size + 1);
+	char id[64];
+
+	while (take_id(options, id, sizeof(id)))
+		;
+	if (cfg && opt_parse(class->opts, cfg, class->name, class->first_opt, options) == 0)
+		opt_each_written(class->opts, cfg, fn, arg);
+	if (cfg)
+		opt_free(class->opts, cfg);
+	free(cfg);
+}
+
+void device_each_written(const char *text, opt_hear *fn, void *arg)
+{
+	char *copy = strdup(text), *options = copy ? copy + strcspn(copy, ",") : NULL, heard[8];
+	const struct device_class *class;
+
+	if (options && *options) {
+		*options++ = 0;
+		class = class_find(copy);
+		log_hear(heard, sizeof(heard));
+		if (class && class->opts)
+			each_written(class, options, fn, arg);
+		log_hear(NULL, 0);
+	}
+	free(copy);
 }
 
 int device_plug(struct platform *p, struct device_list *list, const char *text,
@@ -278,7 +342,7 @@ int device_plug(struct platform *p, struct device_list *list, const char *text,
 	if (len < sizeof(name))
 		memcpy(name, text, len);
 	class = class_find(name);
-	if (class && !class->live) {
+	if (class && !class->hotplug) {
 		log_err("%s: cannot come while the guest runs", name);
 		return -EOPNOTSUPP;
 	}
@@ -307,7 +371,7 @@ static void destroy(struct device *dev)
 
 int device_unplug(struct device_list *list, struct device *dev)
 {
-	int r = dev->class->live->unplug(dev);
+	int r = dev->class->hotplug->unplug(dev);
 
 	if (r < 0)
 		return r;
@@ -336,6 +400,53 @@ int device_ready_all(const struct device_list *list)
 	return list->last ? each_device(list->last, device_ready, NULL) : 0;
 }
 
+uint64_t device_memory_all(const struct device_list *list)
+{
+	const struct device *dev;
+	uint64_t sum = 0;
+
+	for (dev = list->last; dev; dev = dev->next)
+		sum += dev->class->memory ? dev->class->memory(dev) : 0;
+	return sum;
+}
+
+void device_pause_all(const struct device_list *list, bool paused)
+{
+	struct device *dev;
+
+	for (dev = list->last; dev; dev = dev->next) {
+		if (dev->class->virtio)
+			virtio_device_pause(dev->class->virtio(dev), paused);
+	}
+}
+
+void device_state_all(void *list, struct state *s)
+{
+	struct device *dev;
+	char id[DEVICE_ID_MAX + 1];
+
+	for (dev = ((struct device_list *)list)->last; dev; dev = dev->next) {
+		memset(id, 0, sizeof(id));
+		memcpy(id, dev->id, strlen(dev->id));
+		state_bytes(s, id, sizeof(id));
+		state_check(s, !id[DEVICE_ID_MAX] && !strcmp(id, dev->id));
+		if (dev->class->virtio)
+			virtio_state(dev->class->virtio(dev), s);
+		if (dev->class->state)
+			dev->class->state(dev, s);
+	}
+}
+
+void device_drain_all(const struct device_list *list)
+{
+	struct device *dev;
+
+	for (dev = list->last; dev; dev = dev->next) {
+		if (dev->class->drain)
+			dev->class->drain(dev);
+	}
+}
+
 int device_finish_all(const struct device_list *list)
 {
 	struct device *dev;
@@ -354,7 +465,7 @@ int device_keep_all(const struct device_list *list, int folder)
 	int r = 0, err;
 
 	for (dev = list->last; dev; dev = dev->next) {
-		err = dev->class->live ? dev->class->live->keep(dev, folder) : 0;
+		err = dev->class->medium ? dev->class->medium->keep(dev, folder) : 0;
 		r = r ? r : err;
 	}
 	return r;

@@ -23,6 +23,8 @@
 
 struct device_list;
 struct platform;
+struct state;
+struct virtio_device;
 
 #define DEVICE_ID_MAX 15
 
@@ -50,12 +52,18 @@ struct device_facts {
 };
 
 /*
- * What can be done to LUNs while the guest runs; each function is there. Those that return int
- * return -errno after one line, and then nothing has been done. [main]
+ * What can be done while the guest runs, by what a class is: where it has one of these, each
+ * function is there. Those that return int return -errno after one line, and then nothing has been
+ * done. [main]
  */
-struct device_live {
+/* It may come and go: create() is [main] then, too. */
+struct device_hotplug {
 	/* The guest loses it; finish() and destroy() are next. */
 	int (*unplug)(struct device *dev);
+};
+
+/* It holds a medium. */
+struct device_medium {
 	/* Changes its size, and that of its file. Bytes. */
 	int (*resize)(struct device *dev, uint64_t size);
 	int (*eject)(struct device *dev);
@@ -63,13 +71,16 @@ struct device_live {
 	int (*insert)(struct device *dev, const char *file);
 	/* Replaces the rules by which it fails; "": it does not. */
 	int (*fault)(struct device *dev, const char *rules);
-	void (*place)(const struct device *dev, struct device_place *place);
-	void (*facts)(const struct device *dev, struct device_facts *to);
 	/* Where changes are kept apart: the disk as the guest left it becomes a file in @folder,
 	 * which is open. No vCPU runs. */
 	int (*keep)(struct device *dev, int folder);
-	/* What it has done until now. -errno: another counts. */
-	int (*counters)(struct device *dev, struct device_facts *to);
+};
+
+/* It is a SCSI LUN. */
+struct device_lun {
+	void (*place)(const struct device *dev, struct device_place *place);
+	/* How a disk on several buses is to be used by one of them, from now on. */
+	int (*path)(struct device *dev, const char *bus, const char *state);
 };
 
 struct device_class {
@@ -80,7 +91,7 @@ struct device_class {
 	size_t cfg_size;         /* of the struct of settings that the option rows describe */
 	/*
 	 * Builds one. @cfg is the class's settings, valid during the call only, but for its
-	 * strings, which live as long as the device. -EINVAL: the text is wrong, whatever there is
+	 * strings, which live as long as the device. -EUSAGE: the text is wrong, whatever there is
 	 * on this machine; other -errno: it cannot be had. After one line (-ENOMEM: without one);
 	 * nothing is left then. [setup]
 	 */
@@ -90,15 +101,32 @@ struct device_class {
 
 	/* The rest may be NULL: nothing to do. */
 
-	/* It may come and go, and change, while the guest runs; create() is [main] then, too. */
-	const struct device_live *live;
+	const struct device_hotplug *hotplug;
+	const struct device_medium *medium;
+	const struct device_lun *lun;
+	/* What it is. */
+	void (*facts)(const struct device *dev, struct device_facts *to);
+	/* What it has done until now. -errno after one line: another counts. [main] */
+	int (*counters)(struct device *dev, struct device_facts *to);
 
 	/* All devices have been made; they are asked in that order, and no vCPU runs yet. -errno
 	 * after one line. [setup] */
 	int (*ready)(struct device *dev);
+	/* Its virtio side, which does something of its own accord, and so is paused; it is visited
+	 * with its class's state(). NULL: it has none. [main] */
+	struct virtio_device *(*virtio)(struct device *dev);
+	/* Visits what else a guest can change (state.h). NULL: nothing. No vCPU runs. [main] */
+	void (*state)(struct device *dev, struct state *s);
+	/* No vCPU runs any more: what the guest has said is written, or is known to be lost. */
+	void (*drain)(struct device *dev);
 	/* The guest has powered itself off, and no vCPU runs any more: what is to be kept of the
 	 * run is kept now. -errno after one line. */
 	int (*finish)(struct device *dev);
+	/* What a guest must find of it, in the words of guest/job.h: "lun" with target and LUN, for
+	 * each controller that has it; "port" with a name; "virtio" with an ID. */
+	void (*expect)(const struct device *dev, struct device_facts *to);
+	/* Bytes that a guest may make it take beyond what it has when it is ready. */
+	uint64_t (*memory)(const struct device *dev);
 	/* For --explain: lines, indented by two, about what was chosen and why. */
 	void (*explain)(const struct device *dev, FILE *out);
 	/* Removes what killed runs have left on the host; a line for each. -errno after one line
@@ -115,8 +143,21 @@ extern const struct device_class *const device_classes[]; /* ends with NULL */
 
 /* Creates a device from "CLASS,key=value,...", which is copied. -errno after one line. [setup] */
 int device_create(struct platform *p, struct device_list *list, const char *text);
+/* What such a device would write to; of a text that makes no sense nothing is said. */
+void device_each_written(const char *text, opt_hear *fn, void *arg);
 /* All of them make their last choices. -errno after one line. [setup] */
 int device_ready_all(const struct device_list *list);
+/* What they may take, all together. */
+uint64_t device_memory_all(const struct device_list *list);
+/* From now on they do nothing, and nothing is in flight; or they go on. No vCPU runs. [main] */
+void device_pause_all(const struct device_list *list, bool paused);
+/*
+ * A state_visit_fn, of a struct device_list whose devices are paused; so they are once they have
+ * been restored. Those that are restored have been made from the same texts.
+ */
+void device_state_all(void *list, struct state *s);
+/* All that the guest has said is written. */
+void device_drain_all(const struct device_list *list);
 /* All of them keep what is to be kept; -errno: one of them could not. */
 int device_finish_all(const struct device_list *list);
 /*
@@ -128,7 +169,7 @@ int device_keep_all(const struct device_list *list, int folder);
 void device_destroy_all(struct device_list *list);
 
 /*
- * As device_create(), and device_destroy() of one, while the guest runs: of classes that are live.
+ * As device_create(), and device_destroy() of one, while the guest runs: of classes with hotplug.
  * -errno after one line. device_unplug() returns that, too, when the device is gone, but what was
  * to be kept of it could not be. [main]
  */
@@ -137,8 +178,8 @@ int device_plug(struct platform *p, struct device_list *list, const char *text,
 int device_unplug(struct device_list *list, struct device *dev);
 
 /*
- * A live device by the name that users call it: its id, or "lun:N" for LUN N of target 0 of the
- * first controller. NULL, after one line: there is none.
+ * A device that can change while the guest runs, by the name that users call it: its id, or "lun:N"
+ * for LUN N of target 0 of the first controller. NULL, after one line: there is none.
  */
 struct device *device_named(const struct device_list *list, const char *name);
 /*

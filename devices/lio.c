@@ -152,14 +152,14 @@ static int check_names(const struct scsi_lun *lun, struct why *why)
 	size_t len = strlen(lun->serial);
 
 	if (lun->lun > LUN_MAX)
-		return why_not(why, -EINVAL, "lun=%u: the kernel's target takes numbers up to %d",
+		return why_not(why, -ENOTSUP, "lun=%u: the kernel's target takes numbers up to %d",
 			       lun->lun, LUN_MAX);
 	scsi_naa_from_serial(naa, scsi_naa_company(lun->naa), lun->serial);
 	if (strcmp(naa, lun->naa))
-		return why_not(why, -EINVAL, "wwn=%s: the kernel's target makes its own of the "
+		return why_not(why, -ENOTSUP, "wwn=%s: the kernel's target makes its own of the "
 			       "serial number; leave wwn= out", lun->naa);
 	if (isspace((unsigned char)lun->serial[0]) || isspace((unsigned char)lun->serial[len - 1]))
-		return why_not(why, -EINVAL, "serial=%s: the kernel's target takes the blank at "
+		return why_not(why, -ENOTSUP, "serial=%s: the kernel's target takes the blank at "
 			       "its end away; choose another", lun->serial);
 	return 0;
 }
@@ -168,13 +168,13 @@ static int check_names(const struct scsi_lun *lun, struct why *why)
 static int check_kind(struct scsi_lun *lun, struct why *why)
 {
 	if (lun->type != SCSI_DISK || lun->removable)
-		return why_not(why, -EINVAL, "lun=%u: the kernel's target has no removable media",
+		return why_not(why, -ENOTSUP, "lun=%u: the kernel's target has no removable media",
 			       lun->lun);
 	if (lun->target)
-		return why_not(why, -EINVAL, "target=%u: the kernel's target is made with one "
+		return why_not(why, -ENOTSUP, "target=%u: the kernel's target is made with one "
 			       "target", lun->target);
 	if (scsi_lun_is_shared(lun))
-		return why_not(why, -EINVAL, "lun=%u: is on several buses, whose reservations are "
+		return why_not(why, -ENOTSUP, "lun=%u: is on several buses, whose reservations are "
 			       "kept in process", lun->lun);
 	return 0;
 }
@@ -307,8 +307,8 @@ static int make_store(struct making *m)
 		return m->lun->readonly ? make_readonly_store(m)
 					: make_store_of(m, "fileio", block->fd);
 	if (ioctl(block->fd, BLKSSZGET, &sector) == 0 && sector > m->lun->block_size)
-		return why_not(m->why, -EINVAL, "%s: the device has blocks of %u bytes, the LUN of "
-			       "%u; give block-size=%u", block->path, sector, m->lun->block_size,
+		return why_not(m->why, -ENOTSUP, "%s: the device has blocks of %u bytes, the LUN "
+			       "of %u; give block-size=%u", block->path, sector, m->lun->block_size,
 			       sector);
 	return make_store_of(m, "iblock", block->fd);
 }
@@ -375,6 +375,45 @@ static int check_root(const struct lio_tree *tree, struct why *why)
 		       above, above);
 }
 
+/* The folder of the kernel's files; "" if it does not tell. */
+static void read_dbroot(const struct lio_tree *tree, char *dir, size_t size)
+{
+	char path[LIO_PATH];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/dbroot", tree->root);
+	*dir = 0;
+	f = fopen(path, "re");
+	if (!f)
+		return;
+	if (!fgets(dir, (int)size, f))
+		*dir = 0;
+	fclose(f);
+	dir[strcspn(dir, "\n")] = 0;
+}
+
+/*
+ * The kernel writes down each change of a persistent reservation, in "pr" below that folder, and
+ * refuses the change if that is not there. It stays: it is no run's own.
+ */
+static void make_reservations(const struct lio_tree *tree)
+{
+	char dir[LIO_PATH], path[LIO_PATH + 8];
+	int err;
+
+	read_dbroot(tree, dir, sizeof(dir));
+	if (!*dir)
+		return;
+	snprintf(path, sizeof(path), "%s/pr", dir);
+	if (mkdir(dir, 0755) < 0 && errno != EEXIST)
+		err = errno;
+	else
+		err = mkdir(path, 0700) < 0 && errno != EEXIST ? errno : 0;
+	if (err)
+		log_warn("%s: cannot be made: %s; without it the kernel's target refuses "
+			 "PERSISTENT RESERVE OUT: sudo mkdir -p %s", path, strerror(err), path);
+}
+
 static int lio_init(struct lio *l, const struct lio_tree *tree, const char *id, struct why *why)
 {
 	size_t len = snprintf(l->wwn, sizeof(l->wwn), LIO_PORT);
@@ -400,12 +439,31 @@ int lio_create(const struct lio_tree *tree, const char *id, const struct scsi_po
 		return r;
 	}
 	lio_sweep(tree, NULL, LOG_INFO, NULL);
+	make_reservations(tree);
 	r = make_target(&m, port);
 	if (r < 0)
 		lio_destroy(m.lio);
 	else
 		*lio = m.lio;
 	return r;
+}
+
+int lio_add(struct lio *lio, struct scsi_lun *lun, struct why *why)
+{
+	struct making m = { .lio = lio, .lun = lun, .why = why };
+	char group[LIO_PATH];
+	int r;
+
+	snprintf(group, sizeof(group), "%s/vhost/%s/tpgt_0", lio->tree->root, lio->wwn);
+	r = make_lun(&m, group);
+	if (r < 0)
+		lio_remove(lio, lun);
+	return r;
+}
+
+int lio_remove(struct lio *lio, const struct scsi_lun *lun)
+{
+	return lio_sweep_lun(lio->tree, lio_name(lio), lun->lun);
 }
 
 void lio_destroy(struct lio *lio)

@@ -20,8 +20,8 @@
  * name, or belongs to a process that lives or that cannot be seen from here, is
  * not touched.
  *
- * Everything is [setup], but lio_destroy(), which needs no capability: the
- * folders belong to who made them.
+ * Everything is [setup], but lio_add(), lio_remove() and lio_destroy(), which need
+ * no capability: the folders belong to who made them.
  */
 #ifndef DEVICES_LIO_H
 #define DEVICES_LIO_H
@@ -31,6 +31,7 @@
 #include "devices/why.h"
 
 struct lio;
+struct scsi_lun;
 struct scsi_port;
 
 /* The tree, and how it is changed: 0 or -errno each. */
@@ -53,6 +54,12 @@ extern const struct lio_tree lio_configfs;
  */
 int lio_create(const struct lio_tree *tree, const char *id, const struct scsi_port *port,
 	       struct lio **lio, struct why *why);
+/*
+ * A LUN comes, or goes, while a guest uses the target; the kernel's event queue tells it. -errno:
+ * nothing has changed, and @why has step and cure, or, for one that cannot go, there was a line.
+ */
+int lio_add(struct lio *lio, struct scsi_lun *lun, struct why *why);
+int lio_remove(struct lio *lio, const struct scsi_lun *lun);
 /* NULL: nothing to do. */
 void lio_destroy(struct lio *lio);
 /* The target's name, for vhost. */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "devices/lio.h"
+#include "vmm/core/util.h"
 
 #define PREFIX "lunette-"
 
@@ -207,6 +208,26 @@ static void sweep_hba(struct sweep *s, const char *path, const char *name)
 	each(s, path, PREFIX, sweep_store);
 	if (number > LIO_HBA_BASE && done_with)
 		s->tree->remove(path);
+}
+
+int lio_sweep_lun(const struct lio_tree *tree, const char *name, unsigned lun)
+{
+	static const char *const kinds[] = { "fileio", "iblock" };
+	struct sweep s = { .tree = tree, .level = LOG_ERR };
+	char path[LIO_PATH];
+	struct owner owner = { 0 };
+	unsigned i;
+
+	owner_parse(name, &owner); /* who may have another process do this (bounded.h) */
+	snprintf(path, sizeof(path), "%s/vhost/" LIO_PORT "%s/tpgt_0/lun/lun_%u", tree->root, name,
+		 lun);
+	sweep_lun(&s, path, NULL);
+	for (i = 0; !s.err && i < ARRAY_SIZE(kinds); i++) {
+		snprintf(path, sizeof(path), "%s/core/%s_%ld/%s:%u", tree->root, kinds[i],
+			 LIO_HBA_BASE + owner.pid, name, lun);
+		sweep_dir(&s, path);
+	}
+	return s.err;
 }
 
 int lio_sweep(const struct lio_tree *tree, const char *name, enum log_level level, FILE *out)

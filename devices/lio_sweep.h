@@ -27,4 +27,10 @@ int lio_owner_name(char *name, size_t size, const char *id);
  */
 int lio_sweep(const struct lio_tree *tree, const char *name, enum log_level level, FILE *out);
 
+/*
+ * Removes one LUN of our target @name, and its store; what is not there needs no removal. -errno
+ * after one line.
+ */
+int lio_sweep_lun(const struct lio_tree *tree, const char *name, unsigned lun);
+
 #endif

@@ -280,10 +280,11 @@ void net_host_kick(struct net_host *h, unsigned q)
 		watch_set(h, &h->readable, !atomic_load(&h->down));
 }
 
-int net_host_start(struct net_host *h, unsigned q)
+int net_host_start(struct net_host *h, unsigned q, struct loop *loop)
 {
 	int r = q == NET_RX ? h->link->ops->set_features(h->link, h->vdev->accepted) : 0;
 
+	h->loop = loop;
 	if (r < 0)
 		log_guest(&h->vdev->limit, "%s: the driver's features: %s", h->vdev->name,
 			  strerror(-r));
@@ -300,17 +301,17 @@ void net_host_stop(struct net_host *h, unsigned q)
 	}
 	watch_set(h, &h->readable, false);
 	h->link->ops->forget(h->link);
-	for (i = 0; i < h->rx.nchains; i++)
+	if (virtio_is_paused(h->vdev))
+		vq_unpop(&h->vdev->vq[NET_RX], h->rx.nchains);
+	for (i = 0; i < h->rx.nchains && !virtio_is_paused(h->vdev); i++)
 		vq_push(&h->vdev->vq[NET_RX], h->rx.chain[i].head, 0);
 	h->rx.nchains = h->rx.npieces = 0;
 	h->rx.room = 0;
 }
 
-void net_host_init(struct net_host *h, struct virtio_device *vdev, struct loop *loop,
-		   struct net_link *link)
+void net_host_init(struct net_host *h, struct virtio_device *vdev, struct net_link *link)
 {
 	h->vdev = vdev;
-	h->loop = loop;
 	h->link = link;
 	h->readable.src = (struct loop_source){ .fd = link->in, .fn = rx_ready, .arg = h };
 	h->writable.src = (struct loop_source){ .fd = link->out, .fn = tx_ready, .arg = h,

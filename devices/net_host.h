@@ -34,7 +34,7 @@ struct net_watch {
 
 struct net_host {
 	struct virtio_device *vdev;
-	struct loop *loop;
+	struct loop *loop; /* of both queues */
 	struct net_link *link;
 	atomic_bool down; /* the link has ended */
 	/* Called then, once, with a negative errno; -EPIPE: the other side has. NULL: nobody.
@@ -59,13 +59,12 @@ struct net_host {
 };
 
 /* All zero before, but gone and arg. Takes over @link. [setup] */
-void net_host_init(struct net_host *h, struct virtio_device *vdev, struct loop *loop,
-		   struct net_link *link);
+void net_host_init(struct net_host *h, struct virtio_device *vdev, struct net_link *link);
 void net_host_fini(struct net_host *h);
 
 /* What struct virtio_class says of them. */
 void net_host_kick(struct net_host *h, unsigned q);
-int net_host_start(struct net_host *h, unsigned q);
+int net_host_start(struct net_host *h, unsigned q, struct loop *loop);
 void net_host_stop(struct net_host *h, unsigned q);
 
 #endif

@@ -3,17 +3,20 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_ether.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "devices/net_link.h"
+#include "vmm/core/compat.h"
+#include "vmm/core/fail.h"
 #include "vmm/core/log.h"
 #include "vmm/core/opt.h"
 #include "vmm/core/platform.h"
@@ -27,7 +30,7 @@
 #define SPEC_MAX 96
 #define PUBLISH_MAX 64
 
-/* What is always there; two words for each published port follow. */
+/* What is always there; --no-map-gw, and two words for each published port follow. */
 static const char *const base_args[] = {
 	"passt", "--foreground", "--quiet", "--stderr", "--fd", "3",
 	"--address", USERNET_ADDRESS, "--netmask", USERNET_PREFIX, "--gateway", USERNET_GATEWAY,
@@ -60,7 +63,7 @@ static const char *colon_before(const char *text, const char *end)
 }
 
 /*
- * "[tcp:|udp:][ADDR:]HOST:GUEST" in passt's words, an option and its value. -EINVAL: it is not of
+ * "[tcp:|udp:][ADDR:]HOST:GUEST" in passt's words, an option and its value. -EUSAGE: it is not of
  * that form. The address is always named: otherwise passt takes all there are, of IPv4 and IPv6,
  * and is content when one of them is free.
  */
@@ -74,11 +77,11 @@ static int publish_words(const char *text, const char **option, char spec[SPEC_M
 		text += 4;
 	guest = colon_before(text, end);
 	if (!guest || !is_port(guest + 1, end - guest - 1))
-		return -EINVAL;
+		return -EUSAGE;
 	addr_end = colon_before(text, guest);
 	host = addr_end ? addr_end + 1 : text;
 	if (!is_port(host, guest - host))
-		return -EINVAL;
+		return -EUSAGE;
 	if (!addr_end) {
 		snprintf(spec, SPEC_MAX, "127.0.0.1/%s", text);
 		return 0;
@@ -88,12 +91,12 @@ static int publish_words(const char *text, const char **option, char spec[SPEC_M
 		addr_end--;
 	}
 	if (!is_address(text, addr_end - text))
-		return -EINVAL;
+		return -EUSAGE;
 	snprintf(spec, SPEC_MAX, "%.*s/%s", (int)(addr_end - text), text, host);
 	return 0;
 }
 
-/* The end of @argv gets the ports. -EINVAL after one line. */
+/* The end of @argv gets the ports. -EUSAGE after one line. */
 static int publish_args(const char *id, const struct opt_list *publish, const char **argv,
 			char spec[][SPEC_MAX])
 {
@@ -102,13 +105,13 @@ static int publish_args(const char *id, const struct opt_list *publish, const ch
 	if (publish->count > PUBLISH_MAX) {
 		log_err("%s: %u ports to publish are too many, %d at most", id, publish->count,
 			PUBLISH_MAX);
-		return -EINVAL;
+		return -EUSAGE;
 	}
 	for (i = 0; i < publish->count; i++) {
 		if (publish_words(publish->item[i], &argv[2 * i], spec[i]) < 0) {
 			log_err("%s: publish=%s: [tcp:|udp:][ADDRESS:]HOST-PORT:GUEST-PORT is "
 				"wanted, 8080:80 for instance", id, publish->item[i]);
-			return -EINVAL;
+			return -EUSAGE;
 		}
 		argv[2 * i + 1] = spec[i];
 	}
@@ -225,17 +228,45 @@ static int start(struct passt *passt, const char *const *argv, const uint8_t mac
 	return r < 0 ? r : pair[0];
 }
 
-int passt_start(struct passt *passt, const char *id, const uint8_t mac[6],
-		const struct opt_list *publish)
+bool passt_is_loopback(const uint8_t *head, size_t len)
 {
-	const char *argv[ARRAY_SIZE(base_args) + 2 * PUBLISH_MAX + 1] = { 0 };
+	static const uint8_t zeroes[10];
+	unsigned type = len >= NET_ETH_LEN ? be16_get(head + 12) : 0;
+
+	if (type == ETH_P_IP && len >= NET_ETH_LEN + 20)
+		return head[NET_ETH_LEN + 16] == 127 || head[NET_ETH_LEN + 16] == 0;
+	return type == ETH_P_IPV6 && len >= NET_ETH_LEN + 40 &&
+	       !memcmp(head + NET_ETH_LEN + 24, zeroes, sizeof(zeroes));
+}
+
+/* Without the gateway's mapping passt of 2023 sends answers to the gateway's address itself. */
+static void note_udp(const char *id, const struct opt_list *publish)
+{
+	unsigned i;
+
+	for (i = 0; i < publish->count; i++) {
+		if (!strncmp(publish->item[i], "udp:", 4))
+			log_note("%s: publish=%s: Debian 12's passt answers programs of this host "
+				 "with host-loopback=on alone", id, publish->item[i]);
+	}
+}
+
+int passt_start(struct passt *passt, const char *id, const uint8_t mac[6],
+		const struct passt_cfg *cfg)
+{
+	const char *argv[ARRAY_SIZE(base_args) + 1 + 2 * PUBLISH_MAX + 1] = { 0 };
 	char spec[PUBLISH_MAX][SPEC_MAX], said[MESSAGE_MAX];
+	unsigned n = ARRAY_SIZE(base_args);
 	int r;
 
 	memcpy(argv, base_args, sizeof(base_args));
-	r = publish_args(id, publish, argv + ARRAY_SIZE(base_args), spec);
+	if (!cfg->host_loopback)
+		argv[n++] = "--no-map-gw";
+	r = publish_args(id, cfg->publish, argv + n, spec);
 	if (r < 0)
 		return r;
+	if (!cfg->host_loopback)
+		note_udp(id, cfg->publish);
 	r = start(passt, argv, mac);
 	if (r < 0)
 		report_start(passt, id, -r);

@@ -15,6 +15,8 @@
 struct net_stream {
 	struct net_link link;
 
+	net_refuse_fn *refuse;
+
 	/* The frame that is being received. */
 	uint8_t prefix[PREFIX_LEN];
 	size_t prefix_got;
@@ -130,18 +132,23 @@ static void stream_forget(struct net_link *link)
 	s->unwanted = s->got;
 }
 
+/* What is looked at is what is sent: a copy, as the guest may change its own meanwhile. */
 static int stream_send(struct net_link *link, const uint8_t hdr[NET_HDR_LEN], struct iovcur frame)
 {
 	struct net_stream *s = stream_of(link);
 	struct iovec piece[1 + NET_PIECES_MAX];
 	struct msghdr msg = { .msg_iov = piece };
 	struct iovcur all;
-	uint8_t prefix[PREFIX_LEN];
+	uint8_t begin[PREFIX_LEN + NET_HEAD_MAX];
+	size_t head = min_u64(frame.left, NET_HEAD_MAX);
 	ssize_t n;
 
 	(void)hdr; /* no feature, nothing in it */
-	be32_put(prefix, frame.left);
-	piece[0] = (struct iovec){ prefix, PREFIX_LEN };
+	be32_put(begin, frame.left);
+	iov_pull(&frame, begin + PREFIX_LEN, head);
+	if (s->refuse && s->refuse(begin + PREFIX_LEN, head))
+		return -EACCES;
+	piece[0] = (struct iovec){ begin, PREFIX_LEN + head };
 	msg.msg_iovlen = 1 + iov_export(&frame, piece + 1, NET_PIECES_MAX);
 	n = outcome(sendmsg(link->out, &msg, MSG_DONTWAIT | MSG_NOSIGNAL));
 	if (n < 0 && n != -EAGAIN)
@@ -193,7 +200,7 @@ static const struct net_link_ops stream_ops = {
 	.destroy = stream_destroy,
 };
 
-struct net_link *net_stream_create(int fd)
+struct net_link *net_stream_create(int fd, net_refuse_fn *refuse)
 {
 	struct net_stream *s = calloc(1, sizeof(*s));
 	int out = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -208,6 +215,7 @@ struct net_link *net_stream_create(int fd)
 		errno = err;
 		return NULL;
 	}
+	s->refuse = refuse;
 	s->link = (struct net_link){ .ops = &stream_ops, .in = fd, .out = out, .patient = true };
 	return &s->link;
 }

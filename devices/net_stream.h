@@ -8,9 +8,18 @@
 #ifndef DEVICES_NET_STREAM_H
 #define DEVICES_NET_STREAM_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 struct net_link;
 
-/* Takes over @fd, in every case. NULL: errno tells. [setup] */
-struct net_link *net_stream_create(int fd);
+#define NET_HEAD_MAX 54 /* bytes: Ethernet's header, and IPv6's */
+
+/* Is a frame that begins so, up to NET_HEAD_MAX, not to be sent? */
+typedef bool net_refuse_fn(const uint8_t *head, size_t len);
+
+/* Takes over @fd, in every case. @refuse NULL: all may be sent. NULL: errno tells. [setup] */
+struct net_link *net_stream_create(int fd, net_refuse_fn *refuse);
 
 #endif

@@ -14,6 +14,7 @@
 
 #include "devices/net_link.h"
 #include "virtio/virtio.h"
+#include "vmm/core/fail.h"
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
 
@@ -199,7 +200,13 @@ struct net_link *net_tap_open(const char *id, const char *name, uint16_t *mtu)
 
 	if (!*name || strlen(name) >= IFNAMSIZ) {
 		log_err("%s: tap=%s: 1 to %d characters are wanted", id, name, IFNAMSIZ - 1);
-		errno = EINVAL;
+		errno = EUSAGE;
+		return NULL;
+	}
+	if (!if_nametoindex(name)) { /* which root would make, for this run alone */
+		log_err("%s: tap=%s: there is no such interface; as root: ip tuntap add %s mode "
+			"tap user YOU, or use --net user", id, name, name);
+		errno = ENODEV;
 		return NULL;
 	}
 	fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
@@ -215,7 +222,7 @@ struct net_link *net_tap_open(const char *id, const char *name, uint16_t *mtu)
 		err = errno;
 		log_err("%s: tap=%s: %s: %s%s", id, name, failed, strerror(err), cure(err));
 		close(fd);
-		errno = err == EINVAL ? EIO : err;
+		errno = err;
 		return NULL;
 	}
 	*mtu = interface_mtu(name);

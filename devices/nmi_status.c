@@ -12,11 +12,9 @@
 
 #include "devices/devices.h"
 #include "vmm/core/bus.h"
-#include "vmm/core/log.h"
 #include "vmm/core/platform.h"
 #include "vmm/core/util.h"
 
-#define NMI_STATUS_PORT 0x61
 #define TIMER_2_OUTPUT 0x20
 
 static void nmi_status_read(void *dev, uint64_t off, void *data, unsigned len)
@@ -51,9 +49,8 @@ static int nmi_status_create(struct platform *p, struct device_list *list, const
 	(void)config;
 	if (!d)
 		return -ENOMEM;
-	r = bus_map(p->pio, NMI_STATUS_PORT, 1, &nmi_status_bus, d);
+	r = platform_map(p, id, PLATFORM_NMI_STATUS, 1, &nmi_status_bus, d);
 	if (r < 0) {
-		log_err("%s: there is one already", id);
 		free(d);
 		return r;
 	}

@@ -1,8 +1,9 @@
 /*
- * pvpanic.c - one I/O port by which a guest kernel says that it has panicked.
+ * pvpanic.c - a register of one byte by which a guest kernel says that it has panicked.
  *
- * Reading it gives the events that we understand, writing it reports one.
- * Linux finds it through ACPI as "QEMU0001".
+ * Reading it gives the events that we understand, writing it reports one. On a PC
+ * it is a port, which Linux finds through ACPI as "QEMU0001". Where the
+ * architecture has no place for it, it is the first byte in the BAR of a PCI function.
  */
 #include <errno.h>
 #include <misc/pvpanic.h>
@@ -10,40 +11,81 @@
 
 #include "devices/devices.h"
 #include "vmm/core/bus.h"
-#include "vmm/core/log.h"
+#include "vmm/core/pci.h"
 #include "vmm/core/platform.h"
 #include "vmm/core/util.h"
 
-#define PVPANIC_PORT 0x505
+#define BAR_SIZE 4096
 
 struct pvpanic {
 	struct device dev;
 	struct platform *p;
+	struct pci_function f; /* f.bus is NULL: it is a port */
 };
 
 static void pvpanic_read(void *dev, uint64_t off, void *data, unsigned len)
 {
 	(void)dev;
-	(void)off;
 	memset(data, 0, len);
-	*(uint8_t *)data = PVPANIC_PANICKED;
+	if (off == 0)
+		*(uint8_t *)data = PVPANIC_PANICKED;
 }
 
 static void pvpanic_write(void *dev, uint64_t off, const void *data, unsigned len)
 {
 	struct pvpanic *pv = dev;
 
-	(void)off;
 	(void)len;
-	if (*(const uint8_t *)data & PVPANIC_PANICKED)
+	if (off == 0 && *(const uint8_t *)data & PVPANIC_PANICKED)
 		pv->p->guest_event(pv->p, GUEST_PANIC);
 }
 
 static const struct bus_ops pvpanic_bus = { .read = pvpanic_read, .write = pvpanic_write };
 
+static void bar_read(struct pci_function *f, uint64_t off, void *data, unsigned len)
+{
+	pvpanic_read(container_of(f, struct pvpanic, f), off, data, len);
+}
+
+static void bar_write(struct pci_function *f, uint64_t off, const void *data, unsigned len)
+{
+	pvpanic_write(container_of(f, struct pvpanic, f), off, data, len);
+}
+
+/* Those by which Linux's pvpanic-pci knows it. */
+static const struct pci_ids pvpanic_ids = {
+	.vendor = 0x1b36,
+	.device = 0x0011,
+	.class = 0x088000, /* a system peripheral of no other kind */
+};
+static const struct pci_ops pvpanic_pci = { .bar_read = bar_read, .bar_write = bar_write };
+
+static void pvpanic_state(struct device *dev, struct state *s)
+{
+	struct pvpanic *pv = container_of(dev, struct pvpanic, dev);
+
+	if (pv->f.bus)
+		pci_function_state(&pv->f, s);
+}
+
 static void pvpanic_destroy(struct device *dev)
 {
-	free(container_of(dev, struct pvpanic, dev));
+	struct pvpanic *pv = container_of(dev, struct pvpanic, dev);
+
+	if (pv->f.bus)
+		pci_detach(&pv->f);
+	free(pv);
+}
+
+static int connect(struct pvpanic *pv, const char *id)
+{
+	struct platform *p = pv->p;
+
+	if (p->place[PLATFORM_PVPANIC].bus || !p->pci)
+		return platform_map(p, id, PLATFORM_PVPANIC, 1, &pvpanic_bus, pv);
+	pci_function_init(&pv->f, "pvpanic", &pvpanic_ids, &pvpanic_pci);
+	pv->f.bar_size = BAR_SIZE;
+	return pci_attach(p->pci, &pv->f);
 }
 
 static int pvpanic_create(struct platform *p, struct device_list *list, const char *id,
@@ -57,9 +99,8 @@ static int pvpanic_create(struct platform *p, struct device_list *list, const ch
 	if (!pv)
 		return -ENOMEM;
 	pv->p = p;
-	r = bus_map(p->pio, PVPANIC_PORT, 1, &pvpanic_bus, pv);
+	r = connect(pv, id);
 	if (r < 0) {
-		log_err("%s: there is one already", id);
 		free(pv);
 		return r;
 	}
@@ -69,7 +110,8 @@ static int pvpanic_create(struct platform *p, struct device_list *list, const ch
 
 const struct device_class pvpanic_class = {
 	.name = "pvpanic",
-	.help = "tells lunette that the guest's kernel has panicked; always there",
+	.help = "tells lunette that the guest's kernel has panicked; there wherever PCI is",
 	.create = pvpanic_create,
+	.state = pvpanic_state,
 	.destroy = pvpanic_destroy,
 };

@@ -1,5 +1,5 @@
 /*
- * rtc.c - the PC's CMOS clock (MC146818), ports 70h and 71h.
+ * rtc.c - the PC's CMOS clock (MC146818): which cell, and its value; on a PC the ports 70h and 71h.
  *
  * The time is the host's, in UTC, as it is at the moment of the read; the guest
  * cannot set it. The other cells are memory. There is no alarm and no
@@ -12,11 +12,9 @@
 
 #include "devices/devices.h"
 #include "vmm/core/bus.h"
-#include "vmm/core/log.h"
 #include "vmm/core/platform.h"
+#include "vmm/core/state.h"
 #include "vmm/core/util.h"
-
-#define RTC_BASE 0x70
 
 /* Cells of the MC146818, and the one for the century that PCs agree on. */
 enum {
@@ -41,8 +39,10 @@ enum {
 struct rtc {
 	struct device dev;
 	pthread_mutex_t lock;
-	uint8_t index;
-	uint8_t cell[128];
+	struct rtc_state {
+		uint8_t index;
+		uint8_t cell[128];
+	} r;
 };
 
 static uint8_t bcd(unsigned v)
@@ -56,7 +56,7 @@ static uint8_t cell_read(const struct rtc *rtc)
 	time_t now = time(NULL);
 
 	gmtime_r(&now, &tm);
-	switch (rtc->index) {
+	switch (rtc->r.index) {
 	case RTC_SECONDS:
 		return bcd(tm.tm_sec);
 	case RTC_MINUTES:
@@ -82,7 +82,7 @@ static uint8_t cell_read(const struct rtc *rtc)
 	case RTC_REG_D:
 		return REG_D_POWER_GOOD;
 	default:
-		return rtc->cell[rtc->index];
+		return rtc->r.cell[rtc->r.index];
 	}
 }
 
@@ -105,13 +105,25 @@ static void rtc_write(void *dev, uint64_t off, const void *data, unsigned len)
 		return;
 	pthread_mutex_lock(&rtc->lock);
 	if (off == 0)
-		rtc->index = *(const uint8_t *)data & 0x7f; /* bit 7 masks the NMI elsewhere */
+		rtc->r.index = *(const uint8_t *)data & 0x7f; /* bit 7 masks the NMI elsewhere */
 	else
-		rtc->cell[rtc->index] = *(const uint8_t *)data;
+		rtc->r.cell[rtc->r.index] = *(const uint8_t *)data;
 	pthread_mutex_unlock(&rtc->lock);
 }
 
 static const struct bus_ops rtc_bus = { .read = rtc_read, .write = rtc_write };
+
+static void rtc_state(struct device *dev, struct state *s)
+{
+	struct rtc *rtc = container_of(dev, struct rtc, dev);
+	struct rtc_state r = rtc->r;
+
+	state_u8(s, &r.index);
+	state_bytes(s, r.cell, sizeof(r.cell));
+	state_check(s, r.index < sizeof(r.cell));
+	if (state_takes(s))
+		rtc->r = r;
+}
 
 static void rtc_destroy(struct device *dev)
 {
@@ -131,9 +143,8 @@ static int rtc_create(struct platform *p, struct device_list *list, const char *
 	(void)config;
 	if (!rtc)
 		return -ENOMEM;
-	r = bus_map(p->pio, RTC_BASE, 2, &rtc_bus, rtc);
+	r = platform_map(p, id, PLATFORM_RTC, 2, &rtc_bus, rtc);
 	if (r < 0) {
-		log_err("%s: there is a clock already", id);
 		free(rtc);
 		return r;
 	}
@@ -146,5 +157,6 @@ const struct device_class rtc_class = {
 	.name = "rtc",
 	.help = "CMOS clock with the host's time; always there",
 	.create = rtc_create,
+	.state = rtc_state,
 	.destroy = rtc_destroy,
 };

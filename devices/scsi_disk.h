@@ -5,35 +5,39 @@
 #ifndef DEVICES_SCSI_DISK_H
 #define DEVICES_SCSI_DISK_H
 
-#include "devices/block/block.h"
 #include "devices/devices.h"
+#include "devices/medium.h"
 #include "devices/scsi/scsi.h"
-
-struct platform;
 
 #define SCSI_DISK_BUSES_MAX 8
 
 struct scsi_disk {
 	struct device dev;
-	struct platform *platform;
 	struct device *bus[SCSI_DISK_BUSES_MAX];
 	unsigned nbuses;
-	struct block *block; /* NULL: an empty drive */
-	struct block_open how; /* for each medium, but for the path; strings are the device's */
-	unsigned on_enospc;    /* likewise: of struct platform's, or one more for that */
+	struct medium medium;
 	struct scsi_lun lun;
 };
 
-/* Opens a medium. -errno after one line; -EINVAL: the settings make no sense. [setup, main] */
-int scsi_disk_open(const struct scsi_disk *d, const char *file, struct block **block);
-/* No bus has it any more, and it knows of none. [setup, main] */
-void scsi_disk_leave(struct scsi_disk *d);
+/* No bus has it any more, and it knows of none. -errno after one line: one keeps it. [setup, main]
+ */
+int scsi_disk_leave(struct scsi_disk *d);
+
+/* No bus does I/O on it any more. */
+void scsi_disk_stop(const struct scsi_disk *d);
 
 /* scsi_live.c */
 
-/* 0; or -EBUSY, after one line: the kernel serves the controller, and its LUNs cannot change. */
-int scsi_disk_in_kernel(const char *name, struct device *bus);
+void scsi_disk_explain(const struct device *dev, FILE *out);
 
-extern const struct device_live scsi_disk_live;
+/* 0; or -EBUSY, after one line: one of several buses is the kernel's, while a guest runs. */
+int scsi_disk_check_buses(const struct scsi_disk *d, const char *name);
+
+extern const struct device_hotplug scsi_disk_hotplug;
+extern const struct device_medium scsi_disk_medium;
+extern const struct device_lun scsi_disk_lun;
+void scsi_disk_facts(const struct device *dev, struct device_facts *to);
+int scsi_disk_counters(struct device *dev, struct device_facts *to);
+void scsi_disk_expect(const struct device *dev, struct device_facts *to);
 
 #endif

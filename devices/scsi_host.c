@@ -9,9 +9,11 @@
 #include <sys/queue.h>
 
 #include "devices/scsi/scsi.h"
+#include "devices/scsi_control.h"
 #include "devices/scsi_plug.h"
 #include "virtio/virtio.h"
 #include "vmm/core/loop.h"
+#include "vmm/core/state.h"
 #include "vmm/core/util.h"
 
 /*
@@ -54,7 +56,8 @@ struct host_thread {
 struct scsi_host {
 	struct virtio_device *vdev;
 	struct scsi_port *port;
-	struct scsi_events events; /* of the first thread */
+	struct scsi_events events;   /* of the first thread */
+	struct scsi_control control; /* ... */
 	struct request_queue *request; /* [vdev->nvq], the first two are not used */
 	unsigned nthreads;
 	struct host_thread thread[];
@@ -67,45 +70,12 @@ static_assert(VIRTIO_SCSI_SENSE_SIZE == SCSI_SENSE_MAX, "sense data does not fit
 static const uint8_t response_codes[] = {
 	[SCSI_RESPONSE_OK] = VIRTIO_SCSI_S_OK,
 	[SCSI_RESPONSE_BAD_TARGET] = VIRTIO_SCSI_S_BAD_TARGET,
+	[SCSI_RESPONSE_PATH] = VIRTIO_SCSI_S_TRANSPORT_FAILURE,
 	[SCSI_RESPONSE_ABORTED] = VIRTIO_SCSI_S_ABORTED,
 	[SCSI_RESPONSE_RESET] = VIRTIO_SCSI_S_RESET,
 	[SCSI_RESPONSE_OVERRUN] = VIRTIO_SCSI_S_OVERRUN,
 	[SCSI_RESPONSE_FAILURE] = VIRTIO_SCSI_S_TARGET_FAILURE,
 };
-
-/*
- * Splits an address of §5.6.6.1: 1, the target, a single-level LUN; or the well-known LUN for
- * REPORT LUNS, C1 01 and zeroes, which is that of target 0. False: not one of ours.
- */
-static bool address_decode(const uint8_t lun[8], uint8_t *target, uint8_t lun_field[8])
-{
-	if (lun[0] == 0xc1) {
-		*target = 0;
-		memcpy(lun_field, lun, 8);
-		return lun[1] == 0x01;
-	}
-	*target = lun[1];
-	memcpy(lun_field, lun + 2, 6);
-	lun_field[6] = lun_field[7] = 0;
-	return lun[0] == 1;
-}
-
-/* A chain that has no room for its headers: there is no way to answer it. */
-static void refuse_chain(struct virtio_device *vdev, unsigned q, uint16_t head)
-{
-	log_guest(&vdev->limit, "%s: queue %u: request shorter than its headers", vdev->name, q);
-	vq_push(&vdev->vq[q], head, 0);
-	virtio_complete(vdev, q);
-	virtio_needs_reset(vdev);
-}
-
-/* All chains that were there have been popped. */
-static void end_kick(struct virtio_device *vdev, unsigned q)
-{
-	/* What came meanwhile waits for its turn, so that no queue starves the thread's others. */
-	if (vq_rearm(&vdev->vq[q]))
-		virtio_queue_again(vdev, q);
-}
 
 /* Request queues. */
 
@@ -220,7 +190,7 @@ static bool request_start(struct request_queue *rq, struct slot *s, const struct
 	s->rq = rq;
 	s->head = chain->head;
 	if (!request_parse(s, chain, lun)) {
-		refuse_chain(rq->host->vdev, rq->q, s->head);
+		scsi_chain_refuse(rq->host->vdev, rq->q, s->head);
 		slot_give(rq, s);
 		return false;
 	}
@@ -228,7 +198,7 @@ static bool request_start(struct request_queue *rq, struct slot *s, const struct
 	cmd->done = request_done;
 	cmd->iov = s->data;
 	cmd->iov_max = SCSI_HOST_CHAIN_MAX;
-	if (!address_decode(lun, &cmd->target, cmd->lun_field))
+	if (!scsi_address_decode(lun, &cmd->target, cmd->lun_field))
 		request_reject(s, VIRTIO_SCSI_S_BAD_TARGET);
 	else if (cmd->in.left && cmd->out.left) /* for which INOUT would have to be offered */
 		request_reject(s, VIRTIO_SCSI_S_FAILURE);
@@ -255,35 +225,10 @@ static void request_kick(struct request_queue *rq)
 	}
 	if (r < 0)
 		virtio_queue_fault(vdev, rq->q);
-	end_kick(vdev, rq->q);
+	scsi_kick_end(vdev, rq->q);
 }
 
 /* The control queue. */
-
-struct control {
-	struct scsi_host *host;
-	uint8_t request[sizeof(struct virtio_scsi_ctrl_tmf_req)];
-	uint8_t response[sizeof(struct virtio_scsi_ctrl_an_resp)];
-};
-
-#define SAME(name) static_assert((int)SCSI_##name == VIRTIO_SCSI_T_TMF_##name, #name)
-SAME(ABORT_TASK);
-SAME(ABORT_TASK_SET);
-SAME(CLEAR_ACA);
-SAME(CLEAR_TASK_SET);
-SAME(I_T_NEXUS_RESET);
-SAME(LOGICAL_UNIT_RESET);
-SAME(QUERY_TASK);
-SAME(QUERY_TASK_SET);
-#undef SAME
-
-static const uint8_t tmf_codes[] = {
-	[SCSI_TMF_COMPLETE] = VIRTIO_SCSI_S_OK, /* FUNCTION COMPLETE */
-	[SCSI_TMF_SUCCEEDED] = VIRTIO_SCSI_S_FUNCTION_SUCCEEDED,
-	[SCSI_TMF_REJECTED] = VIRTIO_SCSI_S_FUNCTION_REJECTED,
-	[SCSI_TMF_INCORRECT_LUN] = VIRTIO_SCSI_S_INCORRECT_LUN,
-	[SCSI_TMF_BAD_TARGET] = VIRTIO_SCSI_S_BAD_TARGET,
-};
 
 static int show_now(void *arg)
 {
@@ -295,8 +240,9 @@ static int show_now(void *arg)
  * A thread on which no queue has started yet has no commands either. The driver finds what was
  * aborted before the function's own answer.
  */
-static uint8_t tmf_run(struct scsi_host *host, const struct scsi_tmf_request *request)
+static int tmf_run(void *arg, const struct scsi_tmf_request *request)
 {
+	struct scsi_host *host = arg;
 	struct scsi_ctx *ctx[SCSI_HOST_THREADS_MAX];
 	enum scsi_tmf_response response;
 	unsigned i, n = 0;
@@ -308,102 +254,24 @@ static uint8_t tmf_run(struct scsi_host *host, const struct scsi_tmf_request *re
 	response = scsi_tmf(ctx, n, request);
 	for (i = 0; i < host->nthreads; i++)
 		loop_call(host->thread[i].loop, show_now, &host->thread[i]);
-	return tmf_codes[response];
+	return response;
 }
 
-static void control_tmf(struct control *c)
+static bool has_target(void *arg, uint8_t target)
 {
-	const uint8_t *req = c->request;
-	uint8_t *response = c->response + offsetof(struct virtio_scsi_ctrl_tmf_resp, response);
-	struct scsi_tmf_request tmf = {
-		.tag = le64_get(req + offsetof(struct virtio_scsi_ctrl_tmf_req, tag)),
-		.what = le32_get(req + offsetof(struct virtio_scsi_ctrl_tmf_req, subtype)),
-	};
+	struct scsi_host *host = arg;
 
-	if (address_decode(req + offsetof(struct virtio_scsi_ctrl_tmf_req, lun), &tmf.target,
-			   tmf.lun_field))
-		*response = tmf_run(c->host, &tmf);
-	else
-		*response = VIRTIO_SCSI_S_BAD_TARGET;
+	return scsi_ctx_has_target(&host->thread[0].ctx, target);
 }
 
-/* Asynchronous notifications are for media that come and go: of those asked for we have none. */
-static void control_an(struct control *c)
-{
-	const struct scsi_ctx *ctx = &c->host->thread[0].ctx;
-	uint8_t target, lun_field[8];
-	bool ours = address_decode(c->request + offsetof(struct virtio_scsi_ctrl_an_req, lun),
-				   &target, lun_field) && scsi_ctx_has_target(ctx, target);
-
-	c->response[offsetof(struct virtio_scsi_ctrl_an_resp, response)] =
-		ours ? VIRTIO_SCSI_S_OK : VIRTIO_SCSI_S_BAD_TARGET;
-}
-
-static void control_unknown(struct control *c)
-{
-	c->response[0] = VIRTIO_SCSI_S_FAILURE;
-}
-
-#define CONTROL_UNKNOWN (VIRTIO_SCSI_T_AN_SUBSCRIBE + 1)
-
-static const struct control_kind {
-	size_t request_len, response_len;
-	void (*run)(struct control *c);
-} control_kinds[] = {
-	[VIRTIO_SCSI_T_TMF] = { sizeof(struct virtio_scsi_ctrl_tmf_req),
-				sizeof(struct virtio_scsi_ctrl_tmf_resp), control_tmf },
-	[VIRTIO_SCSI_T_AN_QUERY] = { sizeof(struct virtio_scsi_ctrl_an_req),
-				     sizeof(struct virtio_scsi_ctrl_an_resp), control_an },
-	[VIRTIO_SCSI_T_AN_SUBSCRIBE] = { sizeof(struct virtio_scsi_ctrl_an_req),
-					 sizeof(struct virtio_scsi_ctrl_an_resp), control_an },
-	[CONTROL_UNKNOWN] = { sizeof(uint32_t), sizeof(uint8_t), control_unknown },
-};
-
-static bool control_start(struct scsi_host *host, const struct vq_chain *chain)
-{
-	struct iovcur out = iov_cursor(chain->out, chain->nout), peek = out;
-	struct iovcur in = iov_cursor(chain->in, chain->nin);
-	struct control c = { .host = host };
-	const struct control_kind *kind;
-	uint8_t type[4];
-
-	if (!iov_pull(&peek, type, sizeof(type)))
-		goto refuse;
-	kind = &control_kinds[min_u64(le32_get(type), CONTROL_UNKNOWN)];
-	if (in.left < kind->response_len || !iov_pull(&out, c.request, kind->request_len))
-		goto refuse;
-	kind->run(&c);
-	iov_put(&in, c.response, kind->response_len);
-	vq_push(&host->vdev->vq[SCSI_HOST_CONTROL], chain->head, kind->response_len);
-	return true;
-
-refuse:
-	refuse_chain(host->vdev, SCSI_HOST_CONTROL, chain->head);
-	return false;
-}
-
-static void control_kick(struct scsi_host *host)
-{
-	struct virtio_device *vdev = host->vdev;
-	struct iovec iov[SCSI_HOST_CHAIN_MAX];
-	struct vq_chain chain;
-	int r;
-
-	do
-		r = vq_pop(&vdev->vq[SCSI_HOST_CONTROL], &chain, iov, ARRAY_SIZE(iov));
-	while (r > 0 && control_start(host, &chain));
-	if (r < 0)
-		virtio_queue_fault(vdev, SCSI_HOST_CONTROL);
-	virtio_complete(vdev, SCSI_HOST_CONTROL);
-	end_kick(vdev, SCSI_HOST_CONTROL);
-}
+static const struct scsi_control_ops control_ops = { .has_target = has_target, .tmf = tmf_run };
 
 void scsi_host_kick(struct scsi_host *host, unsigned q)
 {
 	if (q >= SCSI_HOST_REQUEST)
 		request_kick(&host->request[q]);
 	else if (q == SCSI_HOST_CONTROL)
-		control_kick(host);
+		scsi_control_kick(&host->control);
 	else
 		scsi_events_kick(&host->events);
 }
@@ -442,6 +310,12 @@ static int thread_close(void *arg)
 static size_t slots_size(const struct request_queue *rq)
 {
 	return rq->nslots * sizeof(struct slot);
+}
+
+uint64_t scsi_host_memory(unsigned queues, unsigned entries, unsigned threads)
+{
+	return (uint64_t)queues * (entries + 1) * sizeof(struct slot) +
+	       (uint64_t)threads * SCSI_BOUNCE_MAX * SCSI_BOUNCE_SIZE;
 }
 
 static int request_queue_start(struct request_queue *rq, unsigned ring_size)
@@ -515,6 +389,7 @@ struct scsi_host *scsi_host_create(struct virtio_device *vdev, struct scsi_port 
 	}
 	host->vdev = vdev;
 	host->port = port;
+	host->control = (struct scsi_control){ .vdev = vdev, .ops = &control_ops, .arg = host };
 	host->events = (struct scsi_events){ .vdev = vdev, .q = SCSI_HOST_EVENT };
 	host->nthreads = nloops;
 	for (i = 0; i < nloops; i++)
@@ -573,6 +448,17 @@ void scsi_host_tell(struct scsi_host *host, const struct scsi_event *event)
 struct scsi_port *scsi_host_port(struct scsi_host *host)
 {
 	return host->port;
+}
+
+void scsi_host_state(struct scsi_host *host, struct state *s)
+{
+	bool missed = host && host->events.missed;
+
+	if (!host)
+		state_fail(s, -EOPNOTSUPP);
+	state_bool(s, &missed);
+	if (state_takes(s))
+		host->events.missed = missed;
 }
 
 void scsi_host_close(struct scsi_host *host)

@@ -10,17 +10,16 @@
 
 #include <stdint.h>
 
+#include "devices/scsi_control.h"
+
 struct loop;
 struct scsi_ctx;
 struct scsi_event;
 struct scsi_host;
 struct scsi_port;
+struct state;
 struct virtio_device;
 
-enum scsi_host_queue { SCSI_HOST_CONTROL, SCSI_HOST_EVENT, SCSI_HOST_REQUEST };
-
-/* A chain may have so many pieces: data, and the two headers if they are each in one piece. */
-#define SCSI_HOST_CHAIN_MAX 128
 #define SCSI_HOST_SEG_MAX (SCSI_HOST_CHAIN_MAX - 2)
 #define SCSI_HOST_THREADS_MAX 16
 
@@ -32,6 +31,9 @@ enum scsi_host_queue { SCSI_HOST_CONTROL, SCSI_HOST_EVENT, SCSI_HOST_REQUEST };
 struct scsi_host *scsi_host_create(struct virtio_device *vdev, struct scsi_port *port,
 				   struct loop *const *loop, unsigned nloops);
 /* After the queues have stopped. NULL: nothing to do. */
+/* Bytes that @queues request queues of @entries, served by @threads, may take at most. */
+uint64_t scsi_host_memory(unsigned queues, unsigned entries, unsigned threads);
+
 void scsi_host_destroy(struct scsi_host *host);
 /* Lets go of the target and its LUNs, for good. After the queues have stopped. */
 void scsi_host_close(struct scsi_host *host);
@@ -40,6 +42,9 @@ void scsi_host_close(struct scsi_host *host);
 struct scsi_host_format {
 	uint32_t cdb_size, sense_size;
 };
+
+/* Visits what it remembers while the queues are stopped (state.h). NULL: -EOPNOTSUPP. */
+void scsi_host_state(struct scsi_host *host, struct state *s);
 
 /* For scsi_plug.c: any thread but an I/O thread. */
 

@@ -6,18 +6,18 @@
  * them; I/O threads are asked to look again, and have done so when the asking
  * returns.
  */
+#include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "devices/block/copy.h"
-#include "devices/block/fault.h"
 #include "devices/scsi_disk.h"
 #include "devices/scsi_plug.h"
 #include "devices/virtio_scsi.h"
+#include "vmm/core/fail.h"
 #include "vmm/core/log.h"
+#include "vmm/core/utf8.h"
 #include "vmm/core/util.h"
 
 static struct scsi_disk *disk_of(struct device *dev)
@@ -25,24 +25,34 @@ static struct scsi_disk *disk_of(struct device *dev)
 	return container_of(dev, struct scsi_disk, dev);
 }
 
-int scsi_disk_in_kernel(const char *name, struct device *bus)
+/* While the guest runs it is known who serves them; before, each controller looks at its disks. */
+int scsi_disk_check_buses(const struct scsi_disk *d, const char *name)
 {
-	if (!virtio_scsi_in_kernel(bus))
-		return 0;
-	log_err("%s: %s is served by the kernel (vhost), where LUNs stay as they are; run with "
-		"--vhost off", name, bus->id);
-	return -EBUSY;
+	unsigned i;
+
+	for (i = 0; d->nbuses > 1 && i < d->nbuses; i++) {
+		if (!virtio_scsi_in_kernel(d->bus[i]))
+			continue;
+		log_err("%s: the kernel serves %s (vhost), which cannot share a disk; run with "
+			"--vhost off", name, d->bus[i]->id);
+		return -EBUSY;
+	}
+	return 0;
 }
 
 /* A LUN on several buses is never the kernel's, so the first one tells. */
 static int check_ours(const struct scsi_disk *d)
 {
-	return scsi_disk_in_kernel(d->dev.id, d->bus[0]);
+	if (!virtio_scsi_in_kernel(d->bus[0]))
+		return 0;
+	log_err("%s: %s is served by the kernel (vhost), for which there are plug and unplug "
+		"alone; run with --vhost off", d->dev.id, d->bus[0]->id);
+	return -EBUSY;
 }
 
 static int check_medium(const struct scsi_disk *d)
 {
-	if (d->block)
+	if (d->medium.block)
 		return 0;
 	log_err("%s: there is no medium in it; insert one first", d->dev.id);
 	return -ENOMEDIUM;
@@ -54,17 +64,12 @@ static int check_removable(const struct scsi_disk *d)
 		return 0;
 	log_err("%s: has a medium that stays in it; unplug it as a whole, or start it with "
 		"removable=on", d->dev.id);
-	return -EINVAL;
+	return -EUSAGE;
 }
 
 static int unplug(struct device *dev)
 {
-	struct scsi_disk *d = disk_of(dev);
-	int r = check_ours(d);
-
-	if (!r)
-		scsi_disk_leave(d);
-	return r;
+	return scsi_disk_leave(disk_of(dev));
 }
 
 /* Size. */
@@ -84,14 +89,14 @@ static int check_resize(const struct scsi_disk *d, uint64_t size)
 
 	if (!r && d->lun.type == SCSI_CD) {
 		log_err("%s: is a CD-ROM drive; eject, and insert another image", d->dev.id);
-		r = -EINVAL;
+		r = -EUSAGE;
 	}
 	if (!r)
 		r = check_medium(d);
 	if (!r && (!size || size % d->lun.block_size)) {
 		log_err("%s: %llu bytes: a multiple of the block size, %u, is wanted", d->dev.id,
 			(unsigned long long)size, d->lun.block_size);
-		r = -EINVAL;
+		r = -EUSAGE;
 	}
 	return r;
 }
@@ -102,9 +107,9 @@ static int resize(struct device *dev, uint64_t size)
 	int r = check_resize(d, size);
 	unsigned i;
 
-	if (r < 0 || size == d->block->size)
+	if (r < 0 || size == d->medium.block->size)
 		return r;
-	r = block_resize(d->block, size, settle, d);
+	r = block_resize(d->medium.block, size, settle, d);
 	for (i = 0; !r && i < d->nbuses; i++)
 		scsi_plug_resized(virtio_scsi_host(d->bus[i]), &d->lun);
 	return r;
@@ -119,7 +124,7 @@ static int change_medium(struct scsi_disk *d, struct block *block)
 	unsigned i;
 
 	scsi_lun_eject(&d->lun);
-	d->lun.block = d->block = block;
+	d->lun.block = d->medium.block = block;
 	for (i = 0; i < d->nbuses; i++) {
 		err = scsi_plug_media(virtio_scsi_host(d->bus[i]));
 		r = r ? r : err;
@@ -130,7 +135,7 @@ static int change_medium(struct scsi_disk *d, struct block *block)
 /* What the user takes out in good order is kept, as at the end of the run. */
 static int take_out(struct scsi_disk *d)
 {
-	struct block *old = d->block;
+	struct block *old = d->medium.block;
 	int r;
 
 	change_medium(d, NULL);
@@ -161,9 +166,9 @@ static int eject(struct device *dev)
 
 static int load_again(struct scsi_disk *d)
 {
-	if (!d->block) {
+	if (!d->medium.block) {
 		log_err("%s: is empty; insert which file?", d->dev.id);
-		return -EINVAL;
+		return -EUSAGE;
 	}
 	scsi_lun_load(&d->lun);
 	return 0;
@@ -173,10 +178,10 @@ static int load_again(struct scsi_disk *d)
 static int insert_file(struct scsi_disk *d, const char *file)
 {
 	struct block *block;
-	int r = d->block ? take_out(d) : 0;
+	int r = d->medium.block ? take_out(d) : 0;
 
 	if (!r)
-		r = scsi_disk_open(d, file, &block);
+		r = medium_open(&d->medium, file, &block);
 	if (r < 0)
 		return r;
 	r = change_medium(d, block);
@@ -196,24 +201,13 @@ static int insert(struct device *dev, const char *file)
 
 	if (!r)
 		r = check_removable(d);
-	if (!r && d->block && !d->lun.ejected) {
-		log_err("%s: has a medium, %s; eject that first", dev->id, d->block->path);
+	if (!r && d->medium.block && !d->lun.ejected) {
+		log_err("%s: has a medium, %s; eject that first", dev->id, d->medium.block->path);
 		r = -EBUSY;
 	}
 	if (r < 0)
 		return r;
 	return file ? insert_file(d, file) : load_again(d);
-}
-
-/* Its store gets one around it that fails; before that, faults cost nothing. */
-static int insert_fault(struct scsi_disk *d, const char *rules)
-{
-	struct block *block;
-	int r = fault_insert(d->block, d->lun.block_size, rules, &block);
-
-	if (!r)
-		d->lun.block = d->block = block;
-	return r;
 }
 
 static int fault(struct device *dev, const char *rules)
@@ -224,16 +218,75 @@ static int fault(struct device *dev, const char *rules)
 
 	if (!r)
 		r = check_medium(d);
-	if (!r && d->block->ops == &block_fault)
-		r = fault_set(d->block, rules);
-	else if (!r && *rules)
-		r = insert_fault(d, rules);
+	if (!r)
+		r = medium_fault(&d->medium, rules);
+	if (!r)
+		d->lun.block = d->medium.block;
 	for (i = 0; !r && i < d->nbuses; i++) {
 		r = scsi_plug_swap(virtio_scsi_host(d->bus[i]), &d->lun);
 		if (r < 0)
 			log_err("%s: fault=: %s", dev->id, strerror(-r));
 	}
 	return r;
+}
+
+/* Paths. */
+
+static const char *const access_words[] = {
+	[SCSI_ACCESS_OPTIMIZED] = "optimized",
+	[SCSI_ACCESS_NON_OPTIMIZED] = "non-optimized",
+	[SCSI_ACCESS_STANDBY] = "standby",
+	[SCSI_ACCESS_UNAVAILABLE] = "unavailable",
+	[SCSI_ACCESS_FAILS] = "fails",
+};
+
+static_assert(ARRAY_SIZE(access_words) == SCSI_ACCESS_STATES, "a state has no word");
+
+static int find_access(const struct scsi_disk *d, const char *word, enum scsi_access_state *state)
+{
+	char all[100] = "";
+	unsigned i;
+
+	for (i = 0; i < SCSI_ACCESS_STATES; i++) {
+		if (!strcmp(access_words[i], word)) {
+			*state = i;
+			return 0;
+		}
+		strcat(strcat(all, i ? ", " : ""), access_words[i]);
+	}
+	log_err("%s: %s: is no state of a path; there are %s", d->dev.id, word, all);
+	return -EUSAGE;
+}
+
+static struct device *find_bus(const struct scsi_disk *d, const char *name)
+{
+	unsigned i;
+
+	for (i = 0; i < d->nbuses; i++)
+		if (!strcmp(d->bus[i]->id, name))
+			return d->bus[i];
+	log_err("%s: %s: is no bus of it; 'devices' lists them", d->dev.id, name);
+	return NULL;
+}
+
+static int set_path(struct device *dev, const char *bus_name, const char *word)
+{
+	struct scsi_disk *d = disk_of(dev);
+	enum scsi_access_state state;
+	struct device *bus;
+	int r = check_ours(d);
+
+	if (!r && !d->lun.alua) {
+		log_err("%s: is on one bus; paths have states where there are several: "
+			"bus=ID+ID", dev->id);
+		r = -EUSAGE;
+	}
+	if (!r)
+		r = find_access(d, word, &state);
+	if (r < 0)
+		return r;
+	bus = find_bus(d, bus_name);
+	return bus ? scsi_access_set(&d->lun, virtio_scsi_port(bus), state) : -ENODEV;
 }
 
 /* What is told. */
@@ -246,7 +299,32 @@ static void place(const struct device *dev, struct device_place *to)
 				     .disk = d->lun.type == SCSI_DISK };
 }
 
-static void facts(const struct device *dev, struct device_facts *to)
+void scsi_disk_expect(const struct device *dev, struct device_facts *to)
+{
+	const struct scsi_disk *d = container_of(dev, struct scsi_disk, dev);
+	const uint64_t at[] = { d->lun.target, d->lun.lun };
+	unsigned i;
+
+	for (i = 0; i < d->nbuses; i++)
+		to->numbers(to, "lun", at, 2);
+}
+
+/* "s0=optimized+s1=standby" */
+static void path_facts(const struct scsi_disk *d, struct device_facts *to)
+{
+	char paths[SCSI_DISK_BUSES_MAX * (DEVICE_ID_MAX + 16)] = "";
+	size_t at = 0;
+	unsigned i;
+
+	for (i = 0; i < d->nbuses; i++)
+		at += snprintf(paths + at, sizeof(paths) - at, "%s%s=%s", i ? "+" : "",
+			       d->bus[i]->id,
+			       access_words[scsi_access_of(&d->lun,
+							   virtio_scsi_port(d->bus[i]))]);
+	to->text(to, "paths", paths);
+}
+
+void scsi_disk_facts(const struct device *dev, struct device_facts *to)
 {
 	const struct scsi_disk *d = container_of(dev, struct scsi_disk, dev);
 	const struct scsi_lun *lun = &d->lun;
@@ -263,15 +341,13 @@ static void facts(const struct device *dev, struct device_facts *to)
 	to->text(to, "served", virtio_scsi_in_kernel(d->bus[0]) ? "kernel" : "process");
 	to->text(to, "serial", lun->serial);
 	to->text(to, "naa", lun->naa);
-	to->text(to, "medium", !d->block ? "none" : lun->ejected ? "ejected" : "in");
-	if (!d->block)
-		return;
-	to->text(to, "file", d->block->path);
-	to->number(to, "size", d->block->size);
-	to->text(to, "access", lun->readonly ? "ro" : "rw");
+	if (lun->alua)
+		path_facts(d, to);
+	to->text(to, "medium", !d->medium.block ? "none" : lun->ejected ? "ejected" : "in");
+	medium_facts(&d->medium, to);
 }
 
-static int counters(struct device *dev, struct device_facts *to)
+int scsi_disk_counters(struct device *dev, struct device_facts *to)
 {
 	struct scsi_disk *d = disk_of(dev);
 	struct scsi_counters sum = { 0 };
@@ -296,39 +372,49 @@ static int counters(struct device *dev, struct device_facts *to)
 	return 0;
 }
 
+static const char *discard_words(const struct scsi_disk *d)
+{
+	if (d->lun.discard)
+		return "gives space back";
+	if (d->medium.block->can_discard)
+		return "off, as asked";
+	return d->lun.readonly ? "off, as nothing is written" : "off, as the store cannot";
+}
+
+void scsi_disk_explain(const struct device *dev, FILE *out)
+{
+	const struct scsi_disk *d = container_of(dev, struct scsi_disk, dev);
+	const struct scsi_lun *lun = &d->lun;
+	unsigned i;
+
+	if (d->medium.block)
+		utf8_line(out, "  image: %s, %llu bytes in blocks of %u, %s", d->medium.block->path,
+			  (unsigned long long)d->medium.block->size, lun->block_size,
+			  lun->readonly ? "write-protected" : "writable");
+	else
+		fprintf(out, "  image: none\n");
+	for (i = 0; i < d->nbuses; i++)
+		fprintf(out, "  place: target %u, LUN %u of %s\n", lun->target, lun->lun,
+			d->bus[i]->id);
+	fprintf(out, "  names: serial %s, NAA %s\n", lun->serial, lun->naa);
+	if (lun->type == SCSI_DISK)
+		fprintf(out, "  discard: %s\n", discard_words(d));
+}
+
+/* What becomes of its changes. */
+
 static int keep(struct device *dev, int folder)
 {
 	struct scsi_disk *d = disk_of(dev);
-	char name[DEVICE_ID_MAX + 8];
-	unsigned i;
-	int fd, r;
 
-	if (!d->block || d->how.overlay == BLOCK_OVERLAY_NONE)
+	if (!medium_changes_vanish(&d->medium))
 		return 0;
-	for (i = 0; i < d->nbuses; i++)
-		virtio_scsi_stop(d->bus[i]);
-	snprintf(name, sizeof(name), "%s.img", dev->id);
-	fd = openat(folder, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
-	r = fd < 0 ? -errno : block_copy(d->block, fd);
-	if (fd >= 0)
-		close(fd);
-	if (r < 0)
-		log_err("--keep-on-fail: %s: %s is not kept: %s", d->block->path, name,
-			strerror(-r));
-	else
-		log_warn("--keep-on-fail: %s, as the guest has left it, is %s", d->block->path,
-			 name);
-	return r;
+	scsi_disk_stop(d);
+	return medium_keep(&d->medium, dev->id, folder);
 }
 
-const struct device_live scsi_disk_live = {
-	.keep = keep,
-	.unplug = unplug,
-	.resize = resize,
-	.eject = eject,
-	.insert = insert,
-	.fault = fault,
-	.place = place,
-	.facts = facts,
-	.counters = counters,
+const struct device_hotplug scsi_disk_hotplug = { .unplug = unplug };
+const struct device_medium scsi_disk_medium = {
+	.resize = resize, .eject = eject, .insert = insert, .fault = fault, .keep = keep,
 };
+const struct device_lun scsi_disk_lun = { .path = set_path, .place = place };

@@ -65,12 +65,12 @@ static bool deliver(struct scsi_events *events, const struct scsi_event *event)
 void scsi_events_start(struct scsi_events *events)
 {
 	events->open = true;
-	events->missed = false;
 }
 
 void scsi_events_stop(struct scsi_events *events)
 {
 	events->open = false;
+	events->missed &= virtio_is_paused(events->vdev);
 }
 
 void scsi_events_kick(struct scsi_events *events)
@@ -83,9 +83,11 @@ void scsi_events_kick(struct scsi_events *events)
 
 void scsi_events_send(struct scsi_events *events, const struct scsi_event *event)
 {
-	if (!events->open || !(events->vdev->accepted & feature_of(event->event)))
+	bool in_service = events->open || virtio_is_paused(events->vdev);
+
+	if (!in_service || !(events->vdev->accepted & feature_of(event->event)))
 		return;
-	if (!deliver(events, event))
+	if (!events->open || !deliver(events, event))
 		events->missed = true;
 }
 

@@ -1,5 +1,5 @@
 /*
- * serial.c - a 16550A UART on the PC's ports, the guest's first console.
+ * serial.c - a 16550A UART, the guest's first console. On a PC it is on I/O ports.
  *
  * Sending is immediate: a byte written to THR has left when the write returns,
  * so the transmitter is always empty. Receiving goes through the FIFO of 16
@@ -11,41 +11,44 @@
  * interrupt appears, and again after all have gone and another has come.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/serial_reg.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "devices/devices.h"
 #include "vmm/core/bus.h"
+#include "vmm/core/claim.h"
 #include "vmm/core/irq.h"
 #include "vmm/core/log.h"
 #include "vmm/core/platform.h"
+#include "vmm/core/state.h"
+#include "vmm/core/stream.h"
 #include "vmm/core/util.h"
 
 #define FIFO_SIZE 16
-#define PORTS 8
-
-static const struct {
-	uint16_t base;
-	uint8_t gsi;
-} com[] = { { 0x3f8, 4 }, { 0x2f8, 3 } };
+#define IER_BITS 0x0f
+#define IIR_FIFO 0xc0
+#define MCR_BITS 0x1f
+#define REGISTERS 8
 
 struct serial {
 	struct device dev;
 	struct platform *p;
-	int file; /* output goes there; -1: to the console, or nowhere */
+	struct claim *claim;
+	struct stream file; /* output goes there; all zero: to the console, or nowhere */
 	bool console;
 	struct irq irq;
 
 	pthread_mutex_t lock; /* vCPUs and the main thread; of all that follows */
-	uint8_t ier, iir_fifo, lcr, mcr, scr, dll, dlm;
-	bool thre; /* "transmitter empty" has not been reported yet */
-	bool raised;
-	uint8_t fifo[FIFO_SIZE];
-	unsigned head, count;
+	struct serial_state {
+		uint8_t ier, iir_fifo, lcr, mcr, scr, dll, dlm;
+		bool thre; /* "transmitter empty" has not been reported yet */
+		bool raised;
+		uint8_t fifo[FIFO_SIZE];
+		uint8_t head, count;
+	} r;
 };
 
 struct serial_cfg {
@@ -54,9 +57,9 @@ struct serial_cfg {
 };
 
 static const struct opt serial_opts[] = {
-	{ "port", OPT_U32, offsetof(struct serial_cfg, port), "0", 0, ARRAY_SIZE(com) - 1,
+	{ "port", OPT_U32, offsetof(struct serial_cfg, port), "0", 0, 1,
 	  .help = "0 is COM1 (ttyS0), 1 is COM2 (ttyS1)" },
-	{ "file", OPT_STR, offsetof(struct serial_cfg, file), .arg = "PATH",
+	{ "file", OPT_STR, offsetof(struct serial_cfg, file), .written = true, .arg = "PATH",
 	  .help = "what the guest sends is written there; - is lunette's own terminal" },
 	{ 0 }
 };
@@ -64,9 +67,9 @@ static const struct opt serial_opts[] = {
 /* The most urgent reason to interrupt, as the IIR says it. */
 static uint8_t reason(const struct serial *s)
 {
-	if (s->ier & UART_IER_RDI && s->count)
+	if (s->r.ier & UART_IER_RDI && s->r.count)
 		return UART_IIR_RDI;
-	if (s->ier & UART_IER_THRI && s->thre)
+	if (s->r.ier & UART_IER_THRI && s->r.thre)
 		return UART_IIR_THRI;
 	return UART_IIR_NO_INT;
 }
@@ -75,45 +78,45 @@ static void update_irq(struct serial *s)
 {
 	bool want = reason(s) != UART_IIR_NO_INT;
 
-	if (want && !s->raised)
+	if (want && !s->r.raised)
 		irq_raise(&s->irq);
-	s->raised = want;
+	s->r.raised = want;
 }
 
 static uint8_t modem_status(const struct serial *s)
 {
 	uint8_t v = 0;
 
-	if (!(s->mcr & UART_MCR_LOOP))
+	if (!(s->r.mcr & UART_MCR_LOOP))
 		return UART_MSR_DCD | UART_MSR_DSR | UART_MSR_CTS;
 	/* Looped back: the outputs appear as the inputs. */
-	if (s->mcr & UART_MCR_DTR)
+	if (s->r.mcr & UART_MCR_DTR)
 		v |= UART_MSR_DSR;
-	if (s->mcr & UART_MCR_RTS)
+	if (s->r.mcr & UART_MCR_RTS)
 		v |= UART_MSR_CTS;
-	if (s->mcr & UART_MCR_OUT1)
+	if (s->r.mcr & UART_MCR_OUT1)
 		v |= UART_MSR_RI;
-	if (s->mcr & UART_MCR_OUT2)
+	if (s->r.mcr & UART_MCR_OUT2)
 		v |= UART_MSR_DCD;
 	return v;
 }
 
 static uint8_t fifo_pop(struct serial *s)
 {
-	uint8_t v = s->fifo[s->head];
+	uint8_t v = s->r.fifo[s->r.head];
 
-	if (!s->count)
+	if (!s->r.count)
 		return 0;
-	s->head = (s->head + 1) % FIFO_SIZE;
-	s->count--;
+	s->r.head = (s->r.head + 1) % FIFO_SIZE;
+	s->r.count--;
 	return v;
 }
 
 static bool fifo_push(struct serial *s, uint8_t v)
 {
-	if (s->count == FIFO_SIZE)
+	if (s->r.count == FIFO_SIZE)
 		return false;
-	s->fifo[(s->head + s->count++) % FIFO_SIZE] = v;
+	s->r.fifo[(s->r.head + s->r.count++) % FIFO_SIZE] = v;
 	return true;
 }
 
@@ -123,24 +126,24 @@ static uint8_t read_register(struct serial *s, unsigned reg)
 
 	switch (reg) {
 	case UART_RX:
-		return s->lcr & UART_LCR_DLAB ? s->dll : fifo_pop(s);
+		return s->r.lcr & UART_LCR_DLAB ? s->r.dll : fifo_pop(s);
 	case UART_IER:
-		return s->lcr & UART_LCR_DLAB ? s->dlm : s->ier;
+		return s->r.lcr & UART_LCR_DLAB ? s->r.dlm : s->r.ier;
 	case UART_IIR:
 		v = reason(s);
 		if (v == UART_IIR_THRI)
-			s->thre = false; /* reading it is what clears it */
-		return v | s->iir_fifo;
+			s->r.thre = false; /* reading it is what clears it */
+		return v | s->r.iir_fifo;
 	case UART_LCR:
-		return s->lcr;
+		return s->r.lcr;
 	case UART_MCR:
-		return s->mcr;
+		return s->r.mcr;
 	case UART_LSR:
-		return UART_LSR_THRE | UART_LSR_TEMT | (s->count ? UART_LSR_DR : 0);
+		return UART_LSR_THRE | UART_LSR_TEMT | (s->r.count ? UART_LSR_DR : 0);
 	case UART_MSR:
 		return modem_status(s);
 	default:
-		return s->scr;
+		return s->r.scr;
 	}
 }
 
@@ -149,37 +152,37 @@ static bool write_register(struct serial *s, unsigned reg, uint8_t v)
 {
 	switch (reg) {
 	case UART_TX:
-		if (s->lcr & UART_LCR_DLAB) {
-			s->dll = v;
+		if (s->r.lcr & UART_LCR_DLAB) {
+			s->r.dll = v;
 			return false;
 		}
-		s->thre = true;
-		if (!(s->mcr & UART_MCR_LOOP))
+		s->r.thre = true;
+		if (!(s->r.mcr & UART_MCR_LOOP))
 			return true;
 		fifo_push(s, v);
 		return false;
 	case UART_IER:
-		if (s->lcr & UART_LCR_DLAB) {
-			s->dlm = v;
+		if (s->r.lcr & UART_LCR_DLAB) {
+			s->r.dlm = v;
 			return false;
 		}
-		if (v & ~s->ier & UART_IER_THRI)
-			s->thre = true;
-		s->ier = v & 0x0f;
+		if (v & ~s->r.ier & UART_IER_THRI)
+			s->r.thre = true;
+		s->r.ier = v & IER_BITS;
 		return false;
 	case UART_FCR:
-		s->iir_fifo = v & UART_FCR_ENABLE_FIFO ? 0xc0 : 0;
+		s->r.iir_fifo = v & UART_FCR_ENABLE_FIFO ? IIR_FIFO : 0;
 		if (v & UART_FCR_CLEAR_RCVR)
-			s->count = 0;
+			s->r.count = 0;
 		return false;
 	case UART_LCR:
-		s->lcr = v;
+		s->r.lcr = v;
 		return false;
 	case UART_MCR:
-		s->mcr = v & 0x1f;
+		s->r.mcr = v & MCR_BITS;
 		return false;
 	case UART_SCR:
-		s->scr = v;
+		s->r.scr = v;
 		return false;
 	default:
 		return false; /* LSR and MSR are read-only */
@@ -188,11 +191,10 @@ static bool write_register(struct serial *s, unsigned reg, uint8_t v)
 
 static void send(struct serial *s, uint8_t v)
 {
-	if (s->file < 0 && s->console)
+	if (s->file.what)
+		stream_put(&s->file, &v, 1);
+	else if (s->console)
 		s->p->console_ops->write(s->p->console, &v, 1);
-	/* A signal means that the vCPU is to stop: it must not go on waiting for a slow reader. */
-	if (s->file >= 0 && write(s->file, &v, 1) < 0)
-		return; /* lost, as on a line that nobody listens to */
 }
 
 static void serial_read(void *dev, uint64_t off, void *data, unsigned len)
@@ -204,7 +206,7 @@ static void serial_read(void *dev, uint64_t off, void *data, unsigned len)
 		return;
 	pthread_mutex_lock(&s->lock);
 	*(uint8_t *)data = read_register(s, off);
-	more = off == UART_RX && !s->count;
+	more = off == UART_RX && !s->r.count;
 	update_irq(s);
 	pthread_mutex_unlock(&s->lock);
 	if (more && s->console)
@@ -221,7 +223,7 @@ static void serial_write(void *dev, uint64_t off, const void *data, unsigned len
 		return;
 	pthread_mutex_lock(&s->lock);
 	out = write_register(s, off, v);
-	more = off == UART_IER && s->ier & UART_IER_RDI;
+	more = off == UART_IER && s->r.ier & UART_IER_RDI;
 	pthread_mutex_unlock(&s->lock);
 	/* Not under the lock: a slow terminal may make this wait, and the main thread must not. */
 	if (out)
@@ -242,7 +244,7 @@ static size_t serial_input(void *dev, const void *data, size_t len)
 	size_t took = 0;
 
 	pthread_mutex_lock(&s->lock);
-	if (s->ier & UART_IER_RDI && !(s->mcr & UART_MCR_LOOP)) {
+	if (s->r.ier & UART_IER_RDI && !(s->r.mcr & UART_MCR_LOOP)) {
 		while (took < len && fifo_push(s, from[took]))
 			took++;
 	}
@@ -253,9 +255,34 @@ static size_t serial_input(void *dev, const void *data, size_t len)
 
 static const struct console_user serial_user = { .input = serial_input };
 
-static int open_output(struct serial *s, const char *path)
+static void serial_state(struct device *dev, struct state *s)
 {
-	s->file = -1;
+	struct serial *serial = container_of(dev, struct serial, dev);
+	struct serial_state r = serial->r;
+
+	state_u8(s, &r.ier);
+	state_u8(s, &r.iir_fifo);
+	state_u8(s, &r.lcr);
+	state_u8(s, &r.mcr);
+	state_u8(s, &r.scr);
+	state_u8(s, &r.dll);
+	state_u8(s, &r.dlm);
+	state_bool(s, &r.thre);
+	state_bool(s, &r.raised);
+	state_bytes(s, r.fifo, sizeof(r.fifo));
+	state_u8(s, &r.head);
+	state_u8(s, &r.count);
+	state_check(s, !(r.ier & ~IER_BITS) && !(r.iir_fifo & ~IIR_FIFO) && !(r.mcr & ~MCR_BITS));
+	state_check(s, r.head < FIFO_SIZE && r.count <= FIFO_SIZE);
+	if (state_takes(s))
+		serial->r = r;
+}
+
+static int open_output(struct serial *s, const char *id, const char *path)
+{
+	char *what;
+	int r;
+
 	if (!path)
 		return 0;
 	if (!strcmp(path, "-")) {
@@ -264,12 +291,15 @@ static int open_output(struct serial *s, const char *path)
 			s->p->console_attach(s->p->console, &serial_user, s);
 		return 0;
 	}
-	s->file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	if (s->file < 0) {
-		log_err("serial: file=%s: %s", path, strerror(errno));
-		return -errno;
-	}
-	return 0;
+	if (asprintf(&what, "%s: file=%s", id, path) < 0)
+		return -ENOMEM;
+	r = claim_open(s->p->claims, what, path, 0, &s->claim);
+	if (r >= 0)
+		r = stream_open(&s->file, s->p, what, r);
+	if (r == 0)
+		stream_limit(&s->file);
+	free(what);
+	return r;
 }
 
 static void serial_destroy(struct device *dev)
@@ -277,8 +307,8 @@ static void serial_destroy(struct device *dev)
 	struct serial *s = container_of(dev, struct serial, dev);
 
 	irq_fini(&s->irq, s->p->irqchip, s->p->chip);
-	if (s->file >= 0)
-		close(s->file);
+	stream_close(&s->file);
+	claim_drop(s->claim);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
 }
@@ -287,6 +317,7 @@ static int serial_create(struct platform *p, struct device_list *list, const cha
 			 const void *config, struct device **dev)
 {
 	const struct serial_cfg *cfg = config;
+	enum platform_fixed place = PLATFORM_SERIAL0 + cfg->port;
 	struct serial *s = calloc(1, sizeof(*s));
 	int r;
 
@@ -294,18 +325,16 @@ static int serial_create(struct platform *p, struct device_list *list, const cha
 	if (!s)
 		return -ENOMEM;
 	s->p = p;
-	s->dll = 1; /* 115200 */
-	r = open_output(s, cfg->file);
+	s->r.dll = 1; /* 115200 */
+	r = open_output(s, id, cfg->file);
 	if (r < 0)
-		goto free;
-	r = bus_map(p->pio, com[cfg->port].base, PORTS, &serial_bus, s);
-	if (r < 0) {
-		log_err("%s: port=%u: there is a serial port already", id, cfg->port);
 		goto close;
-	}
-	r = irq_init(&s->irq, com[cfg->port].gsi, p->irqchip, p->chip);
+	r = platform_map(p, id, place, REGISTERS, &serial_bus, s);
+	if (r < 0)
+		goto close;
+	r = irq_init(&s->irq, p->place[place].gsi, p->irqchip, p->chip);
 	if (r < 0) {
-		log_err("%s: interrupt %u: %s", id, com[cfg->port].gsi, strerror(-r));
+		log_err("%s: interrupt %u: %s", id, p->place[place].gsi, strerror(-r));
 		goto close;
 	}
 	pthread_mutex_init(&s->lock, NULL);
@@ -313,9 +342,8 @@ static int serial_create(struct platform *p, struct device_list *list, const cha
 	return 0;
 
 close:
-	if (s->file >= 0)
-		close(s->file);
-free:
+	stream_close(&s->file);
+	claim_drop(s->claim);
 	free(s);
 	return r;
 }
@@ -326,5 +354,6 @@ const struct device_class serial_class = {
 	.opts = serial_opts,
 	.cfg_size = sizeof(struct serial_cfg),
 	.create = serial_create,
+	.state = serial_state,
 	.destroy = serial_destroy,
 };

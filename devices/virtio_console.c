@@ -15,6 +15,7 @@
 #include "devices/devices.h"
 #include "virtio/virtio.h"
 #include "vmm/core/platform.h"
+#include "vmm/core/state.h"
 #include "vmm/core/util.h"
 
 #define CONFIG_LEN sizeof(struct virtio_console_config)
@@ -25,7 +26,6 @@ struct virtio_console {
 	struct virtio_class class; /* with the features of this one */
 	struct console_host host;
 	unsigned transport;
-	bool attached;
 	uint8_t config[CONFIG_LEN];
 	struct console_end terminal;
 	int keys[2]; /* a pipe of what the user types, for port 0 */
@@ -37,9 +37,7 @@ struct console_cfg {
 };
 
 static const struct opt console_opts[] = {
-	{ .key = "transport", .type = OPT_ENUM, .offset = offsetof(struct console_cfg, transport),
-	  .def = "pci", .words = virtio_transport_words,
-	  .help = "the bus that the guest finds it on" },
+	VIRTIO_TRANSPORT_OPT(struct console_cfg, transport),
 	{ .key = "terminal", .type = OPT_BOOL, .offset = offsetof(struct console_cfg, terminal),
 	  .def = "on", .help = "port 0 is a console, hvc0, on lunette's own terminal" },
 	{ 0 }
@@ -78,6 +76,11 @@ static void console_config_reading(struct virtio_device *vdev)
 	atomic_fetch_add(&vdev->generation, 1);
 }
 
+static void console_visit(struct virtio_device *vdev, struct state *s)
+{
+	console_host_state(host_of(vdev), s);
+}
+
 static const struct virtio_class console_virtio = {
 	.name = "console",
 	.id = VIRTIO_ID_CONSOLE,
@@ -87,6 +90,7 @@ static const struct virtio_class console_virtio = {
 	.kick = console_kick,
 	.queue_stop = console_queue_stop,
 	.reset = console_reset,
+	.state = console_visit,
 };
 
 /* The terminal: a pipe takes what its user types to the I/O thread, and bounds it. */
@@ -168,9 +172,7 @@ static int console_create(struct platform *p, struct device_list *list, const ch
 		return -ENOMEM;
 	con->transport = cfg->transport;
 	con->class = console_virtio;
-	con->vdev.class = &con->class;
 	con->keys[0] = con->keys[1] = -1;
-	snprintf(con->vdev.name, sizeof(con->vdev.name), "%s", id);
 	console_host_init(&con->host, &con->vdev, p, loop);
 	if (r == 0 && cfg->terminal)
 		r = terminal_connect(con, p);
@@ -198,7 +200,7 @@ int virtio_console_add(struct device *dev, const struct console_end *end)
 	return 0;
 }
 
-static int make_queues(struct virtio_console *con)
+static int prepare_ports(struct virtio_console *con)
 {
 	struct console_host *h = &con->host;
 	unsigned i;
@@ -207,31 +209,34 @@ static int make_queues(struct virtio_console *con)
 	for (i = 0; r == 0 && i < h->nports; i++)
 		r = console_host_prepare(&h->port[i]);
 	if (r < 0)
-		return r;
-	if (h->nports > 1)
-		con->class.features |= VIRTIO_BIT(VIRTIO_CONSOLE_F_MULTIPORT);
-	le32_put(con->config + offsetof(struct virtio_console_config, max_nr_ports), h->nports);
-	con->vdev.config = con->config;
-	con->vdev.config_len = CONFIG_LEN;
-	return virtio_device_init(&con->vdev, h->p->mem, virtio_local_create(&h->loop, 1, 0),
-				  console_host_queues(h), CONSOLE_QUEUE_SIZE);
+		log_err("%s: %s", con->dev.id, strerror(-r));
+	return r;
 }
 
 /* Once all ports are there: how many queues it has is fixed from now on. */
 static int console_ready(struct device *dev)
 {
 	struct virtio_console *con = container_of(dev, struct virtio_console, dev);
-	int r = make_queues(con);
+	struct console_host *h = &con->host;
+	struct virtio_spec spec = {
+		.name = dev->id,
+		.class = &con->class,
+		.config = con->config,
+		.config_len = CONFIG_LEN,
+		.nvq = console_host_queues(h),
+		.queue_size = CONSOLE_QUEUE_SIZE,
+		.transport = con->transport,
+		.loop = &h->loop,
+		.nloops = 1,
+	};
+	int r = prepare_ports(con);
 
-	if (r < 0) {
-		log_err("%s: %s", con->vdev.name, strerror(-r));
-		return r;
-	}
-	r = virtio_attach(&con->vdev, con->host.p, con->transport);
-	con->attached = r == 0;
 	if (r < 0)
-		virtio_device_fini(&con->vdev);
-	return r;
+		return r;
+	if (h->nports > 1)
+		con->class.features |= VIRTIO_BIT(VIRTIO_CONSOLE_F_MULTIPORT);
+	le32_put(con->config + offsetof(struct virtio_console_config, max_nr_ports), h->nports);
+	return virtio_make(&con->vdev, h->p, &spec);
 }
 
 void virtio_console_stop(struct device *dev)
@@ -243,11 +248,13 @@ static void console_destroy(struct device *dev)
 {
 	struct virtio_console *con = container_of(dev, struct virtio_console, dev);
 
-	if (con->attached) {
-		virtio_detach(&con->vdev, con->host.p);
-		virtio_device_fini(&con->vdev);
-	}
+	virtio_unmake(&con->vdev);
 	console_free(con);
+}
+
+static struct virtio_device *console_vdev(struct device *dev)
+{
+	return &container_of(dev, struct virtio_console, dev)->vdev;
 }
 
 static void console_explain(const struct device *dev, FILE *out)
@@ -271,6 +278,8 @@ const struct device_class virtio_console_class = {
 	.cfg_size = sizeof(struct console_cfg),
 	.create = console_create,
 	.ready = console_ready,
+	.drain = virtio_console_stop,
+	.virtio = console_vdev,
 	.explain = console_explain,
 	.destroy = console_destroy,
 };

@@ -17,7 +17,9 @@
 #include "devices/net_stream.h"
 #include "devices/net_tap.h"
 #include "virtio/virtio.h"
+#include "vmm/core/fail.h"
 #include "vmm/core/platform.h"
+#include "vmm/core/state.h"
 #include "vmm/core/util.h"
 
 #define FD_MAX 65535
@@ -37,6 +39,7 @@ struct virtio_net {
 	struct virtio_class class; /* with the features of this one */
 	struct net_host host;
 	struct platform *p;
+	unsigned transport;
 	struct passt passt;
 	const char *behind; /* what the link is, for --explain */
 	uint8_t config[CONFIG_LEN];
@@ -44,7 +47,7 @@ struct virtio_net {
 
 struct net_cfg {
 	unsigned transport; /* enum virtio_transport */
-	bool user;
+	bool user, host_loopback;
 	const char *tap, *mac;
 	uint32_t fd, mtu;
 	struct opt_list publish;
@@ -53,13 +56,15 @@ struct net_cfg {
 static const char *const fd_words[] = { "none", NULL };
 
 static const struct opt net_opts[] = {
-	{ "transport", OPT_ENUM, offsetof(struct net_cfg, transport), "pci",
-	  .words = virtio_transport_words, .help = "the bus that the guest finds it on" },
+	VIRTIO_TRANSPORT_OPT(struct net_cfg, transport),
 	{ "user", OPT_BOOL, offsetof(struct net_cfg, user), "off",
 	  .help = "a network by passt, which needs no rights" },
 	{ "publish", OPT_LIST, offsetof(struct net_cfg, publish),
 	  .arg = "[tcp:|udp:][ADDRESS:]HOST:GUEST",
 	  .help = "a port of the host that is one of the guest's, with user" },
+	{ "host-loopback", OPT_BOOL, offsetof(struct net_cfg, host_loopback), "off",
+	  .help = "the guest's gateway is the host itself, with what listens on 127.0.0.1 and "
+		  "::1 there; with user" },
 	{ "tap", OPT_STR, offsetof(struct net_cfg, tap), .arg = "NAME",
 	  .help = "an interface of the host's" },
 	{ "fd", OPT_U32, offsetof(struct net_cfg, fd), "none", 0, FD_MAX, fd_words,
@@ -86,8 +91,7 @@ static void net_kick(struct virtio_device *vdev, unsigned q)
 
 static int net_queue_start(struct virtio_device *vdev, unsigned q, struct loop *loop)
 {
-	(void)loop;
-	return net_host_start(host_of(vdev), q);
+	return net_host_start(host_of(vdev), q, loop);
 }
 
 static void net_queue_stop(struct virtio_device *vdev, unsigned q)
@@ -107,6 +111,27 @@ static void net_config_reading(struct virtio_device *vdev)
 	put_status(container_of(vdev, struct virtio_net, vdev));
 }
 
+/* A group's address (bit 0 of the first byte) is no station's, and zero nobody's. */
+static bool mac_ok(const uint8_t mac[MAC_LEN])
+{
+	static const uint8_t nobody[MAC_LEN];
+
+	return !(mac[0] & 1) && memcmp(mac, nobody, MAC_LEN);
+}
+
+/* The address may have been one by chance. The link is the host's. */
+static void net_visit(struct virtio_device *vdev, struct state *s)
+{
+	uint8_t mac[MAC_LEN];
+
+	memcpy(mac, vdev->config, MAC_LEN);
+	state_bytes(s, mac, MAC_LEN);
+	state_check(s, mac_ok(mac));
+	state_same(s, le16_get(vdev->config + offsetof(struct virtio_net_config, mtu)));
+	if (state_takes(s))
+		memcpy(vdev->config, mac, MAC_LEN);
+}
+
 static const struct virtio_class net_virtio = {
 	.name = "network",
 	.id = VIRTIO_ID_NET,
@@ -117,24 +142,25 @@ static const struct virtio_class net_virtio = {
 	.kick = net_kick,
 	.queue_start = net_queue_start,
 	.queue_stop = net_queue_stop,
+	.state = net_visit,
 };
 
 /* What the guest is told of itself. */
 
-/* A group's address (bit 0 of the first byte) is no station's. */
 static int parse_mac(const char *id, const char *text, uint8_t mac[MAC_LEN])
 {
 	unsigned b[MAC_LEN], i;
-	int end = 0;
+	int end = 0, n;
 
-	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5],
-		   &end) != MAC_LEN || end != 17 || text[end] || b[0] & 1) {
+	n = sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5],
+		   &end);
+	for (i = 0; n == MAC_LEN && i < MAC_LEN; i++)
+		mac[i] = b[i];
+	if (n != MAC_LEN || end != 17 || text[end] || !mac_ok(mac)) {
 		log_err("%s: mac=%s: an address of one station is wanted, 02:00:00:00:00:01 for "
 			"instance", id, text);
-		return -EINVAL;
+		return -EUSAGE;
 	}
-	for (i = 0; i < MAC_LEN; i++)
-		mac[i] = b[i];
 	return 0;
 }
 
@@ -162,11 +188,13 @@ static int check_choice(const char *id, const struct net_cfg *cfg)
 	else if (cfg->publish.count && !cfg->user)
 		log_err("%s: publish=%s: needs user; the ports of a guest on tap=NAME or fd=FD "
 			"are where it is", id, cfg->publish.item[0]);
+	else if (cfg->host_loopback && !cfg->user)
+		log_err("%s: host-loopback=on: needs user", id);
 	else if (cfg->mtu && cfg->mtu < MTU_MIN)
 		log_err("%s: mtu=%u: is less than %u", id, cfg->mtu, MTU_MIN);
 	else
 		return 0;
-	return -EINVAL;
+	return -EUSAGE;
 }
 
 static int check_fd(const char *id, int fd)
@@ -182,9 +210,9 @@ static int check_fd(const char *id, int fd)
 	return -EBADF;
 }
 
-static struct net_link *open_stream(const char *id, int fd)
+static struct net_link *open_stream(const char *id, int fd, net_refuse_fn *refuse)
 {
-	struct net_link *link = fd < 0 ? NULL : net_stream_create(fd);
+	struct net_link *link = fd < 0 ? NULL : net_stream_create(fd, refuse);
 
 	if (fd >= 0 && !link)
 		log_err("%s: %s", id, strerror(errno));
@@ -195,6 +223,8 @@ static struct net_link *open_stream(const char *id, int fd)
 static struct net_link *open_link(struct virtio_net *net, const char *id,
 				  const struct net_cfg *cfg, uint16_t *mtu)
 {
+	const struct passt_cfg passt = { &cfg->publish, cfg->host_loopback };
+	bool keep_out = cfg->user && !cfg->host_loopback;
 	int fd;
 
 	*mtu = STREAM_MTU;
@@ -204,14 +234,14 @@ static struct net_link *open_link(struct virtio_net *net, const char *id,
 	}
 	if (cfg->user) {
 		net->behind = "passt, at the other end of a socket pair";
-		fd = passt_start(&net->passt, id, net->config, &cfg->publish);
+		fd = passt_start(&net->passt, id, net->config, &passt);
 	} else {
 		net->behind = "a socket that was given";
 		fd = check_fd(id, cfg->fd);
 		fd = fd < 0 ? fd : fcntl(cfg->fd, F_DUPFD_CLOEXEC, 0);
 	}
 	errno = fd < 0 ? -fd : 0;
-	return open_stream(id, fd);
+	return open_stream(id, fd, keep_out ? passt_is_loopback : NULL);
 }
 
 static void link_gone(void *arg, int err)
@@ -227,22 +257,15 @@ static void link_gone(void *arg, int err)
 
 static int make_link(struct virtio_net *net, const char *id, const struct net_cfg *cfg)
 {
-	struct loop *loop = net->p->iothread(net->p, id);
 	struct net_link *link;
 	uint16_t mtu;
 
-	if (!loop) {
-		int r = -errno;
-
-		log_err("%s: cannot make an I/O thread: %s", id, strerror(-r));
-		return r;
-	}
 	link = open_link(net, id, cfg, &mtu);
 	if (!link)
 		return -errno;
 	net->host.gone = link_gone;
 	net->host.arg = net;
-	net_host_init(&net->host, &net->vdev, loop, link);
+	net_host_init(&net->host, &net->vdev, link);
 	net->class.features |= link->features;
 	put_status(net);
 	le16_put(net->config + offsetof(struct virtio_net_config, mtu), cfg->mtu ? cfg->mtu : mtu);
@@ -251,24 +274,20 @@ static int make_link(struct virtio_net *net, const char *id, const struct net_cf
 
 /* Making and taking down. */
 
-static int make_device(struct virtio_net *net, unsigned transport)
+static int net_ready(struct device *dev)
 {
-	struct virtio_device *vdev = &net->vdev;
-	int r;
+	struct virtio_net *net = container_of(dev, struct virtio_net, dev);
+	struct virtio_spec spec = {
+		.name = dev->id,
+		.class = &net->class,
+		.config = net->config,
+		.config_len = CONFIG_LEN,
+		.nvq = NET_QUEUES,
+		.queue_size = NET_QUEUE_SIZE,
+		.transport = net->transport,
+	};
 
-	vdev->class = &net->class;
-	vdev->config = net->config;
-	vdev->config_len = CONFIG_LEN;
-	r = virtio_device_init(vdev, net->p->mem, virtio_local_create(&net->host.loop, 1, 0),
-			       NET_QUEUES, NET_QUEUE_SIZE);
-	if (r < 0) {
-		log_err("%s: out of memory", vdev->name);
-		return r;
-	}
-	r = virtio_attach(vdev, net->p, transport);
-	if (r < 0)
-		virtio_device_fini(vdev);
-	return r;
+	return virtio_make(&net->vdev, net->p, &spec);
 }
 
 static int net_create(struct platform *p, struct device_list *list, const char *id,
@@ -286,26 +305,19 @@ static int net_create(struct platform *p, struct device_list *list, const char *
 	net->p = p;
 	net->class = net_virtio;
 	net->passt = PASST_NONE;
-	snprintf(net->vdev.name, sizeof(net->vdev.name), "%s", id);
+	net->transport = cfg->transport;
 	r = check_choice(id, cfg);
 	if (r == 0)
 		r = choose_mac(id, cfg->mac, net->config);
 	if (r == 0)
 		r = make_link(net, id, cfg);
-	if (r < 0)
-		goto free;
-	r = make_device(net, cfg->transport);
-	if (r < 0)
-		goto fini;
+	if (r < 0) {
+		passt_fini(&net->passt);
+		free(net);
+		return r;
+	}
 	*dev = &net->dev;
 	return 0;
-
-fini:
-	net_host_fini(&net->host);
-free:
-	passt_fini(&net->passt);
-	free(net);
-	return r;
 }
 
 static void net_destroy(struct device *dev)
@@ -313,14 +325,18 @@ static void net_destroy(struct device *dev)
 	struct virtio_net *net = container_of(dev, struct virtio_net, dev);
 	struct net_host *h = &net->host;
 
-	virtio_detach(&net->vdev, net->p);
-	log_info("%s: %llu frames sent and %llu lost, %llu received and %llu lost", net->vdev.name,
+	virtio_unmake(&net->vdev);
+	log_info("%s: %llu frames sent and %llu lost, %llu received and %llu lost", dev->id,
 		 (unsigned long long)h->sent, (unsigned long long)h->lost[NET_TX],
 		 (unsigned long long)h->received, (unsigned long long)h->lost[NET_RX]);
-	virtio_device_fini(&net->vdev);
 	net_host_fini(h);
 	passt_fini(&net->passt);
 	free(net);
+}
+
+static struct virtio_device *net_vdev(struct device *dev)
+{
+	return &container_of(dev, struct virtio_net, dev)->vdev;
 }
 
 static void net_explain(const struct device *dev, FILE *out)
@@ -337,12 +353,21 @@ static void net_explain(const struct device *dev, FILE *out)
 		"left to each other, where the guest's driver can" : "of each side's own");
 }
 
+static void net_expect(const struct device *dev, struct device_facts *to)
+{
+	(void)dev;
+	to->number(to, "virtio", VIRTIO_ID_NET);
+}
+
 const struct device_class virtio_net_class = {
 	.name = "virtio-net",
 	.help = "Ethernet interface",
 	.opts = net_opts,
 	.cfg_size = sizeof(struct net_cfg),
 	.create = net_create,
+	.ready = net_ready,
+	.expect = net_expect,
+	.virtio = net_vdev,
 	.destroy = net_destroy,
 	.explain = net_explain,
 };

@@ -5,10 +5,11 @@
  * There are two data paths. In process, queues are served by scsi_host.c on
  * threads of ours, from the blocks that the disks have opened. By vhost-scsi,
  * the kernel serves them, from a target that lio.c makes of the same disks, or
- * from one that the user names. The guest finds the same disks either way.
+ * from one that the user names; the control queue has a thread of ours then, too.
+ * The guest finds the same disks either way.
  *
  * Which one it is depends on all the disks, so it is decided when every device
- * has been made (choose_path); until then nobody serves.
+ * has been created (choose_path), and only then the virtio device is made.
  *
  * Hot plug is offered on both paths; change events, of a disk that grows, only in
  * process, as the kernel's vhost-scsi has none.
@@ -26,10 +27,13 @@
 #include "devices/lio.h"
 #include "devices/scsi/scsi.h"
 #include "devices/scsi_host.h"
+#include "devices/scsi_plug.h"
 #include "devices/vhost_scsi.h"
 #include "virtio/virtio.h"
+#include "vmm/core/fail.h"
 #include "vmm/core/log.h"
 #include "vmm/core/platform.h"
+#include "vmm/core/state.h"
 #include "vmm/core/util.h"
 
 struct virtio_scsi_cfg {
@@ -55,10 +59,9 @@ static const struct opt virtio_scsi_opts[] = {
 	{ .key = "iothreads", .type = OPT_U32, .offset = OPTION(iothreads), .def = "1", .min = 1,
 	  .max = SCSI_HOST_THREADS_MAX,
 	  .help = "threads that serve the request queues in turn, in process" },
-	{ .key = "vhost", .type = OPT_STR, .offset = OPTION(vhost), .arg = "auto|on|off|WWN",
+	{ .key = "vhost", .type = OPT_STR, .offset = OPTION(vhost), .arg = VHOST_WORDS "|WWN",
 	  .help = "let the kernel serve the disks; WWN: a target of the kernel's that is there" },
-	{ .key = "transport", .type = OPT_ENUM, .offset = OPTION(transport), .def = "pci",
-	  .words = virtio_transport_words, .help = "the bus that the guest finds it on" },
+	VIRTIO_TRANSPORT_OPT(struct virtio_scsi_cfg, transport),
 	{ 0 }
 };
 
@@ -72,13 +75,17 @@ struct virtio_scsi {
 	struct platform *platform;
 	struct scsi_port port;
 	uint32_t queues, queue_size, iothreads;
+	unsigned transport; /* enum virtio_transport */
 	uint8_t config[CONFIG_LEN];
 
-	enum platform_vhost vhost;
+	enum vhost_policy vhost;
 	const char *wwn;         /* of the user's target; NULL: none */
 	struct why path;         /* who serves the disks, and why */
 	struct scsi_host *host;  /* in process */
 	bool in_kernel;
+	struct virtio_backend *server; /* the kernel, from choose_path() to virtio_make() */
+	struct vhost_scsi_tasks tasks;
+	struct scsi_control control; /* of the kernel's path */
 	struct lio *lio;         /* the target that was made for it; NULL: none */
 };
 
@@ -122,6 +129,7 @@ static bool sizes_ok(const struct virtio_scsi *s, uint32_t sense_size, uint32_t 
 static void config_write(struct virtio_device *vdev, size_t off, const void *data, size_t len)
 {
 	const struct virtio_scsi *s = container_of(vdev, struct virtio_scsi, vdev);
+	bool in_service = virtio_get_status(vdev) & VIRTIO_CONFIG_S_DRIVER_OK;
 	uint8_t next[CONFIG_LEN];
 	uint32_t sense_size, cdb_size;
 
@@ -129,9 +137,9 @@ static void config_write(struct virtio_device *vdev, size_t off, const void *dat
 	memcpy(next + off, data, len);
 	sense_size = le32_get(next + FIELD(sense_size));
 	cdb_size = le32_get(next + FIELD(cdb_size));
-	if (vdev->started || !sizes_ok(s, sense_size, cdb_size)) {
+	if (in_service || !sizes_ok(s, sense_size, cdb_size)) {
 		log_guest(&vdev->limit, "%s: sense_size %u, cdb_size %u: refused%s", vdev->name,
-			  sense_size, cdb_size, vdev->started ? " while in service" : "");
+			  sense_size, cdb_size, in_service ? " while in service" : "");
 		return;
 	}
 	le32_put(vdev->config + FIELD(sense_size), sense_size);
@@ -140,23 +148,31 @@ static void config_write(struct virtio_device *vdev, size_t off, const void *dat
 
 static int queue_start(struct virtio_device *vdev, unsigned q, struct loop *loop)
 {
+	const struct virtio_scsi *s = container_of(vdev, struct virtio_scsi, vdev);
 	struct scsi_host_format format = {
 		.cdb_size = le32_get(vdev->config + FIELD(cdb_size)),
 		.sense_size = le32_get(vdev->config + FIELD(sense_size)),
 	};
 
-	return scsi_host_queue_start(container_of(vdev, struct virtio_scsi, vdev)->host, q, loop,
-				     &format);
+	return s->in_kernel ? 0 : scsi_host_queue_start(s->host, q, loop, &format);
 }
 
 static void queue_stop(struct virtio_device *vdev, unsigned q)
 {
-	scsi_host_queue_stop(container_of(vdev, struct virtio_scsi, vdev)->host, q);
+	const struct virtio_scsi *s = container_of(vdev, struct virtio_scsi, vdev);
+
+	if (!s->in_kernel)
+		scsi_host_queue_stop(s->host, q);
 }
 
 static void kick(struct virtio_device *vdev, unsigned q)
 {
-	scsi_host_kick(container_of(vdev, struct virtio_scsi, vdev)->host, q);
+	struct virtio_scsi *s = container_of(vdev, struct virtio_scsi, vdev);
+
+	if (s->in_kernel)
+		scsi_control_kick(&s->control); /* it has no other queue here */
+	else
+		scsi_host_kick(s->host, q);
 }
 
 /* The next driver finds disks as after power on, whatever the last one has done to them. */
@@ -164,6 +180,20 @@ static void reset(struct virtio_device *vdev)
 {
 	config_reset(vdev);
 	scsi_port_reset(&container_of(vdev, struct virtio_scsi, vdev)->port);
+}
+
+/* LUNs of ours are visited with their disks; what the kernel's remember nobody can ask. */
+static void visit(struct virtio_device *vdev, struct state *s)
+{
+	const struct virtio_scsi *scsi = container_of(vdev, struct virtio_scsi, vdev);
+	uint8_t *at = vdev->config + FIELD(sense_size), sizes[8]; /* and cdb_size */
+
+	memcpy(sizes, at, sizeof(sizes));
+	state_bytes(s, sizes, sizeof(sizes));
+	state_check(s, sizes_ok(scsi, le32_get(sizes), le32_get(sizes + 4)));
+	if (state_takes(s))
+		memcpy(at, sizes, sizeof(sizes));
+	scsi_host_state(scsi->host, s);
 }
 
 static const struct virtio_class virtio_scsi = {
@@ -176,6 +206,7 @@ static const struct virtio_class virtio_scsi = {
 	.queue_start = queue_start,
 	.queue_stop = queue_stop,
 	.reset = reset,
+	.state = visit,
 };
 
 struct scsi_port *virtio_scsi_port(struct device *dev)
@@ -186,6 +217,63 @@ struct scsi_port *virtio_scsi_port(struct device *dev)
 struct scsi_host *virtio_scsi_host(struct device *dev)
 {
 	return container_of(dev, struct virtio_scsi, dev)->host;
+}
+
+/* Of the kernel's target. */
+static int add_to_target(struct virtio_scsi *s, struct scsi_lun *lun, struct why *why)
+{
+	int r;
+
+	if (!s->lio)
+		return why_not(why, -EBUSY, "%s is a target that was there before; add the LUN to "
+			       "it by configfs", s->wwn);
+	r = scsi_port_add(&s->port, lun);
+	if (r < 0)
+		return r;
+	r = lio_add(s->lio, lun, why);
+	if (r < 0)
+		scsi_nexus_free(scsi_port_take(&s->port, lun));
+	return r;
+}
+
+static int remove_from_target(struct virtio_scsi *s, struct scsi_lun *lun)
+{
+	struct scsi_nexus *nexus = scsi_port_take(&s->port, lun);
+	int r;
+
+	if (!nexus)
+		return 0;
+	r = vhost_scsi_remove(&s->vdev, s->platform, s->lio, lun);
+	scsi_nexus_free(nexus);
+	if (r < 0)
+		scsi_port_add(&s->port, lun);
+	return r;
+}
+
+int virtio_scsi_add(struct device *dev, struct scsi_lun *lun, struct why *why)
+{
+	struct virtio_scsi *s = container_of(dev, struct virtio_scsi, dev);
+	int r;
+
+	why->text[0] = 0;
+	if (s->in_kernel)
+		r = add_to_target(s, lun, why);
+	else
+		r = s->host ? scsi_plug_add(s->host, lun) : scsi_port_add(&s->port, lun);
+	return r < 0 && !why->text[0] ? why_not(why, r, "%s", strerror(-r)) : r;
+}
+
+int virtio_scsi_remove(struct device *dev, struct scsi_lun *lun)
+{
+	struct virtio_scsi *s = container_of(dev, struct virtio_scsi, dev);
+
+	if (s->in_kernel)
+		return remove_from_target(s, lun);
+	if (s->host)
+		scsi_plug_remove(s->host, lun);
+	else
+		scsi_nexus_free(scsi_port_take(&s->port, lun));
+	return 0;
 }
 
 bool virtio_scsi_in_kernel(struct device *dev)
@@ -213,9 +301,8 @@ static void virtio_scsi_destroy(struct device *dev)
 {
 	struct virtio_scsi *s = container_of(dev, struct virtio_scsi, dev);
 
-	virtio_detach(&s->vdev, s->platform);
+	virtio_unmake(&s->vdev);
 	scsi_host_destroy(s->host);
-	virtio_device_fini(&s->vdev);
 	lio_destroy(s->lio);
 	scsi_port_fini(&s->port);
 	free(s);
@@ -223,40 +310,21 @@ static void virtio_scsi_destroy(struct device *dev)
 
 /* The two paths. */
 
-static int make_loops(struct virtio_scsi *s, struct loop **loop)
+static int make_loops(struct virtio_scsi *s, struct loop **loop, unsigned count)
 {
 	struct platform *p = s->platform;
 	char name[24];
 	unsigned i;
 
-	for (i = 0; i < s->iothreads; i++) {
-		snprintf(name, sizeof(name), "%.11s.%u", s->vdev.name, i);
+	for (i = 0; i < count; i++) {
+		snprintf(name, sizeof(name), "%.11s.%u", s->dev.id, i);
 		loop[i] = p->iothread(p, name);
 		if (!loop[i]) {
-			log_err("%s: no I/O thread: %s", s->vdev.name, strerror(errno));
+			log_err("%s: no I/O thread: %s", s->dev.id, strerror(errno));
 			return -errno;
 		}
 	}
 	return 0;
-}
-
-static int serve_in_process(struct virtio_scsi *s)
-{
-	struct loop *loop[SCSI_HOST_THREADS_MAX];
-	int r;
-
-	config_reset(&s->vdev); /* the disks' targets are known now */
-	r = make_loops(s, loop);
-	if (r < 0)
-		return r;
-	s->host = scsi_host_create(&s->vdev, &s->port, loop, s->iothreads);
-	r = -ENOMEM;
-	if (s->host)
-		r = virtio_device_serve(&s->vdev, virtio_local_create(loop, s->iothreads,
-								      SCSI_HOST_REQUEST));
-	if (r < 0)
-		log_err("%s: out of memory", s->vdev.name);
-	return r;
 }
 
 /* Takes the target @wwn, and the open file @fd in every case. */
@@ -270,12 +338,12 @@ static int take_target(struct virtio_scsi *s, int fd, const char *wwn, struct wh
 		close(fd);
 		return r;
 	}
-	r = virtio_device_serve(&s->vdev, vhost_scsi_create(&s->vdev, fd, wwn,
-							    s->platform->main_loop));
-	if (r < 0)
-		return why_not(why, r, VHOST_SCSI_NODE ": %s", strerror(-r));
+	s->server = vhost_scsi_create(&s->vdev, fd, wwn, s->platform);
+	if (!s->server)
+		return why_not(why, -ENOMEM, VHOST_SCSI_NODE ": %s", strerror(ENOMEM));
+	s->tasks = (struct vhost_scsi_tasks){ s->server, s->wwn ? NULL : &s->port };
+	s->control = (struct scsi_control){ &s->vdev, &vhost_scsi_control, &s->tasks };
 	s->in_kernel = true;
-	config_reset(&s->vdev);
 	why_not(&s->path, 0, "by the kernel (vhost-scsi, target %s, %s)", wwn,
 		s->queues == 1 ? "one worker" : workers ? "a worker for each request queue" :
 		"one worker, as this kernel has no more: Linux 6.5 has");
@@ -291,7 +359,7 @@ static int serve_in_kernel(struct virtio_scsi *s, struct why *why)
 		return fd;
 	if (s->wwn)
 		return take_target(s, fd, s->wwn, why);
-	r = lio_create(&lio_configfs, s->vdev.name, &s->port, &s->lio, why);
+	r = lio_create(&lio_configfs, s->dev.id, &s->port, &s->lio, why);
 	if (r < 0) {
 		close(fd);
 		return r;
@@ -300,56 +368,108 @@ static int serve_in_kernel(struct virtio_scsi *s, struct why *why)
 }
 
 /* Nothing of the kernel's path is left. */
-static int fall_back(struct virtio_scsi *s, const struct why *why)
+static void leave_kernel(struct virtio_scsi *s)
 {
 	lio_destroy(s->lio);
 	s->lio = NULL;
-	why_not(&s->path, 0, "in process: %.*s", (int)sizeof(s->path.text) - 16, why->text);
-	return serve_in_process(s);
+	s->in_kernel = false;
 }
 
-static int choose_path(struct device *dev)
+static void fall_back(struct virtio_scsi *s, const struct why *why)
 {
-	struct virtio_scsi *s = container_of(dev, struct virtio_scsi, dev);
-	struct why why = { "vhost=off" };
+	leave_kernel(s);
+	why_not(&s->path, 0, "in process: %.*s", (int)sizeof(s->path.text) - 16, why->text);
+}
+
+/* Why the kernel is not even asked; NULL: it is. */
+static const char *no_kernel(const struct virtio_scsi *s)
+{
+	if (s->vhost == VHOST_OFF)
+		return "vhost=off";
+	if (s->vhost == VHOST_ON)
+		return NULL;
+	if (!s->port.count)
+		return "it has no disks";
+	return s->port.trace ? "--trace scsi= is given" : NULL;
+}
+
+static int choose_path(struct virtio_scsi *s)
+{
+	const char *no = no_kernel(s);
+	struct why why = { "" };
 	int r;
 
 	if (s->wwn && s->port.count) {
 		log_err("%s: vhost=%s: %s cannot be added to a target that is there; give it "
-			"another bus=", s->vdev.name, s->wwn, s->port.nexus[0]->lun->serial);
-		return -EINVAL;
+			"another bus=", s->dev.id, s->wwn, s->port.nexus[0]->lun->serial);
+		return -EUSAGE;
 	}
-	if (s->vhost == PLATFORM_VHOST_OFF)
-		return fall_back(s, &why);
-	if (s->vhost == PLATFORM_VHOST_AUTO && !s->port.count) {
-		why_not(&why, 0, "it has no disks");
-		return fall_back(s, &why);
-	}
-	if (s->vhost == PLATFORM_VHOST_AUTO && s->port.trace) {
-		why_not(&why, 0, "--trace scsi= is given");
-		return fall_back(s, &why);
+	if (no) {
+		why_not(&why, 0, "%s", no);
+		fall_back(s, &why);
+		return 0;
 	}
 	if (s->port.trace)
-		log_warn("%s: vhost=on: there is no trace of what the kernel does", s->vdev.name);
+		log_warn("%s: vhost=on: there is no trace of what the kernel does", s->dev.id);
 	r = serve_in_kernel(s, &why);
-	if (r < 0 && s->vhost == PLATFORM_VHOST_ON) {
-		log_err("%s: vhost=%s: %s", s->vdev.name, s->wwn ? s->wwn : "on", why.text);
+	if (r < 0 && s->vhost == VHOST_ON) {
+		log_err("%s: vhost=%s: %s", s->dev.id, s->wwn ? s->wwn : "on", why.text);
 		return -ENODEV;
 	}
 	if (r < 0)
-		r = fall_back(s, &why);
-	if (!r)
-		log_note("%s: disks are served %s", s->vdev.name, s->path.text);
-	return r;
+		fall_back(s, &why);
+	log_note("%s: disks are served %s", s->dev.id, s->path.text);
+	return 0;
+}
+
+/* By whom they are served is known. Takes over s->server in every case. */
+static int make_device(struct virtio_scsi *s)
+{
+	struct loop *loop[SCSI_HOST_THREADS_MAX];
+	struct virtio_spec spec = {
+		.name = s->dev.id,
+		.class = &virtio_scsi,
+		.config = s->config,
+		.config_len = sizeof(s->config),
+		.nvq = SCSI_HOST_REQUEST + s->queues,
+		.queue_size = s->queue_size,
+		.transport = s->transport,
+		.server = s->server,
+		.loop = loop,
+		.nloops = s->in_kernel ? 1 : s->iothreads,
+		.first_request_queue = SCSI_HOST_REQUEST,
+	};
+	int r = make_loops(s, loop, spec.nloops);
+
+	if (r < 0) {
+		if (s->server)
+			s->server->ops->destroy(s->server);
+		leave_kernel(s);
+		return r;
+	}
+	config_reset(&s->vdev);
+	r = virtio_make(&s->vdev, s->platform, &spec);
+	if (r < 0)
+		leave_kernel(s);
+	if (r < 0 || s->in_kernel)
+		return r;
+	s->host = scsi_host_create(&s->vdev, &s->port, loop, s->iothreads);
+	if (s->host)
+		return 0;
+	log_err("%s: out of memory", s->dev.id);
+	return -ENOMEM;
+}
+
+/* The disks are known now. */
+static int ready(struct device *dev)
+{
+	struct virtio_scsi *s = container_of(dev, struct virtio_scsi, dev);
+	int r = choose_path(s);
+
+	return r < 0 ? r : make_device(s);
 }
 
 /* Creation. */
-
-static const char *const vhost_words[] = {
-	[PLATFORM_VHOST_AUTO] = "auto",
-	[PLATFORM_VHOST_ON] = "on",
-	[PLATFORM_VHOST_OFF] = "off",
-};
 
 /* The kernel looks at no more of a name than what kind it is. */
 static bool is_wwn(const char *text)
@@ -360,23 +480,25 @@ static bool is_wwn(const char *text)
 
 static int parse_vhost(struct virtio_scsi *s, const char *text, const char *id)
 {
+	char words[64] = "";
 	unsigned i;
 
 	s->vhost = s->platform->vhost;
 	if (!text)
 		return 0;
-	for (i = 0; i < ARRAY_SIZE(vhost_words); i++) {
+	for (i = 0; vhost_words[i]; i++) {
 		if (!strcmp(text, vhost_words[i])) {
 			s->vhost = i;
 			return 0;
 		}
+		strcat(strcat(words, vhost_words[i]), ", ");
 	}
 	if (!is_wwn(text)) {
-		log_err("%s: vhost=%s: is none of: auto, on, off, or the name of a target of the "
-			"kernel's, as naa.5001405000000001", id, text);
-		return -EINVAL;
+		log_err("%s: vhost=%s: is none of: %sor the name of a target of the kernel's, as "
+			"naa.5001405000000001", id, text, words);
+		return -EUSAGE;
 	}
-	s->vhost = PLATFORM_VHOST_ON;
+	s->vhost = VHOST_ON;
 	s->wwn = text;
 	return 0;
 }
@@ -388,31 +510,17 @@ static int take_options(struct virtio_scsi *s, const struct virtio_scsi_cfg *cfg
 		s->queues = s->platform->cpus ? min_u64(s->platform->cpus, QUEUES_MAX) : 1;
 	s->queue_size = cfg->queue_size;
 	s->iothreads = cfg->iothreads;
+	s->transport = cfg->transport;
 	if (!is_power_of_2(s->queue_size)) {
 		log_err("%s: queue-size=%u: is not a power of two", id, s->queue_size);
-		return -EINVAL;
+		return -EUSAGE;
 	}
 	if (s->iothreads > s->queues) {
 		log_err("%s: iothreads=%u: queues=%u gives work to so many only; raise queues", id,
 			s->iothreads, s->queues);
-		return -EINVAL;
+		return -EUSAGE;
 	}
 	return parse_vhost(s, cfg->vhost, id);
-}
-
-static int device_init(struct virtio_scsi *s, const char *id)
-{
-	struct virtio_device *vdev = &s->vdev;
-
-	snprintf(vdev->name, sizeof(vdev->name), "%s", id);
-	vdev->class = &virtio_scsi;
-	vdev->config = s->config;
-	vdev->config_len = sizeof(s->config);
-	config_reset(vdev);
-	/* Without a loop it serves nobody: choose_path() gives the device another one. */
-	return virtio_device_init(vdev, s->platform->mem,
-				  virtio_local_create(&s->platform->main_loop, 0, 0),
-				  SCSI_HOST_REQUEST + s->queues, s->queue_size);
 }
 
 /* Controllers are numbered as they are made, from 1. */
@@ -439,22 +547,13 @@ static int virtio_scsi_create(struct platform *p, struct device_list *list, cons
 	scsi_port_init(&s->port, port_id(list));
 	s->port.trace = p->scsi_trace;
 	r = take_options(s, cfg, id);
-	if (!r)
-		r = device_init(s, id);
-	if (r < 0)
-		goto free;
-	r = virtio_attach(&s->vdev, p, cfg->transport);
-	if (r < 0)
-		goto fini;
+	if (r < 0) {
+		scsi_port_fini(&s->port);
+		free(s);
+		return r;
+	}
 	*dev = &s->dev;
 	return 0;
-
-fini:
-	virtio_device_fini(&s->vdev);
-free:
-	scsi_port_fini(&s->port);
-	free(s);
-	return r;
 }
 
 static void explain(const struct device *dev, FILE *out)
@@ -469,6 +568,13 @@ static void explain(const struct device *dev, FILE *out)
 	fprintf(out, "  disks: served %s\n", s->path.text);
 }
 
+static uint64_t memory(const struct device *dev)
+{
+	const struct virtio_scsi *s = container_of(dev, struct virtio_scsi, dev);
+
+	return s->host ? scsi_host_memory(s->queues, s->queue_size, s->iothreads) : 0;
+}
+
 static int clean(FILE *out)
 {
 	return lio_clean(&lio_configfs, out);
@@ -480,8 +586,10 @@ const struct device_class virtio_scsi_class = {
 	.opts = virtio_scsi_opts,
 	.cfg_size = sizeof(struct virtio_scsi_cfg),
 	.create = virtio_scsi_create,
-	.ready = choose_path,
+	.ready = ready,
+	.memory = memory,
 	.explain = explain,
 	.clean = clean,
+	.virtio = virtio_scsi_vdev,
 	.destroy = virtio_scsi_destroy,
 };

@@ -1,28 +1,19 @@
 /* disks.c - modules, and disks by their LUNs. */
+#include <blkid/blkid.h>
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "guest/init.h"
 
 #define SCSI "/sys/bus/scsi"
-#define MODULES "/etc/modules" /* files, in the order in which they load; by mkinitramfs.sh */
 #define DEVICES_MAX 8192
-#define NAME_LEN 32
 #define TRIES 10
 #define TRY_US 200000
-
-/* A device on a SCSI bus, as the kernel writes it: host:channel:target:lun. */
-struct scsi_device {
-	unsigned host, channel, target;
-	unsigned long long lun;
-};
 
 static int compare(const void *a, const void *b)
 {
@@ -37,8 +28,7 @@ static int compare(const void *a, const void *b)
 	return x->lun < y->lun ? -1 : x->lun > y->lun;
 }
 
-/* All, sorted; free()d by the caller. */
-static struct scsi_device *scan(unsigned *count)
+struct scsi_device *disks_scan(unsigned *count)
 {
 	struct scsi_device *list = malloc(DEVICES_MAX * sizeof(*list));
 	DIR *dir = opendir(SCSI "/devices");
@@ -56,16 +46,15 @@ static struct scsi_device *scan(unsigned *count)
 	return list;
 }
 
-static char *name(const struct scsi_device *d, char text[NAME_LEN])
+static char *name(const struct scsi_device *d, char text[DISK_NAME_LEN])
 {
-	snprintf(text, NAME_LEN, "%u:%u:%u:%llu", d->host, d->channel, d->target, d->lun);
+	snprintf(text, DISK_NAME_LEN, "%u:%u:%u:%llu", d->host, d->channel, d->target, d->lun);
 	return text;
 }
 
-/* What the block layer calls it, e.g. "sda"; false: it is none of its devices. */
-static bool block_name(const struct scsi_device *d, char block[NAME_LEN])
+bool disk_block_name(const struct scsi_device *d, char block[DISK_NAME_LEN])
 {
-	char path[128], text[NAME_LEN];
+	char path[128], text[DISK_NAME_LEN];
 	struct dirent *e;
 	bool found = false;
 	DIR *dir;
@@ -74,7 +63,7 @@ static bool block_name(const struct scsi_device *d, char block[NAME_LEN])
 	dir = opendir(path);
 	while (dir && !found && (e = readdir(dir))) {
 		found = e->d_name[0] != '.';
-		snprintf(block, NAME_LEN, "%.31s", e->d_name);
+		snprintf(block, DISK_NAME_LEN, "%.31s", e->d_name);
 	}
 	if (dir)
 		closedir(dir);
@@ -84,11 +73,11 @@ static bool block_name(const struct scsi_device *d, char block[NAME_LEN])
 /* sdz stands before sdaa. */
 static bool in_order(const struct scsi_device *list, unsigned count)
 {
-	char block[NAME_LEN], last[NAME_LEN] = "";
+	char block[DISK_NAME_LEN], last[DISK_NAME_LEN] = "";
 	size_t i, len;
 
 	for (i = 0; i < count; i++) {
-		if (!block_name(&list[i], block) || strncmp(block, "sd", 2))
+		if (!disk_block_name(&list[i], block) || strncmp(block, "sd", 2))
 			continue;
 		len = strlen(last);
 		if (strlen(block) < len || (strlen(block) == len && strcmp(block, last) < 0))
@@ -101,49 +90,12 @@ static bool in_order(const struct scsi_device *list, unsigned count)
 /* @how: "bind" or "unbind". Fails for what is not a disk, and that is all right. */
 static void bind_each(const struct scsi_device *list, unsigned count, const char *how)
 {
-	char path[64], text[NAME_LEN];
+	char path[64], text[DISK_NAME_LEN];
 	unsigned i;
 
 	snprintf(path, sizeof(path), SCSI "/drivers/sd/%s", how);
 	for (i = 0; i < count; i++)
 		init_write(path, name(&list[i], text));
-}
-
-/* "virtio-pci.ko" and "virtio_pci.force_legacy=1" are about the same module. */
-static bool is_about(const char *word, const char *file, size_t len)
-{
-	size_t i;
-
-	for (i = 0; i < len; i++)
-		if (word[i] != file[i] && (word[i] != '_' || file[i] != '-'))
-			return false;
-	return word[len] == '.';
-}
-
-/* The parameters that the kernel's command line has for the module in this file. */
-static void module_words(const char *path, char *to, size_t size)
-{
-	char line[4096], *word, *rest = init_read("/proc/cmdline", line, sizeof(line));
-	const char *slash = strrchr(path, '/'), *file = slash ? slash + 1 : path;
-	size_t len = strcspn(file, "."), at = 0;
-
-	*to = 0;
-	while ((word = strsep(&rest, " \n")))
-		if (is_about(word, file, len) && at < size)
-			at += snprintf(to + at, size - at, "%s ", word + len + 1);
-}
-
-static void load(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char words[4096];
-
-	module_words(path, words, sizeof(words));
-	if (fd < 0 || (syscall(SYS_finit_module, fd, words, 0) < 0 && errno != EEXIST &&
-		       errno != ENODEV))
-		init_log("%s: %s", path, strerror(errno));
-	if (fd >= 0)
-		close(fd);
 }
 
 /* False: there are none, so that this kernel has what it needs built in. */
@@ -157,7 +109,7 @@ static bool load_modules(void)
 		return false;
 	while (fgets(path, sizeof(path), list)) {
 		path[strcspn(path, "\n")] = 0;
-		load(path);
+		module_load(path);
 		/* Disks wait, from the first moment at which they can be made to. */
 		held = held || init_write(SCSI "/drivers_autoprobe", "0") == 0;
 	}
@@ -165,21 +117,22 @@ static bool load_modules(void)
 	return true;
 }
 
-static void load_cdrom(void)
+unsigned disk_type(const struct scsi_device *d)
 {
-	char type[8], path[128], text[NAME_LEN];
-	struct scsi_device *list;
-	unsigned count, i;
+	char path[128], text[DISK_NAME_LEN], type[8];
 
-	list = scan(&count);
-	for (i = 0; i < count; i++) {
-		snprintf(path, sizeof(path), SCSI "/devices/%s/type", name(&list[i], text));
-		if (atoi(init_read(path, type, sizeof(type))) == 5) {
-			system("modprobe sr_mod");
+	snprintf(path, sizeof(path), SCSI "/devices/%s/type", name(d, text));
+	return atoi(init_read(path, type, sizeof(type)));
+}
+
+static void load_cdrom(const struct scsi_device *list, unsigned count)
+{
+	while (count--) {
+		if (disk_type(list++) == 5) {
+			module_probe("sr_mod");
 			break;
 		}
 	}
-	free(list);
 }
 
 /*
@@ -194,11 +147,11 @@ void disks_setup(void)
 	struct scsi_device *list;
 	unsigned count;
 
-	list = scan(&count);
+	list = disks_scan(&count);
 	if (modules) {
 		bind_each(list, count, "bind");
 		init_write(SCSI "/drivers_autoprobe", "1");
-		load_cdrom();
+		load_cdrom(list, count);
 	} else if (!in_order(list, count)) {
 		bind_each(list, count, "unbind");
 		bind_each(list, count, "bind");
@@ -207,103 +160,115 @@ void disks_setup(void)
 }
 
 /* LUNs from 256 on have another bit, as the kernel shows flat addresses. */
-static bool find_lun(unsigned lun, char *path, size_t size)
+bool disk_is_at(const struct scsi_device *d, unsigned target, unsigned lun)
 {
-	char block[NAME_LEN];
+	return !d->channel && d->target == target && d->lun == (lun < 256 ? lun : lun | 0x4000);
+}
+
+static void find_lun(unsigned lun, char *path, size_t size)
+{
+	char block[DISK_NAME_LEN];
 	struct scsi_device *list;
 	unsigned count, i;
 	bool found = false;
 
-	list = scan(&count);
+	list = disks_scan(&count);
 	for (i = 0; i < count && !found; i++) {
-		if (list[i].channel || list[i].target ||
-		    list[i].lun != (lun < 256 ? lun : lun | 0x4000))
-			continue;
-		found = block_name(&list[i], block);
-		snprintf(path, size, "/dev/%s", block);
+		found = disk_is_at(&list[i], 0, lun) && disk_block_name(&list[i], block);
+		if (found)
+			snprintf(path, size, "/dev/%s", block);
 	}
 	free(list);
-	return found;
 }
 
 /* The page of vital product data with it has four bytes before it. */
-static bool find_serial(const char *serial, char *path, size_t size)
+static const char *serial_of(const struct scsi_device *d, char page[256])
 {
-	char page[256], file[128], block[NAME_LEN];
+	char file[128], text[DISK_NAME_LEN];
+
+	memset(page, 0, 256);
+	snprintf(file, sizeof(file), SCSI "/devices/%s/vpd_pg80", name(d, text));
+	return init_read(file, page, 256) + 4;
+}
+
+static void find_serial(const char *serial, char *path, size_t size)
+{
+	char page[256], block[DISK_NAME_LEN];
 	struct scsi_device *list;
 	unsigned count, i;
 	bool found = false;
 
-	list = scan(&count);
+	list = disks_scan(&count);
 	for (i = 0; i < count && !found; i++) {
-		memset(page, 0, sizeof(page));
-		snprintf(file, sizeof(file), SCSI "/devices/%s/vpd_pg80", name(&list[i], block));
-		found = !strcmp(init_read(file, page, sizeof(page)) + 4, serial) &&
-			block_name(&list[i], block);
-		snprintf(path, size, "/dev/%s", block);
+		found = !strcmp(serial_of(&list[i], page), serial) &&
+			disk_block_name(&list[i], block);
+		if (found)
+			snprintf(path, size, "/dev/%s", block);
 	}
 	free(list);
-	return found;
 }
 
-/* LABEL= or UUID=. */
-static bool find_tagged(const char *what, char *path, size_t size)
+/* LABEL=, UUID=, PARTLABEL= or PARTUUID=. */
+static void find_tagged(const char *what, char *path, size_t size)
 {
-	bool found;
-	FILE *out;
+	char *device = blkid_evaluate_tag(what, NULL, NULL);
 
-	setenv("WHAT", what, 1);
-	out = popen("findfs \"$WHAT\" 2>/dev/null", "re");
-	found = out && fgets(path, size, out);
-	if (out)
-		pclose(out);
-	unsetenv("WHAT");
-	path[strcspn(path, "\n")] = 0;
-	return found;
+	snprintf(path, size, "%s", device ? device : "");
+	free(device);
+}
+
+bool disk_look(const char *what, char *path, size_t size)
+{
+	struct stat st;
+
+	*path = 0;
+	if (!strncmp(what, "lun:", 4))
+		find_lun(strtoul(what + 4, NULL, 10), path, size);
+	else if (!strncmp(what, "serial:", 7))
+		find_serial(what + 7, path, size);
+	else if (strchr(what, '='))
+		find_tagged(what, path, size);
+	else
+		snprintf(path, size, "%s", what);
+	return stat(path, &st) == 0 && S_ISBLK(st.st_mode);
 }
 
 int disk_find(const char *what, char *path, size_t size)
 {
-	struct stat st;
 	int try;
 
 	for (try = 0; try < TRIES; try++) {
-		*path = 0;
-		if (!strncmp(what, "lun:", 4))
-			find_lun(strtoul(what + 4, NULL, 10), path, size);
-		else if (!strncmp(what, "serial:", 7))
-			find_serial(what + 7, path, size);
-		else if (strchr(what, '='))
-			find_tagged(what, path, size);
-		else
-			snprintf(path, size, "%s", what);
-		if (stat(path, &st) == 0 && S_ISBLK(st.st_mode))
+		if (disk_look(what, path, size))
 			return 0;
 		usleep(TRY_US);
 	}
 	return -ENXIO;
 }
 
+static void list_one(const struct scsi_device *d)
+{
+	char block[DISK_NAME_LEN], path[128], sectors[32], page[256];
+	unsigned lun = d->lun & ~0x4000ull;
+
+	if (!disk_block_name(d, block))
+		return;
+	snprintf(path, sizeof(path), "/sys/block/%s/size", block);
+	init_read(path, sectors, sizeof(sectors));
+	if (d->host)
+		printf("controller %u, ", d->host);
+	if (d->target)
+		printf("target %u, ", d->target);
+	printf("lun:%u  %s  %llu MiB  %s\n", lun, block, strtoull(sectors, NULL, 10) / 2048,
+	       serial_of(d, page));
+}
+
 void disks_list(void)
 {
-	char block[NAME_LEN], path[128], sectors[32], vendor[32], model[32];
 	struct scsi_device *list;
 	unsigned count, i;
 
-	list = scan(&count);
-	for (i = 0; i < count; i++) {
-		if (!block_name(&list[i], block) || strncmp(block, "sd", 2))
-			continue;
-		snprintf(path, sizeof(path), "/sys/block/%s/size", block);
-		init_read(path, sectors, sizeof(sectors));
-		snprintf(path, sizeof(path), "/sys/block/%s/device/vendor", block);
-		init_read(path, vendor, sizeof(vendor));
-		snprintf(path, sizeof(path), "/sys/block/%s/device/model", block);
-		init_read(path, model, sizeof(model));
-		vendor[strcspn(vendor, " \n")] = 0;
-		model[strcspn(model, "\n")] = 0;
-		printf("%s: %llu MiB, %s %s\n", block, strtoull(sectors, NULL, 10) / 2048, vendor,
-		       model);
-	}
+	list = disks_scan(&count);
+	for (i = 0; i < count; i++)
+		list_one(&list[i]);
 	free(list);
 }

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "guest/init.h"
+#include "guest/pack.h"
 
 #define BLOCK 512
 
@@ -39,14 +40,12 @@ int files_take(struct files *f, const char *what, char *text)
 	return 0;
 }
 
-const char *files_keep(struct files *f)
+void files_keep(struct files *f)
 {
-	f->busybox = -1;
-	if (f->mounts && access("/etc/modules", F_OK) == 0)
-		system("modprobe -a erofs overlay");
-	if (f->out.disk)
-		f->busybox = open("/bin/busybox", O_PATH | O_CLOEXEC);
-	return f->out.disk && f->busybox < 0 ? "--out: there is no busybox in the initramfs" : NULL;
+	if (f->mounts) {
+		module_probe("erofs");
+		module_probe("overlay");
+	}
 }
 
 /* The last folder is there if the path is a folder, or can be made. */
@@ -120,10 +119,9 @@ const char *files_mount(const struct files *f)
 	for (i = 0; i < f->mounts; i++) {
 		r = mount_share(&f->mount[i]);
 		if (r < 0) {
-			init_log("--share: %s: %s", f->mount[i].path, strerror(-r));
-			return r == -ENODEV ? "--share: this kernel has no EROFS" :
-					      "--share: a folder cannot be mounted; the console "
-					      "says why";
+			init_log("--share: %s cannot be mounted: %s", f->mount[i].path,
+				 r == -ENODEV ? "this kernel has no EROFS" : strerror(-r));
+			return init_said();
 		}
 	}
 	if (f->out.disk) {
@@ -132,37 +130,42 @@ const char *files_mount(const struct files *f)
 	}
 	if (r == 0)
 		return NULL;
-	init_log("--out: %s: %s", f->out.path, strerror(-r));
-	return "--out: its folder cannot be made in the guest; the console says why";
+	init_log("--out: %s cannot be made: %s", f->out.path, strerror(-r));
+	return init_said();
 }
 
-/* To the end of what @to is for, whose position the parent shares. */
-static int run_tar(const struct files *f, int to)
+/* In a process of its own, which the kernel may kill for want of memory. */
+static int pack(const struct files *f, int to, uint64_t room)
 {
-	static char *const argv[] = { "tar", "-cf", "-", ".", NULL };
-	int status = -1, console = open("/dev/console", O_WRONLY | O_NOCTTY | O_CLOEXEC);
+	int status = -1;
 	pid_t pid = fork();
+	char why[300] = "its folder is gone";
 
 	if (pid == 0) {
-		dup2(to, STDOUT_FILENO);
-		if (console >= 0)
-			dup2(console, STDERR_FILENO);
-		if (chdir(f->out.path) == 0)
-			fexecve(f->busybox, argv, environ);
-		_exit(127);
+		int r = chdir(f->out.path) < 0 ? -errno : pack_folder(to, room, why, sizeof(why));
+
+		if (r < 0)
+			init_log("--out: %s", why);
+		_exit(-r);
 	}
-	if (console >= 0)
-		close(console);
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	return status;
 }
 
+/* NULL: all is there. */
+static const char *what_is_lost(int status)
+{
+	if (WIFEXITED(status) && WEXITSTATUS(status) == ENOSPC)
+		return "some find no room (--out-limit); the console says which is the first";
+	return status ? "some cannot be packed; the console says why" : NULL;
+}
+
 unsigned files_give(const struct files *f, const char **lost)
 {
 	char name[128], device[64];
-	off_t end = 0;
-	int fd = -1, status;
+	off_t end = 0, room;
+	int fd = -1;
 
 	snprintf(name, sizeof(name), "serial:%s", f->out.disk);
 	*lost = "its disk cannot be opened";
@@ -170,14 +173,12 @@ unsigned files_give(const struct files *f, const char **lost)
 		fd = open(device, O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
 		return 0;
-	status = run_tar(f, fd);
-	end = lseek(fd, 0, SEEK_CUR);
-	*lost = NULL;
+	room = lseek(fd, 0, SEEK_END);
+	lseek(fd, 0, SEEK_SET);
+	*lost = what_is_lost(pack(f, fd, room < 0 ? 0 : room));
+	end = lseek(fd, 0, SEEK_CUR); /* which the process has moved */
 	if (fsync(fd) < 0)
 		*lost = "its disk cannot be written";
-	else if (status)
-		*lost = "tar has failed, perhaps for want of room (--out-limit); the console says "
-			"why";
 	close(fd);
 	return end < 0 ? 0 : end / BLOCK;
 }

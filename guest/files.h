@@ -14,18 +14,15 @@ struct files_place {
 struct files {
 	struct files_place mount[FILES_MAX], out; /* out.disk NULL: there is none */
 	unsigned mounts;
-	int busybox; /* open, whatever the root file system is */
 };
 
 /* A record, whose @text is kept and cut up; @what: "mount" or "out". -EPROTO. */
 int files_take(struct files *f, const char *what, char *text);
 
-/*
- * Before the root file system is another one: what is needed of this one. NULL, or what went wrong,
- * after a line in the kernel's log; so also the next.
- */
-const char *files_keep(struct files *f);
-/* The folders are there, and $LUNETTE_OUT, empty. */
+/* Before the root file system is another one: what is needed of this one's modules. */
+void files_keep(struct files *f);
+/* The folders are there, and $LUNETTE_OUT, empty. NULL, or what went wrong, after a line in the
+ * kernel's log. */
 const char *files_mount(const struct files *f);
 
 /*

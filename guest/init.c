@@ -15,42 +15,48 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/virtio_ids.h>
 #include <mntent.h>
-#include <signal.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/klog.h>
 #include <sys/mount.h>
-#include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "guest/ending.h"
 #include "guest/job.h"
 #include "guest/net.h"
 
-#define ROOT "/mnt"
 #define TRIES 10
 #define TRY_US 50000
 #define KLOG_CONSOLE_LEVEL 8 /* an action of klogctl() */
 
+static char said[384];
+
 void init_log(const char *fmt, ...)
 {
 	int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
-	char line[256];
 	va_list ap;
 
+	va_start(ap, fmt);
+	vsnprintf(said, sizeof(said), fmt, ap);
+	va_end(ap);
 	if (fd < 0)
 		return;
-	va_start(ap, fmt);
-	vsnprintf(line, sizeof(line), fmt, ap);
-	va_end(ap);
-	dprintf(fd, "<3>init: %s\n", line);
+	dprintf(fd, "<3>init: %s\n", said);
 	close(fd);
+}
+
+const char *init_said(void)
+{
+	return said;
 }
 
 char *init_read(const char *path, char *text, size_t size)
@@ -115,87 +121,15 @@ static void mount_all(void)
 	symlink("/proc/self/fd/2", "/dev/stderr");
 }
 
-/* The kernel lists the types that it finds on disks without "nodev", in a column of their own. */
-static int mount_any_type(const char *device, unsigned long flags)
-{
-	FILE *types = fopen("/proc/filesystems", "re");
-	char line[64];
-	int r = -ENODEV;
-
-	while (types && r < 0 && fgets(line, sizeof(line), types)) {
-		if (line[0] != '\t')
-			continue;
-		line[strcspn(line, "\n")] = 0;
-		if (mount(device, ROOT, line + 1, flags, NULL) == 0)
-			r = 0;
-		else if (errno != EINVAL)
-			r = -errno;
-	}
-	if (types)
-		fclose(types);
-	return r;
-}
-
-int init_mount_root(void)
-{
-	const char *what = init_word("lunette.root"), *type;
-	char path[128], name[128];
-	unsigned long flags;
-	int r;
-
-	if (!what)
-		what = init_word("root");
-	if (!what)
-		return 0;
-	snprintf(name, sizeof(name), "%s", what);
-	flags = init_word("ro") ? MS_RDONLY : 0;
-	r = disk_find(name, path, sizeof(path));
-	if (r < 0) {
-		init_log("root=%s: there is no such disk", name);
-		return r;
-	}
-	type = init_word("rootfstype");
-	if (type)
-		r = mount(path, ROOT, type, flags, NULL) < 0 ? -errno : 0;
-	else
-		r = mount_any_type(path, flags);
-	if (r == -EACCES || r == -EROFS) /* a disk that cannot be written */
-		r = mount_any_type(path, MS_RDONLY);
-	if (r < 0) {
-		init_log("root=%s: %s has no file system that can be mounted: %s", name, path,
-			 strerror(-r));
-		return r;
-	}
-	return 1;
-}
-
-int init_enter_root(void)
-{
-	static const char *const along[] = { "/dev", "/proc", "/sys" };
-	char to[16];
-	size_t i;
-
-	for (i = 0; i < sizeof(along) / sizeof(along[0]); i++) {
-		snprintf(to, sizeof(to), ROOT "%s", along[i]);
-		if (mount(along[i], to, NULL, MS_MOVE, NULL) < 0) {
-			init_log("the root file system has no folder %s", along[i]);
-			return -errno;
-		}
-	}
-	if (chdir(ROOT) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 ||
-	    chdir("/") < 0)
-		return -errno;
-	return 0;
-}
-
-/* What a job is to reach it will miss by itself, so that this ends no run. */
-static void set_up_network(void)
+bool init_network(void)
 {
 	const char *word = init_word("lunette.net");
 	int r = net_up(word);
 
-	if (r < 0 && word)
-		init_log("lunette.net=%s: %s", word, strerror(-r));
+	if (r == 0 || !word)
+		return true;
+	init_log("lunette.net=%s: %s", word, strerror(-r));
+	return false;
 }
 
 /* Without a console the kernel opens none of them, and another file would get the number. */
@@ -233,43 +167,62 @@ static bool open_console(void)
 	return false;
 }
 
-/* Runs a command line of busybox's shell to its end; as process 1 has to, waits for all others. */
-static int shell(const char *command)
+/*
+ * Runs a command line of busybox's shell to its end, unless another end is asked for; as process 1
+ * has to, waits for all others meanwhile.
+ */
+static enum ending shell(struct ending_source *ends, const char *command)
 {
+	struct pollfd fd[] = { { ends->signals, POLLIN, 0 }, { ends->fifo, POLLIN, 0 } };
+	enum ending how = ENDING_NONE;
 	pid_t pid = fork(), ended;
-	int status = 0;
+	bool gone = pid < 0;
 
 	if (pid == 0) {
+		ending_forget();
 		execl("/bin/sh", "sh", "-c", command, (char *)NULL);
 		_exit(127);
 	}
-	while ((ended = wait(&status)) != pid && (ended > 0 || errno == EINTR))
-		;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	while (!gone && !how) {
+		poll(fd, 2, -1);
+		how = ending_asked(ends);
+		while ((ended = waitpid(-1, NULL, WNOHANG)) > 0)
+			gone = gone || ended == pid;
+	}
+	how = how ? how : ending_asked(ends); /* it may have been its last word */
+	if (how)
+		ending_tell_all();
+	return how;
 }
 
 /* Its output is the only thing on the console, byte for byte. */
-static void run_script(void)
+static enum ending run_script(struct ending_source *ends)
 {
 	klogctl(KLOG_CONSOLE_LEVEL, NULL, 1);
-	shell("stty -opost -echo");
-	shell("cd; exec setsid sh /job </dev/null");
+	shell(ends, "stty -opost -echo");
+	return shell(ends, "cd; exec setsid sh /job </dev/null");
 }
 
-static void run_shell(void)
+void init_greet(void)
 {
+	int cpus = get_nprocs();
 	struct utsname uts;
 	struct sysinfo info;
 
-	klogctl(KLOG_CONSOLE_LEVEL, NULL, 4);
 	uname(&uts);
 	sysinfo(&info);
-	printf("\n%s %s, %d CPU, %lu MiB\n", uts.sysname, uts.release, get_nprocs(),
-	       info.totalram * info.mem_unit >> 20);
+	printf("\n%s %s, %d CPU%s, %lu MiB\n", uts.sysname, uts.release, cpus,
+	       cpus == 1 ? "" : "s", info.totalram * info.mem_unit >> 20);
 	disks_list();
-	printf("The end of this shell (Ctrl-D) powers the guest off; Ctrl-A x stops it at once.\n");
+	printf("Ctrl-D or poweroff ends this guest, Ctrl-A x stops it at once.\n");
 	fflush(stdout);
-	shell("cd; exec setsid cttyhack sh");
+}
+
+static enum ending run_shell(struct ending_source *ends)
+{
+	klogctl(KLOG_CONSOLE_LEVEL, NULL, 4);
+	init_greet();
+	return shell(ends, "cd; exec setsid cttyhack sh");
 }
 
 static void run_root(void)
@@ -312,16 +265,20 @@ void init_write_back(void)
 	}
 }
 
-/* Leaves nothing unwritten: who still runs is killed, so that its files can be let go. */
-static void power_off(void)
+/* On the console. */
+static enum ending run_by_hand(void)
 {
-	kill(-1, SIGKILL);
-	while (wait(NULL) > 0 || errno == EINTR)
-		;
-	chdir("/");
-	init_write_back();
-	init_write("/proc/sys/kernel/printk", "0"); /* else it says "Power down" on the console */
-	reboot(RB_POWER_OFF);
+	struct ending_source ends;
+
+	init_network();
+	open_console();
+	if (access("/job", F_OK) < 0 && init_mount_root() > 0) {
+		run_root(); /* comes back when there is no init */
+		return ENDING_NONE;
+	}
+	ending_open(&ends);
+	ending_make_fifo(&ends);
+	return access("/job", F_OK) == 0 ? run_script(&ends) : run_shell(&ends);
 }
 
 int main(void)
@@ -332,18 +289,8 @@ int main(void)
 	mount_all();
 	open_standard_fds();
 	disks_setup();
-	set_up_network();
-	if (init_word(JOB_WORD)) {
-		job_main();
-		power_off();
-	}
-	open_console();
-	if (access("/job", F_OK) == 0)
-		run_script();
-	else if (init_mount_root() > 0)
-		run_root(); /* comes back when there is no init */
-	else
-		run_shell();
-	power_off();
+	if (virtio_count(VIRTIO_ID_NET, false))
+		module_probe("virtio_net");
+	ending_go(init_word(JOB_WORD) ? job_main() : run_by_hand());
 	return 0;
 }

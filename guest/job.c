@@ -14,16 +14,18 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/signalfd.h>
-#include <sys/stat.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
-#include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "guest/ending.h"
+#include "guest/expect.h"
 #include "guest/files.h"
 #include "guest/init.h"
 #include "guest/net.h"
@@ -32,6 +34,7 @@
 #define WAIT_US 1000
 #define WAIT_TRIES 5000
 #define TURNS 16 /* of one pump, before it is another's turn */
+#define GRACE_MS 1000 /* for those who are asked to go */
 #define CHUNK 32768 /* what Linux moves to or from a port at a time */
 
 /* Moves bytes from one descriptor to the other until the first has no more. */
@@ -51,13 +54,18 @@ struct job {
 	unsigned nargs;
 	const char *cwd;
 	struct files files;
-	bool merge, tty;
+	struct expect expect;
+	bool merge, tty, shell;
 	struct winsize size;
 	struct pump pump[PUMPS];
 	int child_fd[PUMPS]; /* the command's own ends */
 	pid_t pid;
 	int status;
 	bool ended;
+
+	struct ending_source ends;
+	enum ending ending; /* asked for: of the guest, before the command's own */
+	uint64_t deadline;  /* then: of who has not gone by then, in ms */
 };
 
 static void say(struct job *j, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -126,8 +134,9 @@ static int take_record(struct job *j, char *text)
 
 	if (!strcmp(text, "go"))
 		return 1;
-	if (!strcmp(text, "merge")) {
-		j->merge = true;
+	if (!strcmp(text, "merge") || !strcmp(text, "shell")) {
+		j->merge = j->merge || *text == 'm';
+		j->shell = j->shell || *text == 's';
 		return 0;
 	}
 	if (!value)
@@ -137,6 +146,8 @@ static int take_record(struct job *j, char *text)
 		j->arg[j->nargs++] = value;
 	else if (!strcmp(text, "mount") || !strcmp(text, "out"))
 		return files_take(&j->files, text, value);
+	else if (!strcmp(text, "lun") || !strcmp(text, "port") || !strcmp(text, "virtio"))
+		return expect_take(&j->expect, text, value);
 	else if (!strcmp(text, "env"))
 		putenv(value);
 	else if (!strcmp(text, "cwd"))
@@ -238,7 +249,6 @@ static int open_all(struct job *j)
 /* In the child. As in a shell, 127: there is no such command; 126: it cannot be run. */
 static void run_command(struct job *j)
 {
-	sigset_t none;
 	int i;
 
 	setsid();
@@ -246,14 +256,15 @@ static void run_command(struct job *j)
 		dup2(j->child_fd[i], i);
 	if (j->tty)
 		ioctl(STDIN_FILENO, TIOCSCTTY, 0);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	ending_forget();
 	signal(SIGPIPE, SIG_DFL);
 	if (chdir(j->cwd ? j->cwd : "/root") < 0 && (j->cwd || chdir("/") < 0)) {
 		dprintf(STDERR_FILENO, "lunette: %s: %s\n", j->cwd ? j->cwd : "/",
 			strerror(errno));
 		_exit(126);
 	}
+	if (j->shell)
+		init_greet();
 	execvp(j->arg[0], j->arg);
 	i = errno;
 	dprintf(STDERR_FILENO, "lunette: %s: %s\n", j->arg[0],
@@ -338,22 +349,62 @@ static void watch_pump(const struct pump *p, struct pollfd *from, struct pollfd 
 	*to = (struct pollfd){ .fd = p->from < 0 ? -1 : p->to, .events = full ? POLLOUT : 0 };
 }
 
-static void reap(struct job *j, int signals)
+static uint64_t now_ms(void)
 {
-	struct signalfd_siginfo info;
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000ull + t.tv_nsec / 1000000;
+}
+
+/* False: nobody has ended. */
+static bool reap(struct job *j)
+{
+	bool any = false;
 	int status;
 	pid_t pid;
 
-	while (read(signals, &info, sizeof(info)) == sizeof(info))
-		;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		any = true;
 		if (pid != j->pid)
 			continue;
 		j->ended = true;
 		j->status = status;
 		/* Those that it leaves behind go with it, and then its outputs end. */
-		kill(-1, SIGKILL);
+		if (!j->ending)
+			kill(-1, SIGKILL);
 	}
+	return any;
+}
+
+/* Who asks for an end, and who ends; it may have asked as its last deed, so they take turns. */
+static void hear(struct job *j)
+{
+	enum ending how;
+
+	do {
+		how = ending_asked(&j->ends);
+		if (!how || j->ending)
+			continue;
+		j->ending = how;
+		j->deadline = now_ms() + GRACE_MS;
+		ending_tell_all();
+		if (j->shell)
+			kill(j->pid, SIGHUP); /* it does not heed the other one */
+	} while (reap(j));
+}
+
+/* Of poll(): for ever, or until those who do not go have to. */
+static int time_left(const struct job *j)
+{
+	uint64_t now = now_ms();
+
+	if (!j->ending)
+		return -1;
+	if (now < j->deadline)
+		return j->deadline - now;
+	kill(-1, SIGKILL);
+	return GRACE_MS;
 }
 
 /* Of several sizes that have come meanwhile the last one counts. */
@@ -372,42 +423,32 @@ static void take_control(struct job *j)
 	ioctl(j->pump[OUT].from, TIOCSWINSZ, &j->size);
 }
 
-/* Until the command has ended and all that it printed is with the host. */
-static void serve(struct job *j, int signals)
+/* Until the command has ended, by itself or not, and all that it printed is with the host. */
+static void serve(struct job *j)
 {
-	enum { SIGNALS, CONTROL, FIRST_PUMP };
+	enum { SIGNALS, FIFO, CONTROL, FIRST_PUMP };
 	struct pollfd fd[FIRST_PUMP + 2 * PUMPS];
 	int i;
 
 	while (!j->ended || j->pump[OUT].from >= 0 || j->pump[ERR].from >= 0) {
-		fd[SIGNALS] = (struct pollfd){ .fd = signals, .events = POLLIN };
+		fd[SIGNALS] = (struct pollfd){ .fd = j->ends.signals, .events = POLLIN };
+		fd[FIFO] = (struct pollfd){ .fd = j->ends.fifo, .events = POLLIN };
 		fd[CONTROL] = (struct pollfd){ .fd = j->tty ? j->control : -1, .events = POLLIN };
 		if (j->ended)
 			pump_stop(j, &j->pump[IN]);
 		for (i = 0; i < PUMPS; i++)
 			watch_pump(&j->pump[i], &fd[FIRST_PUMP + 2 * i],
 				   &fd[FIRST_PUMP + 2 * i + 1]);
-		if (poll(fd, FIRST_PUMP + 2 * PUMPS, -1) < 0)
+		if (poll(fd, FIRST_PUMP + 2 * PUMPS, time_left(j)) < 0)
 			continue;
-		if (fd[SIGNALS].revents)
-			reap(j, signals);
+		if (fd[SIGNALS].revents || fd[FIFO].revents)
+			hear(j);
 		if (fd[CONTROL].revents & POLLIN)
 			take_control(j);
 		for (i = 0; i < PUMPS; i++)
 			serve_pump(j, &j->pump[i], &fd[FIRST_PUMP + 2 * i],
 				   &fd[FIRST_PUMP + 2 * i + 1]);
 	}
-}
-
-static int catch_children(void)
-{
-	sigset_t set;
-
-	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 static unsigned long oom_kills(void)
@@ -451,16 +492,18 @@ static const char *prepare(struct job *j)
 
 	if (r < 0)
 		return r == -ETIMEDOUT ? "no command came" : "the command makes no sense";
-	error = files_keep(&j->files);
-	if (error)
-		return error;
+	if (!expect_met(&j->expect, &j->files) || !init_network())
+		return init_said();
+	files_keep(&j->files);
 	r = init_mount_root();
 	if (r > 0) {
 		net_keep_resolver("/mnt");
 		r = init_enter_root();
+		mount("run", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755");
 	}
 	if (r < 0)
-		return "the root file system cannot be used; the console says why";
+		return init_said();
+	ending_make_fifo(&j->ends);
 	error = files_mount(&j->files);
 	if (error)
 		return error;
@@ -469,22 +512,10 @@ static const char *prepare(struct job *j)
 	return NULL;
 }
 
-void job_main(void)
+static void run(struct job *j)
 {
-	struct job *j = calloc(1, sizeof(*j));
-	int i, signals = catch_children();
-	const char *error;
+	const char *error = prepare(j);
 
-	if (!j || signals < 0)
-		return;
-	for (i = 0; i < PUMPS; i++)
-		j->pump[i].from = j->pump[i].to = -1;
-	j->control = open_port(JOB_PORT_CONTROL);
-	if (j->control < 0) {
-		init_log("no virtio-console port " JOB_PORT_CONTROL);
-		return;
-	}
-	error = prepare(j);
 	if (!error) {
 		say(j, "up");
 		if (start(j) < 0)
@@ -492,12 +523,36 @@ void job_main(void)
 	}
 	if (error) {
 		say(j, "error %s", error);
-	} else {
-		say(j, "start");
-		serve(j, signals);
-		report(j);
-		give_files(j);
+		return;
 	}
+	say(j, "start");
+	serve(j);
+	if (j->ending)
+		return;
+	report(j);
+	give_files(j);
+}
+
+enum ending job_main(void)
+{
+	struct job *j = calloc(1, sizeof(*j));
+	int i;
+
+	if (!j || ending_open(&j->ends) < 0)
+		return ENDING_NONE;
+	signal(SIGPIPE, SIG_IGN);
+	for (i = 0; i < PUMPS; i++)
+		j->pump[i].from = j->pump[i].to = -1;
+	j->control = open_port(JOB_PORT_CONTROL);
+	if (j->control < 0) {
+		expect_take(&j->expect, "port", JOB_PORT_CONTROL);
+		expect_met(&j->expect, &j->files); /* the console hears why it is not there */
+		return ENDING_NONE;
+	}
+	run(j);
+	if (j->ending)
+		return j->ending;
 	init_write_back();
 	say(j, "end");
+	return ENDING_NONE;
 }

@@ -10,10 +10,15 @@
  *	mount=SERIAL:PATH  the disk with this serial number has a file system (EROFS) that is to be
  *	                   at PATH, and can be changed there
  *	out=SERIAL:PATH    what is in PATH, the command's $LUNETTE_OUT, goes to this disk at the end
+ *	lun=TARGET A B     there are LUNs A to B of this target, once for each controller that has
+ *	                   them; if one is not there, or has no driver, the command does not start
+ *	port=NAME          so also this port, besides those above,
+ *	virtio=ID COUNT    and so many virtio devices with this ID
  *	cwd=PATH           where the command runs
  *	env=NAME=VALUE     in its environment
  *	tty=ROWS COLUMNS   it has a terminal, of this size; 0 0: of an unknown one
  *	merge              its stderr is its stdout
+ *	shell              its user is greeted
  *	arg=TEXT           it and its arguments
  *	go
  *	size=ROWS COLUMNS  the terminal has another size

@@ -1,13 +1,10 @@
 #include "guest/net.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/virtio_ids.h>
 #include <net/if.h>
 #include <net/route.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +14,6 @@
 #include <unistd.h>
 
 #define RESOLVER "/etc/resolv.conf"
-#define MODULES "/etc/modules" /* by mkinitramfs.sh */
-#define VIRTIO "/sys/bus/virtio/devices"
 
 struct addresses {
 	struct sockaddr_in own, mask, gateway;
@@ -132,36 +127,6 @@ static int configure(int fd, const struct addresses *a)
 	return r ? r : set_resolver(a->dns);
 }
 
-static bool is_network(const char *device)
-{
-	char path[300], id[8] = "";
-	FILE *f;
-
-	snprintf(path, sizeof(path), VIRTIO "/%s/device", device);
-	f = fopen(path, "re");
-	if (!f)
-		return false;
-	if (!fgets(id, sizeof(id), f))
-		*id = 0;
-	fclose(f);
-	return strtoul(id, NULL, 16) == VIRTIO_ID_NET;
-}
-
-/* An initramfs without modules is for kernels that have none. */
-static void load_driver(void)
-{
-	DIR *dir = access(MODULES, F_OK) == 0 ? opendir(VIRTIO) : NULL;
-	bool found = false;
-	struct dirent *e;
-
-	while (dir && !found && (e = readdir(dir)))
-		found = is_network(e->d_name);
-	if (dir)
-		closedir(dir);
-	if (found)
-		system("modprobe virtio_net");
-}
-
 int net_up(const char *word)
 {
 	struct addresses a;
@@ -169,7 +134,6 @@ int net_up(const char *word)
 
 	if (r < 0)
 		return r;
-	load_driver();
 	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;

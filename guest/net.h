@@ -6,10 +6,10 @@
 #define GUEST_NET_H
 
 /*
- * Loads the driver where it is a module and there is a device for it. Brings lo up and, when @word
- * is not NULL, eth0: @word is "ADDRESS/PREFIX,GATEWAY,DNS", all IPv4, the value of lunette.net=.
- * Writes /etc/resolv.conf then. IPv6 addresses come by themselves. -EINVAL: @word is not of that
- * form; other -errno: the first step that failed, and the rest was not done.
+ * Brings lo up and, when @word is not NULL, eth0: @word is "ADDRESS/PREFIX,GATEWAY,DNS", all IPv4,
+ * the value of lunette.net=. Writes /etc/resolv.conf then. IPv6 addresses come by themselves.
+ * -EINVAL: @word is not of that form; other -errno: the first step that failed, and the rest was
+ * not done.
  */
 int net_up(const char *word);
 

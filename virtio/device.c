@@ -7,6 +7,9 @@
 
 #include "vmm/core/util.h"
 
+/* Of one chain that virtio_answer_all() takes. */
+#define ANSWER_PIECES 128
+
 static void queue_reset(struct virtqueue *vq)
 {
 	uint16_t max = vq->s.max_size;
@@ -14,24 +17,34 @@ static void queue_reset(struct virtqueue *vq)
 	*vq = (struct virtqueue){ .s = { .max_size = max, .size = max } };
 }
 
-static void take_backend(struct virtio_device *vdev, struct virtio_backend *backend)
+/* What all who serve can do, and what needs none of them. */
+static void take_backends(struct virtio_device *vdev, struct virtio_backend *backend,
+			  struct virtio_backend *rest)
 {
 	vdev->backend = backend;
+	vdev->rest = rest;
 	vdev->offered = (vdev->class->features | VIRTIO_QUEUE_FEATURES) &
 			backend->ops->features(backend);
-	vdev->offered |= VIRTIO_BIT(VIRTIO_F_VERSION_1);
+	if (rest)
+		vdev->offered &= rest->ops->features(rest);
+	vdev->offered |= vdev->class->own_features | VIRTIO_BIT(VIRTIO_F_VERSION_1);
+}
+
+static void destroy_backend(struct virtio_backend *be)
+{
+	if (be)
+		be->ops->destroy(be);
 }
 
 int virtio_device_init(struct virtio_device *vdev, struct mem *mem, struct virtio_backend *backend,
-		       unsigned nvq, uint16_t queue_size)
+		       struct virtio_backend *rest, unsigned nvq, uint16_t queue_size)
 {
 	unsigned q;
 
-	if (!backend)
-		return -ENOMEM;
-	vdev->vq = calloc(nvq, sizeof(*vdev->vq));
+	vdev->vq = backend ? calloc(nvq, sizeof(*vdev->vq)) : NULL;
 	if (!vdev->vq) {
-		backend->ops->destroy(backend);
+		destroy_backend(rest);
+		destroy_backend(backend);
 		return -ENOMEM;
 	}
 	for (q = 0; q < nvq; q++) {
@@ -40,49 +53,26 @@ int virtio_device_init(struct virtio_device *vdev, struct mem *mem, struct virti
 	}
 	vdev->nvq = nvq;
 	vdev->mem = mem;
-	take_backend(vdev, backend);
+	take_backends(vdev, backend, rest);
 	pthread_mutex_init(&vdev->lock, NULL);
 	return 0;
 }
 
-int virtio_device_serve(struct virtio_device *vdev, struct virtio_backend *backend)
+bool virtio_serves(const struct virtio_device *vdev, const struct virtio_backend *be, unsigned q)
 {
-	BUG_ON(vdev->started);
-	if (!backend)
-		return -ENOMEM;
-	vdev->backend->ops->destroy(vdev->backend);
-	take_backend(vdev, backend);
-	return 0;
+	const struct virtio_backend *first = vdev->backend;
+	bool is_first = !first->ops->serves || first->ops->serves(first, q);
+
+	return vdev->vq[q].s.ready && is_first == (be == first);
 }
 
 void virtio_device_fini(struct virtio_device *vdev)
 {
 	BUG_ON(vdev->started);
-	vdev->backend->ops->destroy(vdev->backend);
+	destroy_backend(vdev->rest);
+	destroy_backend(vdev->backend);
 	pthread_mutex_destroy(&vdev->lock);
 	free(vdev->vq);
-}
-
-const char *const virtio_transport_words[] = { "pci", "mmio", NULL };
-
-static const struct virtio_transport_ops *const transports[] = {
-	[VIRTIO_ON_PCI] = &virtio_pci,
-	[VIRTIO_ON_MMIO] = &virtio_mmio,
-};
-
-int virtio_attach(struct virtio_device *vdev, struct platform *p, enum virtio_transport transport)
-{
-	int r = transports[transport]->attach(vdev, p);
-
-	if (r == 0)
-		vdev->transport = transports[transport];
-	return r;
-}
-
-void virtio_detach(struct virtio_device *vdev, struct platform *p)
-{
-	virtio_device_stop(vdev);
-	vdev->transport->detach(vdev, p);
 }
 
 uint8_t virtio_get_status(const struct virtio_device *vdev)
@@ -90,18 +80,88 @@ uint8_t virtio_get_status(const struct virtio_device *vdev)
 	return atomic_load(&vdev->status);
 }
 
-void virtio_device_start(struct virtio_device *vdev)
+/* The rest last, and in virtio_device_stop() first: it may have something to ask of the other. */
+static int start_backends(struct virtio_device *vdev)
 {
-	vdev->started = vdev->backend->ops->start(vdev->backend, vdev) == 0;
+	struct virtio_backend *be = vdev->backend, *rest = vdev->rest;
+	int r = be->ops->start(be, vdev);
+
+	if (r < 0 || !rest)
+		return r;
+	r = rest->ops->start(rest, vdev);
+	if (r < 0)
+		be->ops->stop(be, vdev);
+	return r;
+}
+
+static void go_on(struct virtio_device *vdev)
+{
+	vdev->started = start_backends(vdev) == 0;
 	if (!vdev->started)
 		virtio_needs_reset(vdev);
 }
 
+/* There may be work whose kick came before, or was taken by another back end. */
+void virtio_device_start(struct virtio_device *vdev)
+{
+	unsigned q;
+
+	go_on(vdev);
+	for (q = 0; vdev->started && q < vdev->nvq; q++) {
+		if (vdev->vq[q].s.ready)
+			virtio_queue_again(vdev, q);
+	}
+}
+
 void virtio_device_stop(struct virtio_device *vdev)
 {
-	if (vdev->started)
-		vdev->backend->ops->stop(vdev->backend, vdev);
+	if (!vdev->started)
+		return;
+	if (vdev->rest)
+		vdev->rest->ops->stop(vdev->rest, vdev);
+	vdev->backend->ops->stop(vdev->backend, vdev);
 	vdev->started = false;
+}
+
+/* Of the kicks until now those are left whose work has not been done. */
+static void pause_queues(struct virtio_device *vdev)
+{
+	unsigned q;
+
+	virtio_device_stop(vdev);
+	for (q = 0; q < vdev->nvq; q++) {
+		struct virtqueue look = vdev->vq[q];
+		eventfd_t count;
+
+		if (!look.s.ready)
+			continue;
+		eventfd_read(vdev->transport->kick_fd(vdev, q), &count);
+		if (vq_view(&look, vdev->mem) == 0 && vq_ahead(&look))
+			virtio_queue_again(vdev, q);
+	}
+}
+
+void virtio_device_hold(struct virtio_device *vdev, enum virtio_hold why, bool held)
+{
+	bool can_start = virtio_get_status(vdev) & VIRTIO_CONFIG_S_DRIVER_OK &&
+			 !virtio_is_broken(vdev);
+
+	vdev->held = held ? vdev->held | why : vdev->held & ~why;
+	if (vdev->held && vdev->started)
+		pause_queues(vdev);
+	else if (!vdev->held && can_start && !vdev->started && why == VIRTIO_HOLD_PAUSE)
+		virtio_device_start(vdev);
+	else if (!vdev->held && can_start && !vdev->started)
+		go_on(vdev);
+}
+
+void virtio_device_pause(struct virtio_device *vdev, bool paused)
+{
+	if (!vdev->transport)
+		return;
+	pthread_mutex_lock(&vdev->lock);
+	virtio_device_hold(vdev, VIRTIO_HOLD_PAUSE, paused);
+	pthread_mutex_unlock(&vdev->lock);
 }
 
 static void device_reset(struct virtio_device *vdev)
@@ -118,13 +178,17 @@ static void device_reset(struct virtio_device *vdev)
 	atomic_store(&vdev->status, 0);
 }
 
+bool virtio_features_ok(const struct virtio_device *vdev, uint64_t accepted)
+{
+	return !(accepted & ~vdev->offered) && accepted & VIRTIO_BIT(VIRTIO_F_VERSION_1);
+}
+
 /* FEATURES_OK sticks only if we can do all that the driver has chosen (§3.1.1). */
 static bool features_ok(struct virtio_device *vdev)
 {
 	unsigned q;
 
-	if (vdev->accepted & ~vdev->offered ||
-	    !(vdev->accepted & VIRTIO_BIT(VIRTIO_F_VERSION_1)))
+	if (!virtio_features_ok(vdev, vdev->accepted))
 		return false;
 	for (q = 0; q < vdev->nvq; q++) {
 		struct vq_state *s = &vdev->vq[q].s;
@@ -139,7 +203,8 @@ static bool features_ok(struct virtio_device *vdev)
 static bool driver_ok(struct virtio_device *vdev)
 {
 	atomic_fetch_or(&vdev->status, VIRTIO_CONFIG_S_DRIVER_OK);
-	virtio_device_start(vdev);
+	if (!vdev->held)
+		virtio_device_start(vdev);
 	return true;
 }
 
@@ -154,6 +219,19 @@ static const struct step {
 	{ VIRTIO_CONFIG_S_DRIVER_OK, VIRTIO_CONFIG_S_FEATURES_OK, driver_ok },
 	{ VIRTIO_CONFIG_S_FAILED, 0, NULL },
 };
+
+bool virtio_status_ok(uint8_t status)
+{
+	uint8_t known = VIRTIO_CONFIG_S_NEEDS_RESET;
+	bool ok = true;
+	unsigned i;
+
+	for (i = 0; i < ARRAY_SIZE(steps); i++) {
+		known |= steps[i].bit;
+		ok &= !(status & steps[i].bit) || (status & steps[i].after) == steps[i].after;
+	}
+	return ok && !(status & ~known);
+}
 
 void virtio_set_status(struct virtio_device *vdev, uint8_t status)
 {
@@ -192,18 +270,37 @@ void virtio_set_features(struct virtio_device *vdev, unsigned sel, uint32_t bits
 	set_half_u64(&vdev->accepted, sel, bits);
 }
 
-void virtio_config_read(struct virtio_device *vdev, uint64_t off, void *data, size_t len)
+/* The class's config space. */
+static void class_config_get(struct virtio_device *vdev, size_t off, void *data, size_t len)
 {
 	if (vdev->class->config_reading)
 		vdev->class->config_reading(vdev);
+	memcpy(data, vdev->config + off, len);
+}
+
+void virtio_config_read(struct virtio_device *vdev, uint64_t off, void *data, size_t len)
+{
+	struct virtio_backend *be = vdev->backend;
+	size_t inside = off < vdev->config_len ? min_u64(len, vdev->config_len - off) : 0;
+
 	memset(data, 0, len);
-	if (off < vdev->config_len)
-		memcpy(data, vdev->config + off, min_u64(len, vdev->config_len - off));
+	if (!inside)
+		return;
+	if (!be->ops->config_get)
+		class_config_get(vdev, off, data, inside);
+	else if (be->ops->config_get(be, off, data, inside) < 0)
+		memset(data, 0, inside);
 }
 
 void virtio_config_write(struct virtio_device *vdev, uint64_t off, const void *data, size_t len)
 {
-	if (vdev->class->config_write && range_ok(off, len, vdev->config_len))
+	struct virtio_backend *be = vdev->backend;
+
+	if (!range_ok(off, len, vdev->config_len))
+		return;
+	if (be->ops->config_set)
+		be->ops->config_set(be, off, data, len);
+	else if (!be->ops->config_get && vdev->class->config_write)
 		vdev->class->config_write(vdev, off, data, len);
 }
 
@@ -255,6 +352,22 @@ void virtio_complete(struct virtio_device *vdev, unsigned q)
 {
 	if (vq_flush(&vdev->vq[q]))
 		vdev->transport->notify(vdev, q);
+}
+
+void virtio_answer_all(struct virtio_device *vdev, unsigned q, virtio_answer_fn *answer)
+{
+	struct virtqueue *vq = &vdev->vq[q];
+	struct iovec iov[ANSWER_PIECES];
+	struct vq_chain c;
+	int r;
+
+	while ((r = vq_pop(vq, &c, iov, ANSWER_PIECES)) > 0)
+		vq_push(vq, c.head, answer(vdev, q, &c));
+	virtio_complete(vdev, q);
+	if (r < 0)
+		virtio_queue_fault(vdev, q);
+	else if (vq_rearm(vq))
+		virtio_queue_again(vdev, q);
 }
 
 void virtio_config_changed(struct virtio_device *vdev)

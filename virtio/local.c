@@ -114,7 +114,7 @@ static int local_start(struct virtio_backend *be, struct virtio_device *vdev)
 	for (q = 0; q < vdev->nvq; q++) {
 		struct local_queue *lq = &l->queue[q];
 
-		if (!vdev->vq[q].s.ready)
+		if (!virtio_serves(vdev, be, q))
 			continue;
 		*lq = (struct local_queue){ .vdev = vdev, .q = q, .loop = queue_loop(l, q) };
 		lq->kick = (struct loop_source){ .fd = vdev->transport->kick_fd(vdev, q),
@@ -124,11 +124,6 @@ static int local_start(struct virtio_backend *be, struct virtio_device *vdev)
 			local_stop(be, vdev);
 			return r;
 		}
-	}
-	/* There may be work whose kick an earlier back end has taken. */
-	for (q = 0; q < vdev->nvq; q++) {
-		if (vdev->vq[q].s.ready)
-			virtio_queue_again(vdev, q);
 	}
 	return 0;
 }

@@ -18,6 +18,7 @@
 #include "vmm/core/irq.h"
 #include "vmm/core/loop.h"
 #include "vmm/core/platform.h"
+#include "vmm/core/state.h"
 #include "vmm/core/util.h"
 
 #define MMIO_SIZE 0x1000
@@ -28,7 +29,9 @@ struct mmio {
 	struct virtio_device *vdev;
 	struct irq irq;
 	atomic_uint interrupts; /* InterruptStatus; raised by I/O threads too */
-	uint32_t queue_sel, device_features_sel, driver_features_sel;
+	struct mmio_sel {
+		uint32_t queue, device_features, driver_features;
+	} sel;
 	struct loop *main_loop;
 	struct loop_source relay; /* fd -1: nobody has asked for it yet */
 	pthread_mutex_t relay_lock; /* keeps a relayed interrupt and the reset apart */
@@ -70,8 +73,8 @@ static void mmio_relay(void *arg)
 	eventfd_t count;
 
 	pthread_mutex_lock(&m->relay_lock);
-	eventfd_read(m->relay.fd, &count);
-	if (virtio_get_status(m->vdev) & VIRTIO_CONFIG_S_DRIVER_OK)
+	if (eventfd_read(m->relay.fd, &count) == 0 &&
+	    virtio_get_status(m->vdev) & VIRTIO_CONFIG_S_DRIVER_OK)
 		mmio_raise(m->vdev, VIRTIO_MMIO_INT_VRING);
 	pthread_mutex_unlock(&m->relay_lock);
 }
@@ -110,14 +113,14 @@ static int mmio_end_relay(void *arg)
 /* The queue that QueueSel selects, or NULL. */
 static struct virtqueue *mmio_queue(const struct mmio *m)
 {
-	return m->queue_sel < m->vdev->nvq ? &m->vdev->vq[m->queue_sel] : NULL;
+	return m->sel.queue < m->vdev->nvq ? &m->vdev->vq[m->sel.queue] : NULL;
 }
 
 static uint32_t mmio_load(struct mmio *m, uint64_t off)
 {
 	const struct virtio_device *vdev = m->vdev;
 	const struct virtqueue *vq = mmio_queue(m);
-	uint32_t half = m->device_features_sel;
+	uint32_t half = m->sel.device_features;
 
 	switch (off) {
 	case VIRTIO_MMIO_MAGIC_VALUE:
@@ -172,7 +175,7 @@ static void mmio_store_queue(struct mmio *m, uint64_t off, uint32_t v)
 	uint64_t *addr;
 
 	if (vq && off == VIRTIO_MMIO_QUEUE_READY && !v)
-		virtio_queue_disable(m->vdev, m->queue_sel);
+		virtio_queue_disable(m->vdev, m->sel.queue);
 	if (!vq || !virtio_queue_writable(m->vdev, vq))
 		return;
 	if (off == VIRTIO_MMIO_QUEUE_READY)
@@ -201,16 +204,16 @@ static void mmio_store(struct mmio *m, uint64_t off, uint32_t v)
 {
 	switch (off) {
 	case VIRTIO_MMIO_DEVICE_FEATURES_SEL:
-		m->device_features_sel = v;
+		m->sel.device_features = v;
 		break;
 	case VIRTIO_MMIO_DRIVER_FEATURES:
-		virtio_set_features(m->vdev, m->driver_features_sel, v);
+		virtio_set_features(m->vdev, m->sel.driver_features, v);
 		break;
 	case VIRTIO_MMIO_DRIVER_FEATURES_SEL:
-		m->driver_features_sel = v;
+		m->sel.driver_features = v;
 		break;
 	case VIRTIO_MMIO_QUEUE_SEL:
-		m->queue_sel = v;
+		m->sel.queue = v;
 		break;
 	case VIRTIO_MMIO_INTERRUPT_ACK:
 		atomic_fetch_and(&m->interrupts, ~v);
@@ -320,8 +323,8 @@ static int mmio_attach(struct virtio_device *vdev, struct platform *p)
 	}
 	if (r < 0) {
 		if (r == -ENOSPC)
-			log_err("%s: no room for another device; at most %d fit", vdev->name,
-				PLATFORM_SLOTS);
+			log_err("%s: no room for another device; at most %u fit", vdev->name,
+				p->nslots);
 		else
 			log_err("%s: cannot attach to the bus: %s", vdev->name, strerror(-r));
 		if (m)
@@ -330,6 +333,21 @@ static int mmio_attach(struct virtio_device *vdev, struct platform *p)
 	}
 	vdev->transport_data = m;
 	return 0;
+}
+
+static void mmio_state(struct virtio_device *vdev, struct state *s)
+{
+	struct mmio *m = vdev->transport_data;
+	struct mmio_sel sel = m->sel;
+
+	if (m->relay.fd >= 0)
+		mmio_relay(m); /* what has come is in the register then */
+	state_atomic(s, &m->interrupts, VIRTIO_MMIO_INT_VRING | VIRTIO_MMIO_INT_CONFIG);
+	state_u32(s, &sel.queue);
+	state_u32(s, &sel.device_features);
+	state_u32(s, &sel.driver_features);
+	if (state_takes(s))
+		m->sel = sel;
 }
 
 static void mmio_detach(struct virtio_device *vdev, struct platform *p)
@@ -355,4 +373,5 @@ const struct virtio_transport_ops virtio_mmio = {
 	.call_fd = mmio_call_fd,
 	.notify = mmio_notify,
 	.notify_config = mmio_notify_config,
+	.state = mmio_state,
 };

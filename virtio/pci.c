@@ -6,6 +6,9 @@
  *	0x2000	table of MSI-X vectors: one for configuration, one for each queue
  *	0x3000	its pending bits
  *
+ * While the function is no bus master, its queues are held and its vectors are
+ * silent. It is none at first; a driver has to switch it on.
+ *
  * An interrupt is a vector's eventfd, whoever writes it: no register has to be
  * touched on the way, so that a queue can be served without us.
  */
@@ -20,6 +23,7 @@
 #include "virtio/virtio.h"
 #include "vmm/core/pci.h"
 #include "vmm/core/platform.h"
+#include "vmm/core/state.h"
 #include "vmm/core/util.h"
 
 #define COMMON 0x0000
@@ -47,8 +51,10 @@ struct vpci {
 	struct pci_function f;
 	struct virtio_device *vdev;
 	atomic_uint isr; /* set by I/O threads too */
-	uint32_t device_features_sel, driver_features_sel;
-	uint16_t queue_sel;
+	struct vpci_sel {
+		uint32_t device_features, driver_features;
+		uint16_t queue;
+	} sel;
 	unsigned window; /* the capability by which BARs are reached from config space */
 	atomic_uint config_vector;
 	atomic_uint *vector;   /* of each queue; I/O threads look, too */
@@ -131,7 +137,7 @@ static void forget_vectors(struct vpci *p)
 /* The queue that queue_select selects, or NULL. */
 static struct virtqueue *vpci_queue(const struct vpci *p)
 {
-	return p->queue_sel < p->vdev->nvq ? &p->vdev->vq[p->queue_sel] : NULL;
+	return p->sel.queue < p->vdev->nvq ? &p->vdev->vq[p->sel.queue] : NULL;
 }
 
 /* The address that register @off is a half of, or NULL. */
@@ -160,11 +166,11 @@ static uint32_t vpci_load_queue(struct vpci *p, unsigned off)
 	case VIRTIO_PCI_COMMON_Q_SIZE:
 		return vq->s.size;
 	case VIRTIO_PCI_COMMON_Q_MSIX:
-		return atomic_load(&p->vector[p->queue_sel]);
+		return atomic_load(&p->vector[p->sel.queue]);
 	case VIRTIO_PCI_COMMON_Q_ENABLE:
 		return vq->s.ready;
 	case VIRTIO_PCI_COMMON_Q_NOFF:
-		return p->queue_sel;
+		return p->sel.queue;
 	default:
 		addr = queue_address(&vq->s, off);
 		return addr ? *addr >> (off & 4 ? 32 : 0) : 0;
@@ -178,14 +184,14 @@ static uint32_t vpci_load(struct vpci *p, unsigned off)
 
 	switch (off) {
 	case VIRTIO_PCI_COMMON_DFSELECT:
-		return p->device_features_sel;
+		return p->sel.device_features;
 	case VIRTIO_PCI_COMMON_DF:
-		half = p->device_features_sel;
+		half = p->sel.device_features;
 		return half > 1 ? 0 : vdev->offered >> 32 * half;
 	case VIRTIO_PCI_COMMON_GFSELECT:
-		return p->driver_features_sel;
+		return p->sel.driver_features;
 	case VIRTIO_PCI_COMMON_GF:
-		half = p->driver_features_sel;
+		half = p->sel.driver_features;
 		return half > 1 ? 0 : vdev->accepted >> 32 * half;
 	case VIRTIO_PCI_COMMON_MSIX:
 		return atomic_load(&p->config_vector);
@@ -196,7 +202,7 @@ static uint32_t vpci_load(struct vpci *p, unsigned off)
 	case VIRTIO_PCI_COMMON_CFGGENERATION:
 		return atomic_load(&vdev->generation);
 	case VIRTIO_PCI_COMMON_Q_SELECT:
-		return p->queue_sel;
+		return p->sel.queue;
 	default:
 		return vpci_load_queue(p, off);
 	}
@@ -209,7 +215,7 @@ static void vpci_store_queue(struct vpci *p, unsigned off, uint32_t v)
 	uint64_t *addr;
 
 	if (vq && off == VIRTIO_PCI_COMMON_Q_MSIX)
-		set_queue_vector(p, p->queue_sel, vector_number(p, v));
+		set_queue_vector(p, p->sel.queue, vector_number(p, v));
 	if (!vq || !virtio_queue_writable(p->vdev, vq))
 		return;
 	if (off == VIRTIO_PCI_COMMON_Q_ENABLE)
@@ -234,13 +240,13 @@ static void vpci_store(struct vpci *p, unsigned off, uint32_t v)
 {
 	switch (off) {
 	case VIRTIO_PCI_COMMON_DFSELECT:
-		p->device_features_sel = v;
+		p->sel.device_features = v;
 		break;
 	case VIRTIO_PCI_COMMON_GFSELECT:
-		p->driver_features_sel = v;
+		p->sel.driver_features = v;
 		break;
 	case VIRTIO_PCI_COMMON_GF:
-		virtio_set_features(p->vdev, p->driver_features_sel, v);
+		virtio_set_features(p->vdev, p->sel.driver_features, v);
 		break;
 	case VIRTIO_PCI_COMMON_MSIX:
 		atomic_store(&p->config_vector, vector_number(p, v));
@@ -249,7 +255,7 @@ static void vpci_store(struct vpci *p, unsigned off, uint32_t v)
 		vpci_store_status(p, v);
 		break;
 	case VIRTIO_PCI_COMMON_Q_SELECT:
-		p->queue_sel = v;
+		p->sel.queue = v;
 		break;
 	default:
 		vpci_store_queue(p, off, v);
@@ -374,12 +380,25 @@ static void vpci_config_reading(struct pci_function *f, unsigned off, unsigned l
 	}
 }
 
+/* With the lock: of two vCPUs that write, the later one sees what has come of both. */
+static void settle_master(struct vpci *p)
+{
+	uint8_t command[2];
+
+	pthread_mutex_lock(&p->vdev->lock);
+	pci_config_get(&p->f, PCI_COMMAND, command, sizeof(command));
+	virtio_device_hold(p->vdev, VIRTIO_HOLD_BUS, !(le16_get(command) & PCI_COMMAND_MASTER));
+	pthread_mutex_unlock(&p->vdev->lock);
+}
+
 static void vpci_config_written(struct pci_function *f, unsigned off, unsigned len)
 {
 	struct vpci *p = container_of(f, struct vpci, f);
 	struct virtio_pci_cfg_cap cap;
 	uint32_t at, n;
 
+	if (overlap(off, len, PCI_COMMAND, 2))
+		settle_master(p);
 	if (is_window(p, off, len) && window_get(p, &cap, &at, &n))
 		pci_bar_write(f, at, cap.pci_cfg_data, n);
 }
@@ -527,7 +546,35 @@ static int vpci_attach(struct virtio_device *vdev, struct platform *platform)
 		return r;
 	}
 	vdev->transport_data = p;
+	vdev->held = VIRTIO_HOLD_BUS;
 	return 0;
+}
+
+static void vector_state(struct vpci *p, atomic_uint *vector, struct state *s)
+{
+	uint32_t v = state_atomic(s, vector, UINT16_MAX);
+
+	state_check(s, v == vector_number(p, v));
+}
+
+static void vpci_state(struct virtio_device *vdev, struct state *s)
+{
+	struct vpci *p = vdev->transport_data;
+	struct vpci_sel sel = p->sel;
+	unsigned q;
+
+	state_atomic(s, &p->isr, ISR_QUEUE | ISR_CONFIG);
+	state_u32(s, &sel.device_features);
+	state_u32(s, &sel.driver_features);
+	state_u16(s, &sel.queue);
+	vector_state(p, &p->config_vector, s);
+	for (q = 0; q < vdev->nvq; q++)
+		vector_state(p, &p->vector[q], s);
+	pci_function_state(&p->f, s);
+	if (state_takes(s)) {
+		p->sel = sel;
+		settle_master(p);
+	}
 }
 
 static void vpci_detach(struct virtio_device *vdev, struct platform *platform)
@@ -548,4 +595,5 @@ const struct virtio_transport_ops virtio_pci = {
 	.call_fd = vpci_call_fd,
 	.notify = vpci_notify,
 	.notify_config = vpci_notify_config,
+	.state = vpci_state,
 };

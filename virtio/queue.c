@@ -244,6 +244,13 @@ void vq_push(struct virtqueue *vq, uint16_t head, uint32_t written)
 	vq->inflight--;
 }
 
+void vq_unpop(struct virtqueue *vq, uint16_t n)
+{
+	BUG_ON(n > vq->inflight);
+	vq->s.next_avail -= n;
+	vq->inflight -= n;
+}
+
 bool vq_flush(struct virtqueue *vq)
 {
 	uint16_t from = vq->published, to = vq->s.next_used;

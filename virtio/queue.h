@@ -101,6 +101,9 @@ int vq_pop(struct virtqueue *vq, struct vq_chain *chain, struct iovec *iov, unsi
 /* Gives a chain back, @written bytes of its writable part being valid; the driver sees it later. */
 void vq_push(struct virtqueue *vq, uint16_t head, uint32_t written);
 
+/* The @n chains that were popped last, and have not been pushed, are as before that. */
+void vq_unpop(struct virtqueue *vq, uint16_t n);
+
 /* Shows all pushed chains to the driver. True: it wants to be notified (§2.7.7, §2.7.8). */
 bool vq_flush(struct virtqueue *vq);
 

@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "devices/block/fault.h"
 #include "devices/block/guard.h"
 #include "devices/block/overlay.h"
+#include "vmm/core/fail.h"
 #include "vmm/core/log.h"
 #include "vmm/core/loop.h"
 #include "vmm/core/util.h"
@@ -51,7 +53,7 @@ int block_open(const struct block_open *how, struct block **block)
 	int r;
 
 	if (!ops)
-		return -EINVAL;
+		return -EUSAGE;
 	r = ops->open(how, block);
 	if (r < 0)
 		return r;
@@ -97,6 +99,12 @@ bool block_is_mapped(struct block *block, uint64_t off, uint64_t *end)
 {
 	*end = block->size;
 	return !block->ops->is_mapped || block->ops->is_mapped(block, off, end);
+}
+
+void block_hangs_as(struct block *inner, const struct block *outer)
+{
+	inner->on_hang = outer->on_hang;
+	inner->on_hang_arg = outer->on_hang_arg;
 }
 
 const char *block_hint(struct block *block, int err)
@@ -161,17 +169,61 @@ void block_done(struct block_chan *chan, struct block_req *req, int err)
 	if (chan->guard && !err)
 		guard_success(chan->guard);
 	chan->inflight--;
+	chan->ended++;
+	chan->late = false;
 	req->done(req, err);
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000ull + t.tv_nsec / 1000000;
+}
+
+struct block_wait block_wait_begin(const struct block_chan *chan, int ms)
+{
+	return (struct block_wait){ chan, chan->ended, now_ms(), ms };
+}
+
+int block_wait_left(struct block_wait *w)
+{
+	uint64_t now = now_ms();
+
+	if (w->ended != w->chan->ended) {
+		w->ended = w->chan->ended;
+		w->since = now;
+	}
+	return now - w->since >= (uint64_t)w->ms ? 0 : (int)(w->since + w->ms - now);
+}
+
+bool block_try_drain(struct block_chan *chan, int ms)
+{
+	bool all = true;
+
+	if (!chan->inflight)
+		return true;
+	if (chan->guard)
+		guard_drain(chan->guard, true);
+	if (chan->inflight)
+		all = chan->ops->drain(chan, ms);
+	if (chan->guard)
+		guard_drain(chan->guard, false);
+	chan->late = !all;
+	return all;
 }
 
 void block_drain(struct block_chan *chan)
 {
-	if (!chan->inflight)
-		return;
-	if (chan->guard)
-		guard_drain(chan->guard, true);
-	if (chan->inflight)
-		chan->ops->drain(chan);
-	if (chan->guard)
-		guard_drain(chan->guard, false);
+	const struct block *block = chan->block;
+
+	while (!block_try_drain(chan, BLOCK_PATIENCE)) {
+		log_err("%s: the host's disk hangs: %u request%s not come back for %d s; %s",
+			block->path, chan->inflight, chan->inflight == 1 ? " has" : "s have",
+			BLOCK_PATIENCE / 1000,
+			block->on_hang ? "the run ends without" : "waiting");
+		if (block->on_hang)
+			block->on_hang(block->on_hang_arg);
+	}
 }

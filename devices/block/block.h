@@ -24,6 +24,9 @@
 #include <sys/queue.h>
 #include <sys/uio.h>
 
+#include "vmm/core/policy.h"
+
+struct claims;
 struct loop;
 struct mem;
 
@@ -38,6 +41,11 @@ enum block_io { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH, BLOCK_DISCARD, BLOCK_ZERO 
 /* Flags of a request. */
 #define BLOCK_FUA 1       /* durable on completion */
 #define BLOCK_MAY_UNMAP 2 /* ZERO: the space may be given back, as long as it reads as zeroes */
+/*
+ * WRITE: all of it is done, or nothing: whatever fails, the power included. For a block that says
+ * so (atomic_max), within its limits, while no other change of these bytes is under way.
+ */
+#define BLOCK_ATOMIC 4
 
 struct block_req {
 	enum block_io io;
@@ -55,13 +63,6 @@ struct block_req {
 
 STAILQ_HEAD(block_queue, block_req);
 
-/* What becomes of a request when the host's disk is full. */
-enum block_full {
-	BLOCK_FULL_REPORT, /* it fails */
-	BLOCK_FULL_STOP,   /* it is held and tried again until there is room */
-	BLOCK_FULL_FAIL,   /* on_full() is called; until that ends the run the request is held */
-};
-
 struct block {
 	const struct block_ops *ops;
 	char *path;          /* for messages */
@@ -75,11 +76,19 @@ struct block {
 	bool discard_zeroes; /* and a discarded range reads as zeroes, always */
 	uint32_t discard_granularity; /* bytes, a power of two; 0: not known */
 	uint32_t physical_block;      /* bytes, a power of two: smaller writes read first */
+	uint32_t atomic_max;          /* of BLOCK_ATOMIC: bytes; 0: there is no such thing, */
+	uint32_t atomic_align;        /* ... bytes, a power of two: of the offset, */
+	uint32_t atomic_granularity;  /* ... and of the length, */
+	bool atomic_natural; /* ... which is a power of two, and the offset a multiple of it */
 
 	bool outermost; /* not a part of another store: guard.c looks at what fails */
-	enum block_full full;
+	enum full_policy full;
 	void (*on_full)(void *arg); /* of FAIL; any thread, perhaps often. NULL: nobody hears */
 	void *on_full_arg;
+	/* Something has waited for BLOCK_PATIENCE, and goes on waiting when it returns. Any thread.
+	 * NULL: nobody hears. */
+	void (*on_hang)(void *arg);
+	void *on_hang_arg;
 	atomic_long spoke; /* when the user was last told of an error */
 };
 
@@ -90,7 +99,17 @@ struct block_chan {
 	const struct block_ops *ops; /* who serves it; by default, as for its block */
 	struct guard *guard;         /* NULL: its block is not the outermost */
 	unsigned inflight;
+	uint64_t ended; /* how many have come back; a store may hold one and have it tried again */
+	bool late;      /* block_try_drain() has failed, and none has come back since */
 };
+
+/*
+ * What the host's kernel has begun cannot be taken back. Whoever has to wait for it waits so many
+ * milliseconds from the last request that came back: task management, which can answer without; and
+ * all others, who cannot.
+ */
+#define BLOCK_PATIENCE_TMF 10000
+#define BLOCK_PATIENCE 60000
 
 /* By what calls a file is read and written. */
 enum block_engine {
@@ -116,9 +135,12 @@ struct block_open {
 	enum block_overlay overlay;
 	const char *fault; /* rules (fault.h); NULL: it does what it can */
 	/* The rest is for files. */
+	bool raw; /* whatever the bytes look like; else a file that has to be unpacked is refused */
 	enum block_engine engine;
 	bool direct; /* past the page cache of the host */
 	const struct mem *mem; /* where the memory of most requests is; NULL: not known */
+	struct claims *claims; /* the file is one of these; NULL: of none */
+	const char *option;    /* that names it, with @claims */
 };
 
 struct block_ops {
@@ -132,7 +154,8 @@ struct block_ops {
 	/* Of a channel, unless chan_open has given it other ops. */
 	void (*chan_close)(struct block_chan *chan); /* nothing is in flight any more */
 	void (*submit)(struct block_chan *chan, struct block_req *req);
-	void (*drain)(struct block_chan *chan);
+	/* As block_try_drain(). */
+	bool (*drain)(struct block_chan *chan, int ms);
 	/* As block_commit(); NULL: nothing to do. */
 	int (*commit)(struct block *block);
 	/* It is to have @size bytes, and its file with it; block->size is not touched. NULL: that
@@ -175,6 +198,9 @@ int block_resize(struct block *block, uint64_t size, void (*settle)(void *arg), 
  */
 bool block_is_mapped(struct block *block, uint64_t off, uint64_t *end);
 
+/* Who hears of @outer's waiting hears of that of @inner, a part of it. [as block_commit()] */
+void block_hangs_as(struct block *inner, const struct block *outer);
+
 /* As the hint of its store. */
 const char *block_hint(struct block *block, int err);
 
@@ -184,8 +210,21 @@ void block_chan_close(struct block_chan *chan);
 void block_submit(struct block_chan *chan, struct block_req *req);
 /* Waits here until nothing is in flight; done functions run meanwhile, and may submit more. */
 void block_drain(struct block_chan *chan);
+/* Likewise. False: for @ms nothing has come back. */
+bool block_try_drain(struct block_chan *chan, int ms);
 
 /* What stores call to complete a request. [channel's thread] */
 void block_done(struct block_chan *chan, struct block_req *req, int err);
+
+/* How long a store's drain may still wait. */
+struct block_wait {
+	const struct block_chan *chan;
+	uint64_t ended, since;
+	int ms;
+};
+
+struct block_wait block_wait_begin(const struct block_chan *chan, int ms);
+/* Milliseconds, anew after each request that has come back; 0: no longer. */
+int block_wait_left(struct block_wait *w);
 
 #endif

@@ -150,6 +150,12 @@ static void power_fails(struct fault *f)
 	pthread_mutex_unlock(&f->lock);
 }
 
+/* Of what is all or nothing, it is nothing. */
+static bool tears_atomic(const struct fault_op *op)
+{
+	return op->effect.torn && op->req->io == BLOCK_WRITE && op->req->flags & BLOCK_ATOMIC;
+}
+
 /* What the rule says, but for the delay, which is over. */
 static void act(struct fault_op *op)
 {
@@ -163,7 +169,7 @@ static void act(struct fault_op *op)
 	} else if (e->cut) {
 		power_fails(fault_of(fc->chan.block));
 		end_later(op, -EIO);
-	} else if (e->lost || (e->err && !e->torn && !e->done)) {
+	} else if (e->lost || (e->err && !e->torn && !e->done) || tears_atomic(op)) {
 		end_later(op, e->err);
 	} else {
 		pass_on(op);
@@ -278,18 +284,20 @@ static void fault_submit(struct block_chan *chan, struct block_req *req)
 		STAILQ_INSERT_TAIL(&fc->waiting, req, link);
 }
 
-static void fault_drain(struct block_chan *chan)
+static bool fault_drain(struct block_chan *chan, int ms)
 {
 	struct fault_chan *fc = container_of(chan, struct fault_chan, chan);
+	bool all = true;
 
 	fc->draining = true;
-	while (chan->inflight) {
+	while (chan->inflight && all) {
 		end_delays(fc, true);
 		release(fc, -ETIMEDOUT);
 		end_all(fc);
-		block_drain(fc->inner);
+		all = block_try_drain(fc->inner, ms);
 	}
 	fc->draining = false;
+	return all;
 }
 
 /* Channels. */
@@ -396,13 +404,19 @@ int fault_set(struct block *block, const char *text)
 
 /* Opening. */
 
+static int commit_inner(const struct fault *f)
+{
+	block_hangs_as(f->inner, &f->block);
+	return block_commit(f->inner);
+}
+
 /* The power has not failed, so the cache has all the time that it wants. */
 static void fault_close(struct block *block)
 {
 	struct fault *f = fault_of(block);
 
 	if (f->cached && !f->cut)
-		block_commit(f->inner);
+		commit_inner(f);
 	block_close(f->inner);
 	pthread_mutex_destroy(&f->lock);
 	free(f);
@@ -425,6 +439,10 @@ static void surround(struct fault *f, struct block *inner)
 		.discard_zeroes = inner->discard_zeroes,
 		.discard_granularity = inner->discard_granularity,
 		.physical_block = inner->physical_block,
+		.atomic_max = inner->atomic_max,
+		.atomic_align = inner->atomic_align,
+		.atomic_granularity = inner->atomic_granularity,
+		.atomic_natural = inner->atomic_natural,
 		.full = inner->full,
 		.on_full = inner->on_full,
 		.on_full_arg = inner->on_full_arg,
@@ -495,9 +513,9 @@ static bool fault_is_mapped(struct block *block, uint64_t off, uint64_t *end)
 
 static int fault_commit(struct block *block)
 {
-	struct fault *f = fault_of(block);
+	const struct fault *f = fault_of(block);
 
-	return f->cached || f->cut ? 0 : block_commit(f->inner);
+	return f->cached || f->cut ? 0 : commit_inner(f);
 }
 
 static const char *fault_hint(struct block *block, int err)

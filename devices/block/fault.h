@@ -34,7 +34,7 @@ struct block;
 extern const struct block_ops block_fault;
 
 /*
- * Replaces the rules; "": there are none. Counting begins anew, and what hangs goes on. -EINVAL,
+ * Replaces the rules; "": there are none. Counting begins anew, and what hangs goes on. -EUSAGE,
  * with the old rules in force, after one line. @block was opened with rules. Any thread.
  */
 int fault_set(struct block *block, const char *rules);
@@ -42,7 +42,7 @@ int fault_set(struct block *block, const char *rules);
 /*
  * A store around one that is open, and has channels: those go on, and know of no fault. From now on
  * @inner belongs to *@block, which is used in its place; rules count blocks of @block_size bytes.
- * There is no cache, so "cut" is refused here and by fault_set(). -EINVAL, -EOPNOTSUPP after one
+ * There is no cache, so "cut" is refused here and by fault_set(). -EUSAGE, -EOPNOTSUPP after one
  * line, -ENOMEM. [who opened @inner]
  */
 int fault_insert(struct block *inner, uint32_t block_size, const char *rules,

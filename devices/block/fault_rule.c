@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vmm/core/fail.h"
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
 
@@ -198,7 +199,7 @@ int fault_rules_parse(struct fault_rules *rules, const char *who, const char *te
 		if (rules->count == FAULT_RULES || len >= sizeof(rule)) {
 			log_err("%s: fault=: at most %d rules, of less than %zu characters", who,
 				FAULT_RULES, sizeof(rule));
-			return -EINVAL;
+			return -EUSAGE;
 		}
 		memcpy(rule, text, len);
 		rule[len] = 0;
@@ -207,7 +208,7 @@ int fault_rules_parse(struct fault_rules *rules, const char *who, const char *te
 				"write:lba=0-7:after=1:times=1:error=EIO; words are lba= after= "
 				"times= error= sense= delay= torn= hang lost cut", who, (int)len,
 				text);
-			return -EINVAL;
+			return -EUSAGE;
 		}
 	}
 	return 0;

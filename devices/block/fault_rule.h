@@ -30,7 +30,7 @@ struct fault_rules {
 	struct fault_rule rule[FAULT_RULES];
 };
 
-/* Sets all but the block size. -EINVAL after one line that begins with @who. */
+/* Sets all but the block size. -EUSAGE after one line that begins with @who. */
 int fault_rules_parse(struct fault_rules *rules, const char *who, const char *text);
 
 /* What is to happen to a request; all zero: nothing. Counts it. */

@@ -19,14 +19,22 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "devices/block/lock.h"
 #include "devices/block/pool.h"
 #include "devices/block/uring.h"
+#include "vmm/core/claim.h"
+#include "vmm/core/compat.h"
+#include "vmm/core/fail.h"
+#include "vmm/core/lock.h"
 #include "vmm/core/log.h"
 #include "vmm/core/loop.h"
+#include "vmm/core/magic.h"
 #include "vmm/core/util.h"
 
 #define PAGE 4096u
+
+#ifndef STATX_WRITE_ATOMIC
+#define STATX_WRITE_ATOMIC 0x10000 /* Linux 6.11 */
+#endif
 
 int file_check(const struct file *file)
 {
@@ -84,8 +92,8 @@ static int open_error(const char *path, bool readonly, int err)
 	bool readable = !faccessat(AT_FDCWD, path, R_OK, AT_EACCESS);
 
 	if (err == ENOENT)
-		log_err("%s: there is no such file; 'truncate -s 1G FILE' makes an empty disk",
-			path);
+		log_err("%s: there is no such file%s", path, readonly ? "" :
+			"; 'truncate -s 1G FILE' makes an empty disk");
 	else if (err == EISDIR)
 		log_err("%s: is a directory; a disk is a file or a block device", path);
 	else if (err == EBUSY)
@@ -196,6 +204,24 @@ static int device_claim(const struct file *f)
 	return 0;
 }
 
+/* Somebody's qcow2 file would be a disk of noise, and its end soon: so it is refused by name. */
+static int check_format(const struct file *f)
+{
+	uint64_t size = f->block.size;
+	uint8_t head[MAGIC_HEAD], tail[MAGIC_HEAD];
+	const struct magic *m;
+	ssize_t len = pread(f->fd, head, sizeof(head), 0);
+	bool ends = size >= sizeof(tail) &&
+		    pread(f->fd, tail, sizeof(tail), size - sizeof(tail)) == sizeof(tail);
+
+	m = len > 0 ? magic_find(head, len, ends ? tail : NULL) : NULL;
+	if (!m)
+		return 0;
+	log_err("%s: is %s, and a disk is raw bytes: %s; format=raw takes it as it is",
+		f->block.path, m->kind, m->cure);
+	return -EMEDIUMTYPE;
+}
+
 /* O_DIRECT. [setup] */
 
 /* By reading, where the question is newer than the file system. 0: not even 4096 will do. */
@@ -212,13 +238,39 @@ static uint32_t find_alignment(int fd)
 
 static struct step_align alignment(int fd)
 {
-	struct statx st;
-	uint32_t len;
+	uint32_t memory, offset, len;
 
-	if (!statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &st) && st.stx_mask & STATX_DIOALIGN)
-		return (struct step_align){ st.stx_dio_mem_align, st.stx_dio_offset_align };
+	if (statx_dioalign(fd, &memory, &offset))
+		return (struct step_align){ memory, offset };
 	len = find_alignment(fd);
 	return (struct step_align){ len, len };
+}
+
+/*
+ * What the kernel promises of RWF_ATOMIC, as statx() tells: struct statx of Linux 6.11, of which
+ * older headers have the first part. Without such a promise all stays 0.
+ */
+static void atomic_facts(struct file *f, uint32_t block_size)
+{
+	union {
+		struct statx st;
+		struct {
+			uint8_t before[0xa8];
+			uint32_t unit_min, unit_max;
+		} now;
+	} u = { .now = { .unit_min = 0 } };
+	struct block *b = &f->block;
+
+	if (statx(f->fd, "", AT_EMPTY_PATH, STATX_WRITE_ATOMIC, &u.st) < 0 ||
+	    !(u.st.stx_mask & STATX_WRITE_ATOMIC) || !is_power_of_2(u.now.unit_min) ||
+	    !is_power_of_2(u.now.unit_max))
+		return;
+	u.now.unit_max = min_u64(u.now.unit_max, STEP_BOUNCE);
+	if (u.now.unit_max < max_u64(u.now.unit_min, block_size))
+		return;
+	b->atomic_max = u.now.unit_max;
+	b->atomic_align = b->atomic_granularity = u.now.unit_min;
+	b->atomic_natural = true;
 }
 
 /* Requests whose memory does not fit are copied (step.c); their offsets and lengths have to. */
@@ -243,6 +295,7 @@ static int go_direct(struct file *f, const struct block_open *how)
 		return -EOPNOTSUPP;
 	}
 	f->mem = how->mem;
+	atomic_facts(f, block_size);
 	if (f->regular) { /* of which the kernel's target would use the page cache */
 		f->block.fd = 0;
 		f->block.ours = "direct=on";
@@ -267,6 +320,9 @@ static void file_free(struct file *f)
 {
 	if (f->fd >= 0)
 		close(f->fd);
+	if (f->below >= 0)
+		close(f->below);
+	claim_drop(f->claim);
 	free(f->block.path);
 	free(f);
 }
@@ -279,14 +335,20 @@ static void file_close(struct block *block)
 	file_free(f);
 }
 
-/* At first non-blocking: a FIFO shall not make us wait for its other end. */
-static int file_open_path(struct file *f)
+/*
+ * At first non-blocking: a FIFO shall not make us wait for its other end. The kernel makes atomic
+ * writes by what is opened with O_DIRECT; go_direct() sets it again.
+ */
+static int file_open_path(struct file *f, bool direct)
 {
 	struct block *b = &f->block;
 	int mode = b->readonly ? O_RDONLY : O_RDWR;
+	int how = mode | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
 	struct stat st;
 
-	f->fd = open(b->path, mode | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	f->fd = direct ? open(b->path, how | O_DIRECT) : -1;
+	if (f->fd < 0)
+		f->fd = open(b->path, how);
 	if (f->fd < 0 || fstat(f->fd, &st) < 0 || fcntl(f->fd, F_SETFL, mode) < 0)
 		return open_error(b->path, b->readonly, errno);
 	if (S_ISDIR(st.st_mode))
@@ -298,6 +360,20 @@ static int file_open_path(struct file *f)
 	return 0;
 }
 
+static int file_claim(struct file *f, const struct block_open *how)
+{
+	char *what;
+	int r;
+
+	if (!how->claims)
+		return 0;
+	if (asprintf(&what, "%s %s", how->option, how->path) < 0)
+		return -ENOMEM;
+	r = claim_read(how->claims, what, f->fd, false, &f->claim);
+	free(what);
+	return r;
+}
+
 static int file_open(const struct block_open *how, struct block **block)
 {
 	struct file *f;
@@ -305,26 +381,32 @@ static int file_open(const struct block_open *how, struct block **block)
 
 	if (!how->path || !*how->path) {
 		log_err("file= is missing: which image?");
-		return -EINVAL;
+		return -EUSAGE;
 	}
 	if (how->size) {
 		log_err("%s: size= is for store=null; a file's size is its own", how->path);
-		return -EINVAL;
+		return -EUSAGE;
 	}
 	f = calloc(1, sizeof(*f));
 	if (!f)
 		return -ENOMEM;
-	f->fd = -1;
+	f->fd = f->below = -1;
 	f->align = (struct step_align){ 1, 1 };
 	f->block.readonly = how->readonly;
 	f->block.path = strdup(how->path);
-	r = f->block.path ? file_open_path(f) : -ENOMEM;
+	r = f->block.path ? file_open_path(f, how->direct) : -ENOMEM;
+	if (!r)
+		r = file_claim(f, how);
 	if (!r)
 		r = lock_image(f->fd, how->path, !how->readonly);
+	if (!r)
+		r = lock_below(f->fd, how->path, !how->readonly, &f->below);
 	if (!r)
 		r = file_facts(f);
 	if (!r && !f->regular && !how->readonly)
 		r = device_claim(f);
+	if (!r && !how->raw)
+		r = check_format(f);
 	f->block.fd = f->fd;
 	if (!r && how->direct)
 		r = go_direct(f, how);
@@ -366,7 +448,7 @@ static int device_resize(const struct file *f, uint64_t size)
 		return 0;
 	log_err("%s: is a block device of %llu bytes, not of %llu; resize that first",
 		f->block.path, (unsigned long long)there, (unsigned long long)size);
-	return -EINVAL;
+	return -EOPNOTSUPP;
 }
 
 static int file_resize(struct block *block, uint64_t size)

@@ -12,6 +12,8 @@ struct mem;
 struct file {
 	struct block block;
 	int fd;
+	int below;               /* of a loop device: its file, for the lock; -1: none */
+	struct claim *claim;     /* NULL: nobody keeps a list */
 	bool regular;            /* a file, which can change its size under us */
 	struct step_align align;
 	enum block_engine engine;

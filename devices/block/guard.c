@@ -43,15 +43,15 @@ static bool may_speak(struct block *block)
 static const char *outcome(const struct block *block, const struct block_req *req, int err)
 {
 	static const char *const full[] = {
-		[BLOCK_FULL_REPORT] = "the guest is told; make room",
-		[BLOCK_FULL_STOP] = "the guest's request waits until you make room",
-		[BLOCK_FULL_FAIL] = "the run ends",
+		[FULL_REPORT] = "the guest is told; make room",
+		[FULL_STOP] = "the guest's request waits until you make room",
+		[FULL_FAIL] = "the run ends",
 	};
 
 	if (!is_full(err))
 		return "the guest is told";
-	if (block->full == BLOCK_FULL_STOP && req->io == BLOCK_FLUSH)
-		return full[BLOCK_FULL_REPORT];
+	if (block->full == FULL_STOP && req->io == BLOCK_FLUSH)
+		return full[FULL_REPORT];
 	return full[block->full];
 }
 
@@ -123,9 +123,9 @@ bool guard_take(struct guard *g, struct block_req *req, int err)
 	struct block *block = g->chan->block;
 
 	report(block, req, err);
-	if (!is_full(err) || block->full == BLOCK_FULL_REPORT || g->draining)
+	if (!is_full(err) || block->full == FULL_REPORT || g->draining)
 		return false;
-	if (block->full == BLOCK_FULL_FAIL && block->on_full)
+	if (block->full == FULL_FAIL && block->on_full)
 		block->on_full(block->on_full_arg);
 	/* A flush that failed once may succeed without what it has lost. */
 	if (req->io == BLOCK_FLUSH || !make_timer(g))

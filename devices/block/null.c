@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "devices/block/block.h"
+#include "vmm/core/fail.h"
 #include "vmm/core/iov.h"
 #include "vmm/core/log.h"
 #include "vmm/core/loop.h"
@@ -48,9 +49,11 @@ static void null_submit(struct block_chan *chan, struct block_req *req)
 	STAILQ_INSERT_TAIL(&nc->queue, req, link);
 }
 
-static void null_drain(struct block_chan *chan)
+static bool null_drain(struct block_chan *chan, int ms)
 {
+	(void)ms;
 	null_finish(container_of(chan, struct null_chan, chan));
+	return true;
 }
 
 static struct block_chan *null_chan_open(struct block *block, struct loop *loop)
@@ -86,7 +89,12 @@ static int null_open(const struct block_open *how, struct block **block)
 
 	if (!how->size) {
 		log_err("%s: the null store needs a size; add size=1G", path);
-		return -EINVAL;
+		return -EUSAGE;
+	}
+	if (how->direct || how->engine != BLOCK_ENGINE_AUTO) {
+		log_err("%s: %s is about files, and store=null has none", path,
+			how->direct ? "direct=on" : "io=");
+		return -EUSAGE;
 	}
 	b = calloc(1, sizeof(*b));
 	if (!b)

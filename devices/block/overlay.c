@@ -9,29 +9,18 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "devices/block/copy.h"
+#include "devices/block/bitmap.h"
 #include "devices/block/pool.h"
+#include "vmm/core/fail.h"
 #include "vmm/core/iov.h"
 #include "vmm/core/log.h"
 #include "vmm/core/loop.h"
 #include "vmm/core/util.h"
 
-#define UNIT 512u /* bytes for a bit */
 #define OPS 64    /* requests under way at a time, of one channel */
 #define PIECES 128
-#define WORD (64 * UNIT)  /* bytes for a word of bits */
-#define SPAN (512 * WORD) /* bytes for 4096 bytes of bits, which are looked at together or not */
-
-struct overlay {
-	struct block block;
-	struct block *base, *top;
-	enum block_overlay kind;
-	size_t map_size;            /* bytes, of each map */
-	_Atomic(uint64_t) *written; /* is in the top */
-	_Atomic(uint64_t) *dirty;   /* and not in the base yet; NULL: it will never be */
-	atomic_bool *span_dirty;    /* something in a SPAN is */
-	pthread_mutex_t commit;     /* one at a time */
-};
+#define ATOMIC_MAX MIB(1)
+#define PAGE 4096u        /* of a call that a signal ends, whole pages have been written */
 
 struct overlay_op {
 	struct block_req sub; /* the part that is under way */
@@ -54,61 +43,28 @@ struct overlay_chan {
 	struct overlay_op op[OPS];
 };
 
-static struct overlay *overlay_of(struct block *block)
-{
-	return container_of(block, struct overlay, block);
-}
-
 /* The maps. */
-
-static void map_mark(_Atomic(uint64_t) *map, uint64_t off, uint64_t len)
-{
-	uint64_t i = off / UNIT, end = (off + len + UNIT - 1) / UNIT;
-
-	while (i < end) {
-		unsigned n = min_u64(64 - i % 64, end - i);
-
-		atomic_fetch_or(&map[i / 64], (n == 64 ? ~0ull : (1ull << n) - 1) << i % 64);
-		i += n;
-	}
-}
-
-/* Bytes from @off on that are alike, at most @len. *@set: how they are. */
-static uint64_t map_run(_Atomic(uint64_t) *map, uint64_t off, uint64_t len, bool *set)
-{
-	uint64_t first = off / UNIT, end = (off + len + UNIT - 1) / UNIT, i = first;
-
-	*set = map[first / 64] >> first % 64 & 1;
-	while (i < end) {
-		uint64_t others = (*set ? ~map[i / 64] : map[i / 64]) >> i % 64;
-
-		if (others) {
-			i += __builtin_ctzll(others);
-			break;
-		}
-		i = (i | 63) + 1;
-	}
-	return min_u64(i * UNIT - off, len);
-}
 
 static void mark_changed(struct overlay *o, uint64_t off, uint64_t len)
 {
 	uint64_t i;
 
-	map_mark(o->written, off, len);
+	bitmap_mark(o->written, off, len);
 	if (!o->dirty)
 		return;
-	map_mark(o->dirty, off, len);
-	for (i = off / SPAN; i <= (off + len - 1) / SPAN; i++)
+	bitmap_mark(o->dirty, off, len);
+	for (i = off / OVERLAY_SPAN; i <= (off + len - 1) / OVERLAY_SPAN; i++)
 		o->span_dirty[i] = true;
 }
 
-static _Atomic(uint64_t) *map_create(size_t size)
+uint64_t overlay_top_run(struct overlay *o, uint64_t off, uint64_t len, uint64_t *where)
 {
-	void *map = mmap(NULL, size, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	bool second = false;
 
-	return map == MAP_FAILED ? NULL : map;
+	if (o->second_used)
+		len = bitmap_run(o->in_second, off, len, &second);
+	*where = off + (second ? o->second : 0);
+	return len;
 }
 
 /* Requests. */
@@ -152,9 +108,11 @@ static void read_part(struct overlay_op *op)
 	uint64_t off = req->off + op->done, len;
 	bool written;
 
-	len = map_run(o->written, off, req->len - op->done, &written);
+	len = bitmap_run(o->written, off, req->len - op->done, &written);
 	op->sub.io = BLOCK_READ;
 	op->sub.off = off;
+	if (written)
+		len = overlay_top_run(o, off, len, &op->sub.off);
 	if (len == req->len) {
 		op->sub.iov = req->iov;
 		op->sub.niov = req->niov;
@@ -178,6 +136,37 @@ static void change(struct overlay_op *op)
 	block_submit(op->oc->top, &op->sub);
 }
 
+/* To where it is not: what is there now is read until all of the request is written. */
+static void write_part(struct overlay_op *op)
+{
+	struct overlay *o = overlay_of(op->oc->chan.block);
+	const struct block_req *req = op->req;
+	uint64_t off = req->off + op->done;
+	bool second;
+	uint64_t len = bitmap_run(o->in_second, off, req->len - op->done, &second);
+
+	o->second_used = true;
+	op->sub.io = BLOCK_WRITE;
+	op->sub.off = off + (second ? 0 : o->second);
+	op->sub.len = take_memory(op, len);
+	block_submit(op->oc->top, &op->sub);
+}
+
+/* A commit sees all of the change, or nothing: with a cache it happens where commits do. */
+static void switch_place(struct overlay_op *op)
+{
+	op->sub.io = BLOCK_WRITE;
+	op->sub.off = op->req->off;
+	op->sub.len = op->req->len;
+	block_submit(op->oc->committer, &op->sub);
+}
+
+static void do_switch(struct overlay *o, const struct block_req *req)
+{
+	bitmap_flip(o->in_second, req->off, req->len);
+	mark_changed(o, req->off, req->len);
+}
+
 static void commit(struct overlay_op *op)
 {
 	op->sub.io = BLOCK_FLUSH;
@@ -185,16 +174,43 @@ static void commit(struct overlay_op *op)
 	block_submit(op->oc->committer, &op->sub);
 }
 
+static void change_ends(struct overlay_op *op)
+{
+	if (op->req->flags & BLOCK_FUA && op->oc->committer)
+		commit(op);
+	else
+		op_end(op, 0);
+}
+
 static void changed(struct overlay_op *op)
 {
 	struct overlay *o = overlay_of(op->oc->chan.block);
 	const struct block_req *req = op->req;
 
+	if (o->second_used)
+		bitmap_clear(o->in_second, req->off, req->len);
 	mark_changed(o, req->off, req->len);
-	if (req->flags & BLOCK_FUA && op->oc->committer)
-		commit(op);
-	else
-		op_end(op, 0);
+	change_ends(op);
+}
+
+/* A part is written, or, behind them, the place is switched. */
+static void atomic_part_done(struct overlay_op *op)
+{
+	const struct block_req *req = op->req;
+
+	if (op->done == req->len) {
+		change_ends(op);
+		return;
+	}
+	op->done += op->sub.len;
+	if (op->done < req->len) {
+		write_part(op);
+	} else if (op->oc->committer) {
+		switch_place(op);
+	} else {
+		do_switch(overlay_of(op->oc->chan.block), req);
+		change_ends(op);
+	}
 }
 
 static void part_done(struct block_req *sub, int err)
@@ -203,6 +219,8 @@ static void part_done(struct block_req *sub, int err)
 
 	if (err || sub->io == BLOCK_FLUSH) {
 		op_end(op, err);
+	} else if (op->req->flags & BLOCK_ATOMIC) {
+		atomic_part_done(op);
 	} else if (sub->io != BLOCK_READ) {
 		changed(op);
 	} else {
@@ -224,6 +242,9 @@ static void op_start(struct overlay_op *op, struct block_req *req)
 	} else if (req->io == BLOCK_READ) {
 		op->rest = iov_cursor(req->iov, req->niov);
 		read_part(op);
+	} else if (req->flags & BLOCK_ATOMIC) {
+		op->rest = iov_cursor(req->iov, req->niov);
+		write_part(op);
 	} else {
 		change(op);
 	}
@@ -256,112 +277,31 @@ static void overlay_submit(struct block_chan *chan, struct block_req *req)
 	}
 }
 
-static void overlay_drain(struct block_chan *chan)
+static bool overlay_drain(struct block_chan *chan, int ms)
 {
 	struct overlay_chan *oc = container_of(chan, struct overlay_chan, chan);
 
 	while (chan->inflight) {
 		end_all(oc);
-		block_drain(oc->base);
-		block_drain(oc->top);
-		if (oc->committer)
-			block_drain(oc->committer);
+		if (!block_try_drain(oc->base, ms) || !block_try_drain(oc->top, ms) ||
+		    (oc->committer && !block_try_drain(oc->committer, ms)))
+			return false;
 	}
-}
-
-/* Commit. [any thread] */
-
-struct committing {
-	struct overlay *o;
-	struct block_chan *base, *top;
-	uint8_t *buf; /* WORD bytes */
-};
-
-static int commit_chunk(struct committing *c, uint64_t off, uint64_t len)
-{
-	struct iovec iov = { c->buf, len };
-	int r = block_now(c->top, BLOCK_READ, off, &iov);
-
-	if (r < 0)
-		return r;
-	/* What has been given back in the one is given back in the other. */
-	return block_now(c->base, block_is_zero(c->buf, len) ? BLOCK_ZERO : BLOCK_WRITE, off, &iov);
-}
-
-/*
- * Runs of set bits, one after the other. They are cleared before the data is read: what is written
- * meanwhile sets them anew.
- */
-static int commit_word(struct committing *c, uint64_t word)
-{
-	uint64_t bits = atomic_exchange(&c->o->dirty[word], 0), from = word * WORD;
-	_Atomic(uint64_t) left = bits;
-	uint64_t at = 0, len;
-	bool set;
-	int r = 0;
-
-	for (; bits && at < WORD && from + at < c->o->block.size && !r; at += len) {
-		len = map_run(&left, at, min_u64(WORD, c->o->block.size - from) - at, &set);
-		if (set)
-			r = commit_chunk(c, from + at, len);
-	}
-	if (r < 0)
-		atomic_fetch_or(&c->o->dirty[word], bits);
-	return r;
-}
-
-static int commit_span(struct committing *c, uint64_t span)
-{
-	uint64_t word = span * (SPAN / WORD), end = word + SPAN / WORD;
-	int r = 0;
-
-	if (!atomic_exchange(&c->o->span_dirty[span], false))
-		return 0;
-	for (; word < end && word * WORD < c->o->block.size && !r; word++)
-		r = commit_word(c, word);
-	if (r < 0)
-		c->o->span_dirty[span] = true;
-	return r;
-}
-
-static int commit_all(struct committing *c)
-{
-	struct iovec none = { NULL, 0 };
-	uint64_t span;
-	int r = 0;
-
-	for (span = 0; span * SPAN < c->o->block.size && !r; span++)
-		r = commit_span(c, span);
-	return r ? r : block_now(c->base, BLOCK_FLUSH, 0, &none);
-}
-
-int overlay_commit(struct block *block)
-{
-	struct overlay *o = overlay_of(block);
-	struct committing c = { .o = o, .buf = aligned_alloc(4096, WORD) };
-	struct loop *loop = loop_create("commit");
-	int r = -ENOMEM;
-
-	c.base = loop ? block_chan_open(o->base, loop) : NULL;
-	c.top = loop ? block_chan_open(o->top, loop) : NULL;
-	if (c.base && c.top && c.buf) {
-		pthread_mutex_lock(&o->commit);
-		r = commit_all(&c);
-		pthread_mutex_unlock(&o->commit);
-	}
-	block_chan_close(c.top);
-	block_chan_close(c.base);
-	loop_destroy(loop);
-	free(c.buf);
-	return r;
+	return true;
 }
 
 /* Channels. */
 
 static int run_commit(struct block *block, const struct block_req *req)
 {
-	(void)req;
-	return overlay_commit(block);
+	struct overlay *o = overlay_of(block);
+
+	if (req->io == BLOCK_FLUSH)
+		return overlay_commit(block);
+	pthread_mutex_lock(&o->commit);
+	do_switch(o, req);
+	pthread_mutex_unlock(&o->commit);
+	return 0;
 }
 
 static void overlay_chan_close(struct block_chan *chan)
@@ -412,6 +352,8 @@ static void overlay_close(struct block *block)
 		munmap(o->written, o->map_size);
 	if (o->dirty)
 		munmap(o->dirty, o->map_size);
+	if (o->in_second)
+		munmap(o->in_second, o->map_size);
 	free(o->span_dirty);
 	block_close(o->top);
 	block_close(o->base);
@@ -419,8 +361,8 @@ static void overlay_close(struct block *block)
 	free(o);
 }
 
-/* A file that nobody can open by name. */
-static int temporary_file(uint64_t size)
+/* A file that nobody can open by name, of @size or, better, @twice as much. */
+static int temporary_file(uint64_t size, uint64_t twice)
 {
 	const char *dir = getenv("TMPDIR");
 	char path[4096];
@@ -435,7 +377,7 @@ static int temporary_file(uint64_t size)
 		if (fd >= 0)
 			unlink(path);
 	}
-	if (fd >= 0 && ftruncate(fd, size) == 0)
+	if (fd >= 0 && (ftruncate(fd, twice) == 0 || ftruncate(fd, size) == 0))
 		return fd;
 	log_err("overlay=on: %s: no file of %llu bytes can be made there: %s; set TMPDIR to "
 		"another folder", dir, (unsigned long long)size, strerror(errno));
@@ -446,9 +388,10 @@ static int temporary_file(uint64_t size)
 
 static int open_top(struct overlay *o, const struct block_open *how)
 {
-	struct block_open top = { .block_size = how->block_size, .engine = how->engine,
+	struct block_open top = { .raw = true, .block_size = how->block_size, .engine = how->engine,
 				  .direct = how->direct, .mem = how->mem };
-	int fd = temporary_file(o->base->size), r;
+	uint64_t size = o->base->size, second = align_up(size, PAGE);
+	int fd = temporary_file(size, second + size), r;
 	char path[32];
 
 	if (fd < 0)
@@ -457,9 +400,11 @@ static int open_top(struct overlay *o, const struct block_open *how)
 	top.path = path;
 	r = block_open(&top, &o->top);
 	close(fd);
-	if (!r)
-		o->top->outermost = false;
-	return r;
+	if (r < 0)
+		return r;
+	o->top->outermost = false;
+	o->second = o->top->size > size ? second : 0;
+	return 0;
 }
 
 static int open_base(struct overlay *o, const struct block_open *how)
@@ -479,17 +424,31 @@ static int make_maps(struct overlay *o)
 {
 	uint64_t size = o->base->size;
 
-	o->map_size = align_up((size + UNIT - 1) / UNIT, 4096 * 8) / 8;
-	o->written = map_create(o->map_size);
+	o->map_size = bitmap_size(size);
+	o->written = bitmap_create(o->map_size);
+	if (o->second)
+		o->in_second = bitmap_create(o->map_size);
 	if (o->written && o->kind != BLOCK_OVERLAY_DROP) {
-		o->dirty = map_create(o->map_size);
-		o->span_dirty = calloc(size / SPAN + 1, sizeof(atomic_bool));
+		o->dirty = bitmap_create(o->map_size);
+		o->span_dirty = calloc(size / OVERLAY_SPAN + 1, sizeof(atomic_bool));
 	}
 	if (o->written && (o->kind == BLOCK_OVERLAY_DROP || (o->dirty && o->span_dirty)))
 		return 0;
 	log_err("%s: overlay=on: %zu MiB of addresses cannot be had: %s", o->base->path,
 		o->map_size >> 20, strerror(errno));
 	return -ENOMEM;
+}
+
+/* What a commit writes to the image, in place, is in whole pages when it is interrupted. */
+static void atomic_facts(struct overlay *o)
+{
+	bool kept = o->kind != BLOCK_OVERLAY_DROP;
+	struct block *b = &o->block;
+
+	b->atomic_max = !o->in_second ? 0 : kept ? PAGE : ATOMIC_MAX;
+	b->atomic_align = kept ? PAGE : BITMAP_UNIT;
+	b->atomic_granularity = b->atomic_align;
+	b->atomic_natural = false;
 }
 
 static int overlay_open(const struct block_open *how, struct block **block)
@@ -500,7 +459,7 @@ static int overlay_open(const struct block_open *how, struct block **block)
 	if (how->readonly) {
 		log_err("%s: readonly=on: nothing is written then; leave overlay=on out",
 			how->path ? how->path : "");
-		return -EINVAL;
+		return -EUSAGE;
 	}
 	o = calloc(1, sizeof(*o));
 	if (!o)
@@ -523,6 +482,7 @@ static int overlay_open(const struct block_open *how, struct block **block)
 	o->block.can_discard = o->top->can_discard;
 	o->block.discard_zeroes = true;
 	o->block.discard_granularity = o->top->discard_granularity;
+	atomic_facts(o);
 	*block = &o->block;
 	return 0;
 }
@@ -534,6 +494,8 @@ static int commit_block(struct block *block)
 
 	if (o->kind == BLOCK_OVERLAY_DROP)
 		return 0;
+	block_hangs_as(o->base, block);
+	block_hangs_as(o->top, block);
 	r = overlay_commit(block);
 	if (r < 0)
 		log_err("%s: what the guest has changed is not written to it, or not all: %s",
@@ -545,11 +507,14 @@ static int commit_block(struct block *block)
 static bool overlay_is_mapped(struct block *block, uint64_t off, uint64_t *end)
 {
 	struct overlay *o = overlay_of(block);
+	uint64_t len, where = off;
 	bool written, mapped;
-	uint64_t len = map_run(o->written, off, min_u64(SPAN, block->size - off), &written);
 
-	mapped = block_is_mapped(written ? o->top : o->base, off, end);
-	*end = min_u64(*end, off + len);
+	len = bitmap_run(o->written, off, min_u64(OVERLAY_SPAN, block->size - off), &written);
+	if (written)
+		len = overlay_top_run(o, off, len, &where);
+	mapped = block_is_mapped(written ? o->top : o->base, where, end);
+	*end = off + min_u64(*end - where, len);
 	return mapped;
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "vmm/core/loop.h"
+#include "vmm/core/thread.h"
 #include "vmm/core/util.h"
 
 /* Enough to keep a disk's queue from running dry, few enough to be cheap where nothing is done. */
@@ -19,7 +20,7 @@ struct pool {
 	struct loop_source wake; /* something was put into @finished */
 
 	/* The loop's. */
-	pthread_t worker[WORKERS];
+	struct thread worker[WORKERS];
 	unsigned nworkers;
 
 	pthread_mutex_t lock; /* of the following */
@@ -30,13 +31,12 @@ struct pool {
 	bool quit;
 };
 
-static void *worker_main(void *arg)
+static void worker_main(void *arg)
 {
 	struct pool *pool = arg;
 	struct block_req *req;
 	bool first;
 
-	pthread_setname_np(pthread_self(), "block-worker");
 	pthread_mutex_lock(&pool->lock);
 	for (;;) {
 		while (STAILQ_EMPTY(&pool->todo) && !pool->quit)
@@ -59,16 +59,17 @@ static void *worker_main(void *arg)
 			eventfd_write(pool->wake.fd, 1);
 	}
 	pthread_mutex_unlock(&pool->lock);
-	return NULL;
 }
 
+/* -errno. */
 static int worker_start(struct pool *pool)
 {
 	int r;
 
 	/* It counts as idle from its birth: under the lock, as it may find work at once. */
 	pthread_mutex_lock(&pool->lock);
-	r = pthread_create(&pool->worker[pool->nworkers], NULL, worker_main, pool);
+	r = thread_start(&pool->worker[pool->nworkers], THREAD_STORE, "block-worker", worker_main,
+			 pool);
 	if (!r) {
 		pool->nworkers++;
 		pool->idle++;
@@ -116,15 +117,21 @@ static void pool_submit(struct block_chan *chan, struct block_req *req)
 		worker_start(pool);
 }
 
-static void pool_drain(struct block_chan *chan)
+static bool pool_drain(struct block_chan *chan, int ms)
 {
 	struct pool *pool = container_of(chan, struct pool, chan);
 	struct pollfd fd = { .fd = pool->wake.fd, .events = POLLIN };
+	struct block_wait wait = block_wait_begin(chan, ms);
+	int left;
 
 	while (chan->inflight) {
-		poll(&fd, 1, -1);
+		left = block_wait_left(&wait);
+		poll(&fd, 1, left);
 		finish(pool);
+		if (chan->inflight && !left)
+			return false;
 	}
+	return true;
 }
 
 static void pool_free(struct pool *pool)
@@ -145,7 +152,7 @@ static void pool_close(struct block_chan *chan)
 	pthread_cond_broadcast(&pool->work);
 	pthread_mutex_unlock(&pool->lock);
 	while (pool->nworkers)
-		pthread_join(pool->worker[--pool->nworkers], NULL);
+		thread_join(&pool->worker[--pool->nworkers]);
 	loop_del(chan->loop, &pool->wake);
 	pool_free(pool);
 }
@@ -175,7 +182,7 @@ struct block_chan *pool_open(struct block *block, struct loop *loop, pool_run_fn
 	r = pool->wake.fd < 0 ? errno : -loop_add(loop, &pool->wake);
 	if (r)
 		goto free;
-	r = worker_start(pool);
+	r = -worker_start(pool);
 	if (r)
 		goto del;
 	return &pool->chan;

@@ -10,7 +10,6 @@
 #include "vmm/core/util.h"
 
 #define PAGE 4096u
-#define BOUNCE KIB(64)
 
 static bool finish(struct step *s, int err)
 {
@@ -24,6 +23,8 @@ static bool is_aligned(const struct step *s)
 	const struct block_req *req = s->req;
 	unsigned i;
 
+	if (req->flags & BLOCK_ATOMIC && req->niov > 1)
+		return false; /* the kernel takes such a write from one piece of memory only */
 	if (s->align.mem == 1 && s->align.len == 1)
 		return true;
 	for (i = 0; i < req->niov; i++) {
@@ -67,7 +68,7 @@ static void plan_bounce(struct step *s)
 {
 	struct iovcur from;
 
-	s->len = min_u64(BOUNCE, s->req->len - s->done);
+	s->len = min_u64(STEP_BOUNCE, s->req->len - s->done);
 	s->piece[0] = (struct iovec){ s->bounce, s->len };
 	s->iov = s->piece;
 	s->niov = 1;
@@ -93,11 +94,16 @@ static void plan_fill(struct step *s)
 	}
 }
 
+static int write_flags(const struct step *s)
+{
+	return (s->req->flags & BLOCK_FUA && !s->sync_after ? RWF_DSYNC : 0) |
+	       (s->req->flags & BLOCK_ATOMIC ? RWF_ATOMIC : 0);
+}
+
 static void plan_move(struct step *s)
 {
 	s->call = s->req->io == BLOCK_READ ? STEP_READ : STEP_WRITE;
-	s->flags = s->call == STEP_WRITE && s->req->flags & BLOCK_FUA && !s->sync_after ? RWF_DSYNC
-										   : 0;
+	s->flags = s->call == STEP_WRITE ? write_flags(s) : 0;
 	s->off = s->req->off + s->done;
 	if (s->phase == STEP_FILL)
 		plan_fill(s);
@@ -136,7 +142,7 @@ static bool enter(struct step *s, unsigned phase)
 static bool begin_move(struct step *s)
 {
 	if (!is_aligned(s)) {
-		s->bounce = aligned_alloc(PAGE, BOUNCE);
+		s->bounce = aligned_alloc(PAGE, STEP_BOUNCE);
 		if (!s->bounce)
 			return finish(s, -ENOMEM);
 	}
@@ -179,6 +185,8 @@ static bool moved(struct step *s, int result)
 	}
 	if (result <= 0)
 		return finish(s, result ? result : -EIO); /* 0: somebody has cut the file off */
+	if (s->flags & RWF_ATOMIC && (uint64_t)result < s->len)
+		return finish(s, -EIO); /* which the kernel never does */
 	if (s->bounce && s->call == STEP_READ) {
 		to = rest_of(s);
 		iov_put(&to, s->bounce, result);

@@ -26,6 +26,12 @@ struct step_align {
 };
 
 #define STEP_PIECES 16
+/* What is copied at a time; the longest atomic write, which is one call. */
+#define STEP_BOUNCE 65536u
+
+#ifndef RWF_ATOMIC
+#define RWF_ATOMIC 0x40 /* Linux 6.11 */
+#endif
 
 struct step {
 	/* The call to make, between begin or next and the next next. */

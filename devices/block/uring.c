@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "devices/block/step.h"
+#include "vmm/core/compat.h"
 #include "vmm/core/log.h"
 #include "vmm/core/loop.h"
 #include "vmm/core/mem.h"
@@ -89,7 +90,8 @@ static void prepare_move(struct io_uring_sqe *sqe, const struct uring *u, const 
 		[STEP_WRITE] = { IORING_OP_WRITEV, IORING_OP_WRITE, IORING_OP_WRITE_FIXED },
 	};
 	const struct iovec *v = s->iov;
-	int buffer = s->niov == 1 ? buffer_of(u, v) : -1;
+	bool fixed = s->niov == 1 && !(s->flags & RWF_ATOMIC); /* of which the kernel takes none */
+	int buffer = fixed ? buffer_of(u, v) : -1;
 
 	if (s->niov != 1) {
 		io_uring_prep_rw(opcode[s->call][0], sqe, fd, v, s->niov, s->off);
@@ -259,25 +261,49 @@ static void uring_submit(struct block_chan *chan, struct block_req *req)
 	}
 }
 
-static void uring_drain(struct block_chan *chan)
+static bool uring_drain(struct block_chan *chan, int ms)
 {
 	struct uring *u = container_of(chan, struct uring_chan, chan)->u;
+	struct block_wait wait = block_wait_begin(chan, ms);
+	struct __kernel_timespec t;
+	struct io_uring_cqe *cqe;
+	int left;
 
 	while (chan->inflight) {
+		left = block_wait_left(&wait);
+		t.tv_sec = left / 1000;
+		t.tv_nsec = left % 1000 * 1000000ll;
 		u->batch++;
-		io_uring_submit_and_wait(&u->ring, 1);
+		io_uring_submit(&u->ring);
+		io_uring_wait_cqe_timeout(&u->ring, &cqe, &t);
 		reap(u);
+		if (chan->inflight && !left)
+			return false;
 	}
+	return true;
 }
 
 /* Making and ending. */
 
-/* COOP_TASKRUN: a thread that is busy is not interrupted for what it will see in its time. */
+/*
+ * COOP_TASKRUN: a thread that is busy is not interrupted for what it will see in its time. Kernels
+ * before 5.19 do not know it.
+ */
 static int ring_init(struct io_uring *ring, unsigned entries)
 {
-	struct io_uring_params params = { .flags = IORING_SETUP_COOP_TASKRUN };
+	struct io_uring_params params = { .flags = IORING_SETUP_COOP_TASKRUN }, plain = { 0 };
+	int r = io_uring_queue_init_params(entries, ring, &params);
 
-	return io_uring_queue_init_params(entries, ring, &params);
+	return r == -EINVAL ? io_uring_queue_init_params(entries, ring, &plain) : r;
+}
+
+/* Room for files that are registered later. (liburing has one call for that since 2.2.) */
+static int register_room(struct io_uring *ring)
+{
+	int none[FILES];
+
+	memset(none, -1, sizeof(none));
+	return io_uring_register_files(ring, none, FILES);
 }
 
 int uring_probe(void)
@@ -386,7 +412,7 @@ static struct uring *uring_create(struct loop *loop)
 	r = loop_add(loop, &u->ready);
 	if (r < 0)
 		goto exit;
-	if (io_uring_register_files_sparse(&u->ring, FILES) == 0)
+	if (register_room(&u->ring) == 0)
 		u->nfiles = FILES;
 	return u;
 

@@ -10,17 +10,14 @@
 static_assert(SENSE_LUNS_CHANGED < 32, "attentions are bits of 32");
 
 /*
- * FNV-1a, folded to the 22 bits that are free in a locally assigned company: of its first byte the
+ * A hash, folded to the 22 bits that are free in a locally assigned company: of its first byte the
  * lowest bit is 0 and the next one 1, as in a MAC address (IEEE 802, 8.2.2).
  */
 static uint32_t local_company(const char *serial)
 {
-	uint64_t hash = 0xcbf29ce484222325;
-	uint32_t folded;
+	uint64_t hash = hash_u64(serial, strlen(serial));
+	uint32_t folded = (uint32_t)(hash ^ hash >> 22 ^ hash >> 44);
 
-	for (; *serial; serial++)
-		hash = (hash ^ (uint8_t)*serial) * 0x100000001b3;
-	folded = (uint32_t)(hash ^ hash >> 22 ^ hash >> 44);
 	return (folded & 0xfcffff) | 0x020000;
 }
 
@@ -54,6 +51,7 @@ void scsi_lun_init(struct scsi_lun *lun, struct block *block, uint16_t number, c
 		.physical_block = block ? block->physical_block : 512,
 		.readonly = block && block->readonly,
 		.discard = block && block->can_discard,
+		.atomic = block && !block->readonly && block->atomic_max,
 		.vendor = "LUNETTE",
 		.product = "DISK",
 	};

@@ -272,7 +272,7 @@ static enum scsi_sense apply(struct mode_list *list)
 			   list->value[i];
 	if (changed)
 		scsi_attention_others(list->cmd->nexus, SENSE_MODE_PARAMETERS_CHANGED);
-	return turned_off ? sbc_submit(list->cmd, BLOCK_FLUSH, 0, 0, 0) : SENSE_NONE;
+	return turned_off ? sbc_flush_if_any(list->cmd) : SENSE_NONE;
 }
 
 enum scsi_sense mode_select(struct scsi_cmd *cmd)

@@ -24,6 +24,10 @@ enum scsi_op_flags {
 	SCSI_OP_SKIPS_UA = 8, /* neither reports nor clears a unit attention (SAM-5 5.14) */
 	SCSI_OP_WLUN = 16,    /* answered by the REPORT LUNS well-known LUN, too */
 	SCSI_OP_UNMAPS = 32,  /* there only if the LUN offers UNMAP */
+	SCSI_OP_ALUA = 64,    /* there only if several ports reach the LUN */
+	SCSI_OP_STANDBY = 128, /* answered by a port in this state, ... (SPC-4 5.15.2.4.4) */
+	SCSI_OP_ATOMIC = 512, /* there only if the LUN offers atomic writes */
+	SCSI_OP_UNAVAILABLE = 256, /* ... in this one (5.15.2.4.5) */
 };
 
 /*
@@ -41,7 +45,7 @@ enum scsi_access {
 struct scsi_op {
 	uint8_t opcode;
 	uint8_t cdb_len;
-	uint8_t flags;
+	uint16_t flags;    /* enum scsi_op_flags */
 	uint8_t access;    /* enum scsi_access */
 	uint8_t usage[15]; /* SPC-4 6.35.3: bits that we look at in byte 1 and on, action aside */
 	bool has_action;   /* service action in byte 1, bits 4 to 0 */
@@ -100,8 +104,17 @@ enum scsi_sense scsi_attention_take(struct scsi_nexus *nexus);
 /* GET EVENT STATUS NOTIFICATION's media events (MMC-6 6.6), in lun->media_event. */
 enum { SCSI_MEDIA_NO_EVENT, SCSI_MEDIA_EJECT_WISH, SCSI_MEDIA_NEW, SCSI_MEDIA_REMOVED };
 
+/* alua.c */
+
+/* What most commands are refused for by this port; NONE: nothing. */
+enum scsi_sense alua_state(const struct scsi_nexus *nexus);
+/* May the command be run by its port? NONE, or why not. */
+enum scsi_sense alua_check(const struct scsi_cmd *cmd);
+
 /* reserve.c */
 
+/* Can there be this one, of a LUN with so many registrants? A holder is one of them. */
+bool reserve_is_possible(const struct scsi_reservation *r, unsigned registrants);
 /* What a new nexus finds refused. Under lun->lock. */
 void reserve_update(struct scsi_lun *lun);
 /* The nexus is no more. Under lun->lock. */
@@ -116,6 +129,8 @@ struct scsi_path *scsi_ctx_find(const struct scsi_ctx *ctx, uint8_t target,
 				const uint8_t lun_field[8]);
 /* Peripheral qualifier and device type, byte 0 of INQUIRY data. */
 uint8_t scsi_device_type(const struct scsi_cmd *cmd);
+/* Has it no medium to work on: no attention is pending then. NONE, or why. */
+enum scsi_sense scsi_not_ready(const struct scsi_cmd *cmd);
 /* Does @unit (NULL: any) have this command? */
 bool scsi_op_offered(const struct scsi_op *op, const struct scsi_lun *unit);
 /* NULL: not offered. @action does not count for an opcode that has none. */
@@ -149,8 +164,8 @@ bool scsi_claim(struct scsi_cmd *cmd, uint64_t lba, uint64_t blocks, bool exclus
 #define SBC_MAX_TRANSFER (32u << 20)    /* bytes; a store may take no more in one piece */
 #define SBC_BEST_TRANSFER (1u << 20)    /* bytes */
 #define SBC_MAX_WRITE_SAME (64u << 20)  /* bytes */
-#define SBC_MAX_UNMAP (4ull << 30)      /* bytes, of all descriptors of one command */
-#define SBC_MAX_UNMAP_DESCRIPTORS 256
+#define SBC_MAX_UNMAP_DESCRIPTORS 256   /* of any number of blocks, ... */
+#define SBC_UNMAP_STEP (1u << 30)       /* ... of which a store gets so many bytes at a time */
 /* Blocks that COMPARE AND WRITE takes: one step, and an 8-bit field. */
 uint8_t sbc_max_compare_and_write(const struct scsi_lun *lun);
 
@@ -165,15 +180,20 @@ bool sbc_take(struct scsi_cmd *cmd, struct iovcur *from, uint64_t blocks);
 enum scsi_sense sbc_too_long(struct scsi_cmd *cmd);
 /* Copies the block at the start of the bounce buffer's @half (0, 1) until SBC_CHUNK is full. */
 void sbc_repeat_block(struct scsi_cmd *cmd, unsigned half);
-/* A bounce buffer of two halves of SBC_CHUNK bytes. False: no memory. */
-bool sbc_bounce(struct scsi_cmd *cmd);
+/*
+ * Goes on with @then when there is a bounce buffer, two halves of SBC_CHUNK bytes: at once, or
+ * later, and then PENDING is returned. FAILURE: no memory.
+ */
+enum scsi_sense scsi_bounce(struct scsi_cmd *cmd, enum scsi_sense (*then)(struct scsi_cmd *cmd));
+/* A step is done, with @why: the next one, or the end of the command. */
+void sbc_go_on(struct scsi_cmd *cmd, enum scsi_sense why);
 /* BLOCK_FUA if the CDB says so or if there is no write cache. */
 unsigned sbc_write_flags(const struct scsi_cmd *cmd, bool fua);
 
 /*
- * Submit I/O for @blocks from @lba on, then go on with cmd->next. PENDING; or FAILURE, when the
- * initiator's memory is in more pieces than the transport has room for. The memory: none,
- * cmd->buffer, or the start of cmd->data, which stays where it is.
+ * Submit I/O for @blocks from @lba on, then go on with cmd->next. PENDING; or NO_MEDIUM; or
+ * FAILURE, when the initiator's memory is in more pieces than the transport has room for. The
+ * memory: none, cmd->buffer, or the start of cmd->data, which stays where it is.
  */
 enum scsi_sense sbc_submit(struct scsi_cmd *cmd, enum block_io io, unsigned flags, uint64_t lba,
 			   uint64_t blocks);
@@ -181,6 +201,8 @@ enum scsi_sense sbc_submit_buffer(struct scsi_cmd *cmd, enum block_io io, unsign
 				  uint64_t lba, uint64_t blocks);
 enum scsi_sense sbc_submit_data(struct scsi_cmd *cmd, enum block_io io, unsigned flags,
 				uint64_t lba, uint64_t blocks);
+/* Flushes, then goes on with cmd->next. Without a medium there is nothing to flush. */
+enum scsi_sense sbc_flush_if_any(struct scsi_cmd *cmd);
 /* A last step: counts what cmd->req has moved. */
 enum scsi_sense sbc_moved(struct scsi_cmd *cmd);
 
@@ -198,12 +220,14 @@ enum scsi_sense reserve_read_reservation(struct scsi_cmd *cmd);
 enum scsi_sense reserve_report_capabilities(struct scsi_cmd *cmd);
 enum scsi_sense reserve_read_full_status(struct scsi_cmd *cmd);
 enum scsi_sense reserve_out(struct scsi_cmd *cmd);
+enum scsi_sense alua_report(struct scsi_cmd *cmd);
 enum scsi_sense log_sense(struct scsi_cmd *cmd);
 enum scsi_sense vpd_inquiry(struct scsi_cmd *cmd);
 enum scsi_sense mode_sense(struct scsi_cmd *cmd);
 enum scsi_sense mode_select(struct scsi_cmd *cmd);
 enum scsi_sense verify_run(struct scsi_cmd *cmd);
 enum scsi_sense verify_write_and(struct scsi_cmd *cmd);
+enum scsi_sense verify_orwrite(struct scsi_cmd *cmd);
 enum scsi_sense verify_compare_and_write(struct scsi_cmd *cmd);
 enum scsi_sense provision_unmap(struct scsi_cmd *cmd);
 enum scsi_sense provision_write_same(struct scsi_cmd *cmd);

@@ -192,6 +192,22 @@ void scsi_port_luns_changed(struct scsi_port *port, const struct scsi_lun *lun)
 	pthread_mutex_unlock(&port->lock);
 }
 
+bool scsi_port_has(struct scsi_port *port, uint8_t target, const uint8_t *lun_field)
+{
+	int number = lun_field ? scsi_lun_number(lun_field) : 0;
+	bool found = false;
+	unsigned i;
+
+	pthread_mutex_lock(&port->lock);
+	for (i = 0; !found && i < port->count; i++) {
+		const struct scsi_lun *lun = port->nexus[i]->lun;
+
+		found = lun->target == target && (!lun_field || lun->lun == number);
+	}
+	pthread_mutex_unlock(&port->lock);
+	return found;
+}
+
 uint8_t scsi_port_last_target(struct scsi_port *port)
 {
 	uint8_t last = 0;

@@ -1,5 +1,3 @@
-#include <stdlib.h>
-
 #include "devices/block/block.h"
 #include "devices/scsi/op.h"
 #include "vmm/core/util.h"
@@ -32,6 +30,7 @@ static enum scsi_sense write_zeroes(struct scsi_cmd *cmd)
 	return sbc_submit(cmd, BLOCK_ZERO, flags, cmd->lba, cmd->blocks);
 }
 
+/* 0 blocks are those up to the end (WSNZ is 0); the limit holds for them, too. */
 static enum scsi_sense check_write_same(struct scsi_cmd *cmd)
 {
 	enum scsi_sense why = sbc_extent(cmd);
@@ -40,29 +39,19 @@ static enum scsi_sense check_write_same(struct scsi_cmd *cmd)
 		return why;
 	if (cmd->cdb[1] & WS_UNMAP && !cmd->unit->discard)
 		return scsi_bad_cdb(cmd, 1, 3);
-	/* WSNZ: 0 does not mean "to the end". */
-	if (!cmd->blocks || cmd->blocks > SBC_MAX_WRITE_SAME / cmd->unit->block_size)
+	if (!cmd->blocks)
+		cmd->blocks = sbc_capacity(cmd) - cmd->lba;
+	if (!cmd->blocks)
+		return SENSE_LBA_OUT_OF_RANGE;
+	if (cmd->blocks > SBC_MAX_WRITE_SAME / cmd->unit->block_size)
 		return sbc_too_long(cmd);
 	return SENSE_NONE;
 }
 
-/* Blocks that are all zeroes are the common case, and the store can do better than write them. */
-enum scsi_sense provision_write_same(struct scsi_cmd *cmd)
+static enum scsi_sense write_same_first(struct scsi_cmd *cmd)
 {
-	bool no_data = cmd->op->cdb_len == 16 && cmd->cdb[1] & WS_NDOB;
 	uint32_t bs = cmd->unit->block_size;
-	enum scsi_sense why = check_write_same(cmd);
 
-	if (why)
-		return why;
-	if (!no_data && cmd->out.left < bs)
-		return SENSE_OVERRUN;
-	if (!scsi_claim(cmd, cmd->lba, cmd->blocks, false))
-		return SENSE_BUSY;
-	if (no_data)
-		return write_zeroes(cmd);
-	if (!sbc_bounce(cmd))
-		return SENSE_FAILURE;
 	scsi_fetch(cmd, cmd->buffer, bs);
 	if (is_zero(cmd->buffer, bs))
 		return write_zeroes(cmd);
@@ -70,23 +59,44 @@ enum scsi_sense provision_write_same(struct scsi_cmd *cmd)
 	return write_same_step(cmd);
 }
 
+/* Blocks that are all zeroes are the common case, and the store can do better than write them. */
+enum scsi_sense provision_write_same(struct scsi_cmd *cmd)
+{
+	bool no_data = cmd->op->cdb_len == 16 && cmd->cdb[1] & WS_NDOB;
+	enum scsi_sense why = check_write_same(cmd);
+
+	if (why)
+		return why;
+	if (!no_data && cmd->out.left < cmd->unit->block_size)
+		return SENSE_OVERRUN;
+	if (!scsi_claim(cmd, cmd->lba, cmd->blocks, false))
+		return SENSE_BUSY;
+	if (no_data)
+		return write_zeroes(cmd);
+	return scsi_bounce(cmd, write_same_first);
+}
+
 #define UNMAP_HEADER 8
 #define UNMAP_DESCRIPTOR 16
 
-/* The block descriptors are in the buffer, cmd->progress is the next one, cmd->blocks are left. */
+/*
+ * The block descriptors are in the buffer, cmd->progress is the first that is not done, cmd->blocks
+ * are left. What a step has done of one is taken off it.
+ */
 static enum scsi_sense unmap_step(struct scsi_cmd *cmd)
 {
-	while (cmd->blocks) {
-		const uint8_t *d = cmd->buffer + cmd->progress;
+	for (; cmd->blocks; cmd->blocks--, cmd->progress += UNMAP_DESCRIPTOR) {
+		uint8_t *d = cmd->buffer + cmd->progress;
 		uint64_t lba = be64_get(d);
-		uint32_t blocks = be32_get(d + 8);
+		uint32_t left = be32_get(d + 8);
+		uint32_t n = (uint32_t)min_u64(left, SBC_UNMAP_STEP / cmd->unit->block_size);
 
-		cmd->progress += UNMAP_DESCRIPTOR;
-		cmd->blocks--;
-		if (!blocks)
+		if (!n)
 			continue;
+		be64_put(d, lba + n);
+		be32_put(d + 8, left - n);
 		cmd->next = unmap_step;
-		return sbc_submit(cmd, BLOCK_DISCARD, sbc_write_flags(cmd, false), lba, blocks);
+		return sbc_submit(cmd, BLOCK_DISCARD, sbc_write_flags(cmd, false), lba, n);
 	}
 	return SENSE_NONE;
 }
@@ -94,7 +104,7 @@ static enum scsi_sense unmap_step(struct scsi_cmd *cmd)
 /* Checks all descriptors before the first one is done; claims the range that holds them all. */
 static enum scsi_sense check_descriptors(struct scsi_cmd *cmd, size_t count)
 {
-	uint64_t total = 0, first = UINT64_MAX, end = 0;
+	uint64_t first = UINT64_MAX, end = 0;
 	size_t i;
 
 	for (i = 0; i < count; i++) {
@@ -104,10 +114,6 @@ static enum scsi_sense check_descriptors(struct scsi_cmd *cmd, size_t count)
 
 		if (!range_ok(lba, blocks, sbc_capacity(cmd)))
 			return SENSE_LBA_OUT_OF_RANGE;
-		total += blocks;
-		if (total > SBC_MAX_UNMAP / cmd->unit->block_size)
-			return scsi_bad_parameter(cmd,
-				(unsigned)(UNMAP_HEADER + i * UNMAP_DESCRIPTOR + 8), 7);
 		first = min_u64(first, lba);
 		if (end < lba + blocks)
 			end = lba + blocks;
@@ -117,12 +123,21 @@ static enum scsi_sense check_descriptors(struct scsi_cmd *cmd, size_t count)
 	return SENSE_NONE;
 }
 
+/* There are cmd->blocks descriptors. */
+static enum scsi_sense unmap_first(struct scsi_cmd *cmd)
+{
+	enum scsi_sense why;
+
+	scsi_fetch(cmd, cmd->buffer, cmd->blocks * UNMAP_DESCRIPTOR);
+	why = check_descriptors(cmd, cmd->blocks);
+	return why ? why : unmap_step(cmd);
+}
+
 /* SBC-3 5.28. A descriptor that is there only in part is ignored. */
 enum scsi_sense provision_unmap(struct scsi_cmd *cmd)
 {
 	size_t list_len = be16_get(cmd->cdb + 7), data_len, count;
 	uint8_t header[UNMAP_HEADER];
-	enum scsi_sense why;
 
 	if (!list_len)
 		return SENSE_NONE;
@@ -140,13 +155,8 @@ enum scsi_sense provision_unmap(struct scsi_cmd *cmd)
 	if (count > SBC_MAX_UNMAP_DESCRIPTORS)
 		return scsi_bad_parameter(cmd, 2, 7);
 
-	cmd->buffer = malloc(SBC_MAX_UNMAP_DESCRIPTORS * UNMAP_DESCRIPTOR);
-	if (!cmd->buffer)
-		return SENSE_FAILURE;
-	scsi_fetch(cmd, cmd->buffer, count * UNMAP_DESCRIPTOR);
-	why = check_descriptors(cmd, count);
 	cmd->blocks = count;
-	return why ? why : unmap_step(cmd);
+	return scsi_bounce(cmd, unmap_first);
 }
 
 enum { STATUS_HEADER = 8, STATUS_DESCRIPTOR = 16, STATUS_DEALLOCATED = 1 };

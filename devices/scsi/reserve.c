@@ -280,6 +280,13 @@ static bool is_type(unsigned type)
 	return type < RESERVATION_TYPES && types[type].known;
 }
 
+bool reserve_is_possible(const struct scsi_reservation *r, unsigned registrants)
+{
+	if (!r->type)
+		return !r->holder;
+	return is_type(r->type) && (types[r->type].all ? registrants && !r->holder : !!r->holder);
+}
+
 /* The wrong field is SCOPE or TYPE. */
 static enum scsi_sense bad_type(struct scsi_cmd *cmd)
 {
@@ -424,14 +431,14 @@ static const struct {
 	bool has_type;   /* TYPE must be one that there is */
 	uint8_t extra;   /* bytes behind the parameters */
 } actions[] = {
-	[0x00] = { act_register, .newcomers = true },
-	[0x01] = { act_reserve, .has_type = true },
-	[0x02] = { act_release },
-	[0x03] = { act_clear },
-	[0x04] = { act_preempt },
-	[0x05] = { act_preempt },
-	[0x06] = { act_register, .any_key = true },
-	[0x07] = { act_move, .has_type = true, .extra = TRANSPORT_ID },
+	[0x00] = { .run = act_register, .newcomers = true },
+	[0x01] = { .run = act_reserve, .has_type = true },
+	[0x02] = { .run = act_release },
+	[0x03] = { .run = act_clear },
+	[0x04] = { .run = act_preempt },
+	[0x05] = { .run = act_preempt },
+	[0x06] = { .run = act_register, .any_key = true },
+	[0x07] = { .run = act_move, .has_type = true, .extra = TRANSPORT_ID },
 };
 
 /* SPEC_I_PT, ALL_TG_PT and APTPL are not offered; REGISTER AND MOVE has flags of its own. */

@@ -11,6 +11,7 @@
  *	port.c       the LUNs that one initiator port reaches, by address
  *	tmf.c        task management
  *	reserve.c    reservations, persistent and of the old kind
+ *	alua.c       by which of its ports a LUN is to be used
  *	spc.c        commands of every device: INQUIRY, REPORT LUNS, ... (SPC-4)
  *	vpd.c        the vital product data pages of INQUIRY
  *	mode.c       MODE SENSE, MODE SELECT
@@ -18,6 +19,7 @@
  *	verify.c     what compares: VERIFY, COMPARE AND WRITE
  *	provision.c  UNMAP, WRITE SAME, GET LBA STATUS
  *	mmc.c        commands of CD-ROM drives                           (MMC-6)
+ *	state.c      a LUN as bytes, to be saved and restored
  *	trace.c      a line for each command, if that is asked for
  *	sense.c      the one table from reason to sense data
  *	op.h         what these files share: the command table's row
@@ -44,8 +46,11 @@
 #include <sys/queue.h>
 
 #include "devices/block/block.h"
+#include "devices/scsi/bounce.h"
 #include "vmm/core/iov.h"
 
+struct state;
+struct stream;
 struct loop;
 
 #define SCSI_CDB_MAX 32
@@ -68,6 +73,7 @@ enum scsi_status {
 enum scsi_response {
 	SCSI_RESPONSE_OK,         /* there is a status */
 	SCSI_RESPONSE_BAD_TARGET, /* nobody has this address */
+	SCSI_RESPONSE_PATH,       /* the LUN cannot be reached by this port */
 	SCSI_RESPONSE_ABORTED,    /* by task management */
 	SCSI_RESPONSE_RESET,      /* by a reset */
 	SCSI_RESPONSE_OVERRUN,    /* the CDB wants more than the buffers hold */
@@ -92,6 +98,7 @@ enum scsi_sense {
 	SENSE_RESERVATIONS_PREEMPTED,
 	SENSE_RESERVATIONS_RELEASED,
 	SENSE_REGISTRATIONS_PREEMPTED,
+	SENSE_ACCESS_STATE_CHANGED,
 	SENSE_CAPACITY_CHANGED,
 	SENSE_LUNS_CHANGED,
 
@@ -103,6 +110,8 @@ enum scsi_sense {
 	SENSE_LBA_OUT_OF_RANGE,
 	SENSE_NO_SUCH_LUN,
 	SENSE_SAVING_NOT_SUPPORTED,
+	SENSE_STANDBY,
+	SENSE_UNAVAILABLE,
 	SENSE_STOPPED,
 	SENSE_NO_MEDIUM,
 	SENSE_REMOVAL_PREVENTED,
@@ -118,6 +127,7 @@ enum scsi_sense {
 	SENSE_BUSY,
 	SENSE_CONFLICT, /* with a reservation */
 	SENSE_BAD_TARGET,
+	SENSE_PATH_FAILS,
 	SENSE_OVERRUN,
 	SENSE_FAILURE,
 	SENSE_ABORTED,
@@ -141,6 +151,16 @@ LIST_HEAD(scsi_cmds, scsi_cmd);
 /* What answers: each type has its own commands. */
 enum scsi_type { SCSI_DISK, SCSI_CD, SCSI_TYPES };
 
+/* How a LUN is to be used by one of its ports (SPC-4 5.15.2). */
+enum scsi_access_state {
+	SCSI_ACCESS_OPTIMIZED,
+	SCSI_ACCESS_NON_OPTIMIZED,
+	SCSI_ACCESS_STANDBY,
+	SCSI_ACCESS_UNAVAILABLE,
+	SCSI_ACCESS_FAILS, /* not a state of SCSI's: nothing is answered there */
+	SCSI_ACCESS_STATES
+};
+
 /*
  * What a LUN knows of one initiator. Made by scsi_port_add(), freed by scsi_nexus_free(). The
  * atomics are read by commands of every thread.
@@ -150,11 +170,13 @@ struct scsi_nexus {
 	struct scsi_lun *lun;
 	atomic_uint attentions; /* pending unit attentions: bits of enum scsi_sense */
 	atomic_uint refused;    /* bits of enum scsi_access that a reservation keeps from it */
+	atomic_uint access;     /* enum scsi_access_state */
 	atomic_uint epoch;      /* another initiator has ended all its older commands */
 	/* Under lun->lock. */
 	bool registered;
 	uint64_t key;           /* persistent reservation */
 	bool prevents;          /* removal of the medium */
+	bool access_was_set;
 	LIST_ENTRY(scsi_nexus) link;
 };
 
@@ -190,6 +212,8 @@ struct scsi_lun {
 	uint32_t physical_block;      /* bytes, a power of two */
 	bool readonly;
 	bool removable;
+	bool alua;                    /* several ports reach it: TPGS */
+	bool atomic;                  /* WRITE ATOMIC is offered */
 	bool discard;                 /* LBPME: UNMAP and WRITE SAME with UNMAP are offered */
 	bool write_through;           /* WCE is off after power on and reset */
 	char vendor[9], product[17], revision[5]; /* INQUIRY, without padding */
@@ -215,7 +239,7 @@ struct scsi_lun {
 /* An initiator port: a controller, by which one driver reaches LUNs. */
 struct scsi_port {
 	uint16_t id;               /* relative target port identifier, 1 and up */
-	int trace;                 /* descriptor for trace.h, set before any ctx; 0: none */
+	struct stream *trace;      /* for trace.h, set before any ctx; NULL: none */
 	pthread_mutex_t lock;      /* of the rest; a thread that has it waits for no other */
 	struct scsi_nexus **nexus; /* ascending by target and number */
 	unsigned count;
@@ -239,6 +263,7 @@ struct scsi_ctx {
 	unsigned npaths;
 	const struct scsi_op *op[SCSI_TYPES][256]; /* the first row of each opcode */
 	struct scsi_cmds tasks;        /* in flight here */
+	struct scsi_bounce bounce;     /* buffers for them */
 	struct scsi_trace *trace;      /* NULL: none is asked for */
 };
 
@@ -276,7 +301,10 @@ struct scsi_cmd {
 	uint64_t lba, blocks;   /* what is still to do; at first, what the CDB says */
 	uint64_t progress;      /* bytes that earlier steps have done with */
 	struct iovcur data;     /* the initiator's data that is still to use */
-	uint8_t *buffer;        /* bounce buffer, freed when the command ends */
+	uint8_t *buffer;        /* malloc()ed, freed when the command ends; or ... */
+	bool pooled;            /* ... a bounce buffer, given back then */
+	bool waits;             /* for one */
+	TAILQ_ENTRY(scsi_cmd) wait;
 	struct {
 		bool held;
 		uint64_t lba, end;
@@ -304,6 +332,7 @@ enum scsi_tmf_response {
 	SCSI_TMF_REJECTED,
 	SCSI_TMF_INCORRECT_LUN,
 	SCSI_TMF_BAD_TARGET,
+	SCSI_TMF_FAILURE, /* SERVICE DELIVERY OR TARGET FAILURE: the host's disk hangs */
 };
 
 /* What a function is asked for. */
@@ -345,6 +374,22 @@ void scsi_lun_load(struct scsi_lun *lun);
 /* Initiators who ask for events find the wish that they give the medium out. Any thread. */
 void scsi_lun_wish_eject(struct scsi_lun *lun);
 
+/* state.c */
+
+/* Visits what initiators have made of it (state.h). Nothing is in flight. [main] */
+void scsi_lun_state(struct scsi_lun *lun, struct state *s);
+
+/* alua.c */
+
+/*
+ * How the LUN is to be used by @port from now on; all initiators are told. The port's driver may
+ * reset it: the state stays. -ENOENT: @port does not reach it. Any thread.
+ */
+int scsi_access_set(struct scsi_lun *lun, const struct scsi_port *port,
+		    enum scsi_access_state state);
+/* FAILS: @port does not reach it. [who adds and takes LUNs] */
+enum scsi_access_state scsi_access_of(const struct scsi_lun *lun, const struct scsi_port *port);
+
 /* port.c */
 
 /* @id: relative target port identifier. [setup] */
@@ -370,6 +415,8 @@ void scsi_nexus_free(struct scsi_nexus *nexus);
 void scsi_port_reset(struct scsi_port *port);
 /* @lun has come or gone: the others of its target say so (SPC-4 6.33). Any thread. */
 void scsi_port_luns_changed(struct scsi_port *port, const struct scsi_lun *lun);
+/* Has the target this LUN; NULL: any? Any thread. */
+bool scsi_port_has(struct scsi_port *port, uint8_t target, const uint8_t *lun_field);
 /* The highest number of a target with a LUN; 0: or there is none. Any thread. */
 uint8_t scsi_port_last_target(struct scsi_port *port);
 
@@ -408,10 +455,16 @@ void scsi_submit(struct scsi_cmd *cmd);
 /*
  * Task management for the commands of all @nctx threads, on the first one's thread; the others are
  * asked by loop_call(). When it returns, every command of this port that was to end has had its
- * done called. Those of other ports, where a function concerns them, end as soon as the store gives
- * them back. [thread of ctx[0]]
+ * done called, but after FAILURE: then they, and always those of other ports that a function
+ * concerns, end as soon as the store gives them back. [thread of ctx[0]]
  */
 enum scsi_tmf_response scsi_tmf(struct scsi_ctx *const *ctx, unsigned nctx,
 				const struct scsi_tmf_request *request);
+/*
+ * The answer for commands that are served elsewhere, of which none is left. @port: its LUNs; NULL:
+ * they are not known, so each address is taken for one. Any thread.
+ */
+enum scsi_tmf_response scsi_tmf_idle(struct scsi_port *port,
+				     const struct scsi_tmf_request *request);
 
 #endif

@@ -17,11 +17,9 @@ static enum scsi_sense pollable(const struct scsi_cmd *cmd)
 	if (!cmd->unit)
 		return scsi_is_wlun(cmd->lun_field) ? SENSE_NONE : SENSE_NO_SUCH_LUN;
 	why = scsi_attention_take(cmd->nexus);
-	if (!why && (!cmd->chan || cmd->unit->ejected))
-		why = SENSE_NO_MEDIUM;
-	if (!why && cmd->unit->stopped)
-		why = SENSE_STOPPED;
-	return why;
+	if (!why)
+		why = alua_state(cmd->nexus);
+	return why ? why : scsi_not_ready(cmd);
 }
 
 static enum scsi_sense spc_request_sense(struct scsi_cmd *cmd)
@@ -62,6 +60,7 @@ static enum scsi_sense inquiry_standard(struct scsi_cmd *cmd)
 		[2] = 0x06,                /* SPC-4 */
 		[3] = 0x10 | 0x02,         /* HISUP, response data format */
 		[4] = sizeof(data) - 5,
+		[5] = unit && unit->alua ? 0x10 : 0x00, /* TPGS: implicit */
 		[7] = 0x02,                /* CMDQUE */
 		[58] = 0x00, [59] = 0xa0,  /* SAM-5 */
 		[60] = 0x04, [61] = 0x60,  /* SPC-4 */
@@ -251,67 +250,73 @@ static enum scsi_sense spc_report_tmfs(struct scsi_cmd *cmd)
 #define PR_IN .usage = { 0, 0, 0, 0, 0, 0, FF2, 0 }
 /* Scope and type have no meaning for some actions, and are ignored then. */
 #define PR_OUT .usage = { 0, 0xff, 0, 0, FF4, 0 }
-#define ANYWHERE (SCSI_OP_ANY_LUN | SCSI_OP_WLUN | SCSI_OP_SKIPS_UA)
+#define STANDBY SCSI_OP_STANDBY
+#define UNAVAILABLE (SCSI_OP_STANDBY | SCSI_OP_UNAVAILABLE)
+#define ANYWHERE (SCSI_OP_ANY_LUN | SCSI_OP_WLUN | SCSI_OP_SKIPS_UA | UNAVAILABLE)
 
 const struct scsi_op spc_ops[] = {
 	{ 0x00, 6, SCSI_OP_MEDIUM | SCSI_OP_WLUN, ACCESS_OPEN, .usage = { 0 },
 	  .run = spc_test_unit_ready, .name = "TEST UNIT READY" },
 	{ 0x03, 6, ANYWHERE, ACCESS_FREE, .usage = { 0x01, 0, 0, 0xff, 0 },
 	  .run = spc_request_sense, .name = "REQUEST SENSE" },
-	{ 0x12, 6, ANYWHERE, ACCESS_FREE, .usage = { 0x01, 0xff, FF2, 0 },
+	/* Byte 1 has SCSI-2's LUN above: Linux puts it there for the first LUN of a target. */
+	{ 0x12, 6, ANYWHERE, ACCESS_FREE, .usage = { 0xe1, 0xff, FF2, 0 },
 	  .run = spc_inquiry, .name = "INQUIRY" },
-	{ 0x15, 6, 0, ACCESS_WRITE, .usage = { 0x10, 0, 0, 0xff, 0 },
+	{ 0x15, 6, STANDBY, ACCESS_WRITE, .usage = { 0x10, 0, 0, 0xff, 0 },
 	  .run = mode_select, .name = "MODE SELECT(6)" },
 	{ 0x16, 6, 0, ACCESS_FREE, .usage = { 0x1e, 0xff, FF2, 0 },
 	  .run = reserve_unit, .name = "RESERVE(6)" },
 	{ 0x17, 6, 0, ACCESS_FREE, .usage = { 0x1e, 0xff, 0, 0, 0 },
 	  .run = reserve_release_unit, .name = "RELEASE(6)" },
-	{ 0x1a, 6, 0, ACCESS_READ, .usage = { 0x08, 0xff, 0xff, 0xff, 0 },
+	{ 0x1a, 6, STANDBY, ACCESS_READ, .usage = { 0x08, 0xff, 0xff, 0xff, 0 },
 	  .run = mode_sense, .name = "MODE SENSE(6)" },
-	{ 0x1d, 6, 0, ACCESS_WRITE, .usage = { 0x07, 0, 0, 0, 0 },
+	{ 0x1d, 6, STANDBY, ACCESS_WRITE, .usage = { 0x07, 0, 0, 0, 0 },
 	  .run = spc_send_diagnostic, .name = "SEND DIAGNOSTIC" },
 	{ 0x1e, 6, 0, ACCESS_FREE, .usage = { 0, 0, 0, 0x01, 0 },
 	  .run = spc_prevent_allow, .name = "PREVENT ALLOW MEDIUM REMOVAL" },
-	{ 0x4d, 10, 0, ACCESS_OPEN, .usage = { 0, 0xff, 0xff, 0, 0, 0, FF2, 0 },
+	{ 0x4d, 10, STANDBY, ACCESS_OPEN, .usage = { 0, 0xff, 0xff, 0, 0, 0, FF2, 0 },
 	  .run = log_sense, .name = "LOG SENSE" },
-	{ 0x55, 10, 0, ACCESS_WRITE, .usage = { 0x10, 0, 0, 0, 0, 0, FF2, 0 },
+	{ 0x55, 10, STANDBY, ACCESS_WRITE, .usage = { 0x10, 0, 0, 0, 0, 0, FF2, 0 },
 	  .run = mode_select, .name = "MODE SELECT(10)" },
 	{ 0x56, 10, 0, ACCESS_FREE, .usage = { 0x10, 0, 0, 0, 0, 0, FF2, 0 },
 	  .run = reserve_unit, .name = "RESERVE(10)" },
 	{ 0x57, 10, 0, ACCESS_FREE, .usage = { 0x10, 0, 0, 0, 0, 0, FF2, 0 },
 	  .run = reserve_release_unit, .name = "RELEASE(10)" },
-	{ 0x5a, 10, 0, ACCESS_READ, .usage = { 0x18, 0xff, 0xff, 0, 0, 0, FF2, 0 },
+	{ 0x5a, 10, STANDBY, ACCESS_READ, .usage = { 0x18, 0xff, 0xff, 0, 0, 0, FF2, 0 },
 	  .run = mode_sense, .name = "MODE SENSE(10)" },
-	{ 0x5e, 10, 0, ACCESS_OPEN, PR_IN, ACTION(0x00),
+	{ 0x5e, 10, STANDBY, ACCESS_OPEN, PR_IN, ACTION(0x00),
 	  .run = reserve_read_keys, .name = "PERSISTENT RESERVE IN, READ KEYS" },
-	{ 0x5e, 10, 0, ACCESS_OPEN, PR_IN, ACTION(0x01),
+	{ 0x5e, 10, STANDBY, ACCESS_OPEN, PR_IN, ACTION(0x01),
 	  .run = reserve_read_reservation,
 	  .name = "PERSISTENT RESERVE IN, READ RESERVATION" },
-	{ 0x5e, 10, 0, ACCESS_OPEN, PR_IN, ACTION(0x02),
+	{ 0x5e, 10, STANDBY, ACCESS_OPEN, PR_IN, ACTION(0x02),
 	  .run = reserve_report_capabilities,
 	  .name = "PERSISTENT RESERVE IN, REPORT CAPABILITIES" },
-	{ 0x5e, 10, 0, ACCESS_OPEN, PR_IN, ACTION(0x03),
+	{ 0x5e, 10, STANDBY, ACCESS_OPEN, PR_IN, ACTION(0x03),
 	  .run = reserve_read_full_status,
 	  .name = "PERSISTENT RESERVE IN, READ FULL STATUS" },
-	{ 0x5f, 10, 0, ACCESS_OPEN, PR_OUT, ACTION(0x00),
+	{ 0x5f, 10, STANDBY, ACCESS_OPEN, PR_OUT, ACTION(0x00),
 	  .run = reserve_out, .name = "PERSISTENT RESERVE OUT, REGISTER" },
-	{ 0x5f, 10, 0, ACCESS_OPEN, PR_OUT, ACTION(0x01),
+	{ 0x5f, 10, STANDBY, ACCESS_OPEN, PR_OUT, ACTION(0x01),
 	  .run = reserve_out, .name = "PERSISTENT RESERVE OUT, RESERVE" },
-	{ 0x5f, 10, 0, ACCESS_OPEN, PR_OUT, ACTION(0x02),
+	{ 0x5f, 10, STANDBY, ACCESS_OPEN, PR_OUT, ACTION(0x02),
 	  .run = reserve_out, .name = "PERSISTENT RESERVE OUT, RELEASE" },
-	{ 0x5f, 10, 0, ACCESS_OPEN, PR_OUT, ACTION(0x03),
+	{ 0x5f, 10, STANDBY, ACCESS_OPEN, PR_OUT, ACTION(0x03),
 	  .run = reserve_out, .name = "PERSISTENT RESERVE OUT, CLEAR" },
-	{ 0x5f, 10, 0, ACCESS_OPEN, PR_OUT, ACTION(0x04),
+	{ 0x5f, 10, STANDBY, ACCESS_OPEN, PR_OUT, ACTION(0x04),
 	  .run = reserve_out, .name = "PERSISTENT RESERVE OUT, PREEMPT" },
-	{ 0x5f, 10, 0, ACCESS_OPEN, PR_OUT, ACTION(0x05),
+	{ 0x5f, 10, STANDBY, ACCESS_OPEN, PR_OUT, ACTION(0x05),
 	  .run = reserve_out, .name = "PERSISTENT RESERVE OUT, PREEMPT AND ABORT" },
-	{ 0x5f, 10, 0, ACCESS_OPEN, PR_OUT, ACTION(0x06),
+	{ 0x5f, 10, STANDBY, ACCESS_OPEN, PR_OUT, ACTION(0x06),
 	  .run = reserve_out,
 	  .name = "PERSISTENT RESERVE OUT, REGISTER AND IGNORE EXISTING KEY" },
-	{ 0x5f, 10, 0, ACCESS_OPEN, PR_OUT, ACTION(0x07),
+	{ 0x5f, 10, STANDBY, ACCESS_OPEN, PR_OUT, ACTION(0x07),
 	  .run = reserve_out, .name = "PERSISTENT RESERVE OUT, REGISTER AND MOVE" },
 	{ 0xa0, 12, ANYWHERE, ACCESS_FREE, .usage = { 0, 0xff, 0, 0, 0, FF4, 0, 0 },
 	  .run = spc_report_luns, .name = "REPORT LUNS" },
+	{ 0xa3, 12, SCSI_OP_ALUA | UNAVAILABLE, ACCESS_OPEN,
+	  .usage = { 0xe0, 0, 0, 0, 0, FF4, 0, 0 }, ACTION(0x0a),
+	  .run = alua_report, .name = "REPORT TARGET PORT GROUPS" },
 	{ 0xa3, 12, 0, ACCESS_READ, .usage = { 0, 0x87, 0xff, FF2, FF4, 0, 0 }, ACTION(0x0c),
 	  .run = spc_report_opcodes, .name = "REPORT SUPPORTED OPERATION CODES" },
 	{ 0xa3, 12, 0, ACCESS_READ, .usage = { 0, 0x80, 0, 0, 0, FF4, 0, 0 }, ACTION(0x0d),

@@ -63,6 +63,7 @@ int scsi_ctx_init(struct scsi_ctx *ctx, struct scsi_port *port, struct loop *loo
 
 	*ctx = (struct scsi_ctx){ .port = port, .loop = loop };
 	LIST_INIT(&ctx->tasks);
+	scsi_bounce_init(&ctx->bounce);
 	for (type = 0; type < SCSI_TYPES; type++) {
 		index_ops(ctx->op[type], spc_ops);
 		index_ops(ctx->op[type], scsi_type_ops(type));
@@ -86,6 +87,7 @@ static void path_quiesce(struct scsi_ctx *ctx, struct scsi_path *path)
 	LIST_FOREACH(cmd, &ctx->tasks, link)
 		if (cmd->path == path)
 			cmd->aborted = SENSE_RESET;
+	scsi_bounce_end(ctx);
 	if (path->chan)
 		block_chan_close(path->chan);
 	path->chan = NULL;
@@ -207,6 +209,7 @@ void scsi_ctx_fini(struct scsi_ctx *ctx)
 	drop_paths(ctx, NULL, 0);
 	ctx->path = NULL;
 	ctx->npaths = 0;
+	scsi_bounce_fini(&ctx->bounce);
 	scsi_trace_close(ctx->trace);
 	ctx->trace = NULL;
 }
@@ -215,7 +218,7 @@ void scsi_ctx_drain(struct scsi_ctx *ctx)
 {
 	struct scsi_cmd *cmd;
 
-	while ((cmd = LIST_FIRST(&ctx->tasks)))
+	while ((cmd = scsi_bounce_runner(ctx, NULL)))
 		block_drain(cmd->chan);
 }
 
@@ -226,12 +229,27 @@ static struct scsi_path *path_of(const struct scsi_ctx *ctx, const struct scsi_l
 	return at < ctx->npaths && ctx->path[at]->nexus->lun == lun ? ctx->path[at] : NULL;
 }
 
+static bool waits(const struct scsi_ctx *ctx, const struct scsi_path *path)
+{
+	const struct scsi_cmd *cmd;
+
+	TAILQ_FOREACH(cmd, &ctx->bounce.waiting, wait)
+		if (cmd->path == path)
+			return true;
+	return false;
+}
+
 void scsi_ctx_settle(struct scsi_ctx *ctx, const struct scsi_lun *lun)
 {
 	const struct scsi_path *path = path_of(ctx, lun);
+	struct scsi_cmd *cmd;
 
-	if (path && path->chan)
-		block_drain(path->chan);
+	if (!path)
+		return;
+	while ((cmd = scsi_bounce_runner(ctx, path)) || waits(ctx, path)) {
+		cmd = cmd ? cmd : scsi_bounce_runner(ctx, NULL);
+		block_drain(cmd->chan);
+	}
 }
 
 /* The new channel comes first, as commands that end while the old one drains may bring others. */
@@ -303,7 +321,11 @@ const struct scsi_op *scsi_type_ops(enum scsi_type type)
 
 bool scsi_op_offered(const struct scsi_op *op, const struct scsi_lun *unit)
 {
-	return !unit || unit->discard || !(op->flags & SCSI_OP_UNMAPS);
+	if (!unit)
+		return true;
+	return (unit->discard || !(op->flags & SCSI_OP_UNMAPS)) &&
+	       (unit->alua || !(op->flags & SCSI_OP_ALUA)) &&
+	       (unit->atomic || !(op->flags & SCSI_OP_ATOMIC));
 }
 
 const struct scsi_op *scsi_op_find(const struct scsi_ctx *ctx, const struct scsi_lun *unit,
@@ -376,14 +398,23 @@ static enum scsi_sense check_op(struct scsi_cmd *cmd)
 	return op ? SENSE_NONE : SENSE_INVALID_OPCODE;
 }
 
+enum scsi_sense scsi_not_ready(const struct scsi_cmd *cmd)
+{
+	if (!cmd->chan || cmd->unit->ejected)
+		return SENSE_NO_MEDIUM;
+	return cmd->unit->stopped ? SENSE_STOPPED : SENSE_NONE;
+}
+
 static enum scsi_sense check_unit(const struct scsi_cmd *cmd)
 {
+	enum scsi_sense why = SENSE_NONE;
+
 	if (!cmd->unit)
 		return SENSE_NONE;
-	if (cmd->op->flags & SCSI_OP_MEDIUM && (!cmd->chan || cmd->unit->ejected))
-		return SENSE_NO_MEDIUM;
-	if (cmd->op->flags & SCSI_OP_MEDIUM && cmd->unit->stopped)
-		return SENSE_STOPPED;
+	if (cmd->op->flags & SCSI_OP_MEDIUM)
+		why = scsi_not_ready(cmd);
+	if (why)
+		return why;
 	if (cmd->op->flags & SCSI_OP_WRITES && scsi_is_protected(cmd->unit))
 		return SENSE_WRITE_PROTECTED;
 	return SENSE_NONE;
@@ -394,9 +425,13 @@ static enum scsi_sense dispatch(struct scsi_cmd *cmd)
 	enum scsi_sense why;
 
 	cmd->op = scsi_op_find(cmd->ctx, cmd->unit, cmd->cdb[0], cmd->cdb[1] & 0x1f);
+	if (cmd->nexus && cmd->nexus->access == SCSI_ACCESS_FAILS)
+		return SENSE_PATH_FAILS;
 	why = check_op(cmd);
 	if (!why && cmd->unit && !(cmd->op->flags & SCSI_OP_SKIPS_UA))
 		why = scsi_attention_take(cmd->nexus);
+	if (!why && cmd->unit)
+		why = alua_check(cmd);
 	if (!why && cmd->unit && cmd->op->access & cmd->nexus->refused)
 		why = SENSE_CONFLICT;
 	if (!why)
@@ -428,6 +463,7 @@ void scsi_submit(struct scsi_cmd *cmd)
 	cmd->next = NULL;
 	cmd->progress = 0;
 	cmd->buffer = NULL;
+	cmd->waits = cmd->pooled = false;
 	cmd->claim.held = false;
 	LIST_INSERT_HEAD(&cmd->ctx->tasks, cmd, link);
 
@@ -445,6 +481,7 @@ static void claim_release(struct scsi_cmd *cmd)
 
 void scsi_complete(struct scsi_cmd *cmd, enum scsi_sense why)
 {
+	struct scsi_ctx *ctx = cmd->ctx;
 	const struct scsi_outcome *outcome;
 	uint64_t now = now_ns();
 
@@ -463,9 +500,11 @@ void scsi_complete(struct scsi_cmd *cmd, enum scsi_sense why)
 		count(cmd, now);
 	if (__builtin_expect(!!cmd->ctx->trace, 0))
 		scsi_trace_put(cmd->ctx->trace, cmd, now);
-	free(cmd->buffer);
+	scsi_bounce_give(cmd);
 	LIST_REMOVE(cmd, link);
 	cmd->done(cmd);
+	if (__builtin_expect(!TAILQ_EMPTY(&ctx->bounce.waiting), 0))
+		scsi_bounce_serve(ctx);
 }
 
 static bool claimed(const struct scsi_cmds *claims, uint64_t lba, uint64_t end)

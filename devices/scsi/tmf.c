@@ -34,6 +34,7 @@ struct tmf {
 	struct scsi_ctx *ctx;         /* asked now */
 	const struct scsi_path *path; /* the LUN there */
 	bool found;
+	bool hangs;                   /* some do not come back in time */
 };
 
 static bool concerns(const struct tmf *tmf, const struct scsi_cmd *cmd)
@@ -44,24 +45,26 @@ static bool concerns(const struct tmf *tmf, const struct scsi_cmd *cmd)
 	return here && (!tmf->kind->by_tag || cmd->tag == tmf->request->tag);
 }
 
-static struct scsi_cmd *next_aborted(const struct scsi_ctx *ctx)
+static struct scsi_cmd *next_aborted(const struct tmf *tmf)
 {
 	struct scsi_cmd *cmd;
 
-	LIST_FOREACH(cmd, &ctx->tasks, link)
-		if (cmd->aborted)
+	LIST_FOREACH(cmd, &tmf->ctx->tasks, link)
+		if (cmd->aborted && concerns(tmf, cmd))
 			return cmd;
 	return NULL;
 }
 
 /*
- * A command in flight is always in the store's hands, and what the store has begun cannot be taken
- * back. So it is marked, and its I/O is waited for.
+ * What the store has begun cannot be taken back. So a command is marked, and its I/O is waited for;
+ * one that waits for a buffer ends at once. A disk that hangs is not waited for again until it has
+ * moved: the thread has other disks.
  */
 static int tmf_on_thread(void *arg)
 {
 	struct tmf *tmf = arg;
 	struct scsi_cmd *cmd;
+	bool hangs = false;
 
 	tmf->path = scsi_ctx_find(tmf->ctx, tmf->request->target, tmf->request->lun_field);
 	LIST_FOREACH(cmd, &tmf->ctx->tasks, link) {
@@ -70,8 +73,10 @@ static int tmf_on_thread(void *arg)
 			cmd->aborted = tmf->kind->end;
 		}
 	}
-	while ((cmd = next_aborted(tmf->ctx)))
-		block_drain(cmd->chan);
+	scsi_bounce_end(tmf->ctx);
+	while (!hangs && (cmd = next_aborted(tmf)))
+		hangs = !block_try_drain(cmd->chan, cmd->chan->late ? 0 : BLOCK_PATIENCE_TMF);
+	tmf->hangs |= hangs;
 	return 0;
 }
 
@@ -107,24 +112,42 @@ static void reset_luns(const struct tmf *tmf)
 	}
 }
 
+/* COMPLETE: it can be done. */
+static enum scsi_tmf_response check(const struct scsi_tmf_request *request, bool has_target,
+				    bool has_lun)
+{
+	if (!has_target)
+		return SCSI_TMF_BAD_TARGET;
+	if (request->what >= SCSI_TMF_COUNT || !kinds[request->what].known)
+		return SCSI_TMF_REJECTED;
+	return has_lun || kinds[request->what].all_luns ? SCSI_TMF_COMPLETE :
+							  SCSI_TMF_INCORRECT_LUN;
+}
+
+enum scsi_tmf_response scsi_tmf_idle(struct scsi_port *port, const struct scsi_tmf_request *request)
+{
+	return check(request, !port || scsi_port_has(port, request->target, NULL),
+		     !port || scsi_port_has(port, request->target, request->lun_field));
+}
+
 enum scsi_tmf_response scsi_tmf(struct scsi_ctx *const *ctx, unsigned nctx,
 				const struct scsi_tmf_request *request)
 {
 	struct tmf tmf = { .request = request, .ctx = ctx[0] };
+	enum scsi_tmf_response answer;
 	unsigned i;
 
-	if (!scsi_ctx_has_target(ctx[0], request->target))
-		return SCSI_TMF_BAD_TARGET;
-	if (request->what >= SCSI_TMF_COUNT || !kinds[request->what].known)
-		return SCSI_TMF_REJECTED;
-	tmf.kind = &kinds[request->what];
 	tmf.path = scsi_ctx_find(ctx[0], request->target, request->lun_field);
-	if (!tmf.path && !tmf.kind->all_luns)
-		return SCSI_TMF_INCORRECT_LUN;
+	answer = check(request, scsi_ctx_has_target(ctx[0], request->target), tmf.path);
+	if (answer != SCSI_TMF_COMPLETE)
+		return answer;
+	tmf.kind = &kinds[request->what];
 	reset_luns(&tmf);
 	for (i = 0; i < nctx; i++) {
 		tmf.ctx = ctx[i];
 		loop_call(ctx[i]->loop, tmf_on_thread, &tmf);
 	}
+	if (tmf.hangs)
+		return SCSI_TMF_FAILURE;
 	return !tmf.kind->end && tmf.found ? SCSI_TMF_SUCCEEDED : SCSI_TMF_COMPLETE;
 }

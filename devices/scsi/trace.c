@@ -1,20 +1,17 @@
 #include "devices/scsi/trace.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "devices/scsi/op.h"
-#include "vmm/core/log.h"
 #include "vmm/core/loop.h"
+#include "vmm/core/stream.h"
 
 #define ROOM (64u << 10)
 #define LINE_MAX_LEN 256
 
 struct scsi_trace {
-	int fd; /* -1: it has failed */
+	struct stream *to;
 	struct loop *loop;
 	struct loop_task flush;
 	size_t used;
@@ -24,20 +21,8 @@ struct scsi_trace {
 static void flush(void *arg)
 {
 	struct scsi_trace *t = arg;
-	size_t at = 0;
-	ssize_t n;
 
-	while (t->fd >= 0 && at < t->used) {
-		n = write(t->fd, t->text + at, t->used - at);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			log_warn("--trace scsi: it ends here: %s", strerror(errno));
-			t->fd = -1;
-			break;
-		}
-		at += n;
-	}
+	stream_put(t->to, t->text, t->used);
 	t->used = 0;
 }
 
@@ -45,6 +30,7 @@ static const char *result(const struct scsi_cmd *cmd)
 {
 	static const char *const responses[] = {
 		[SCSI_RESPONSE_BAD_TARGET] = "BAD-TARGET",
+		[SCSI_RESPONSE_PATH] = "PATH-FAILS",
 		[SCSI_RESPONSE_ABORTED] = "ABORTED",
 		[SCSI_RESPONSE_RESET] = "RESET",
 		[SCSI_RESPONSE_OVERRUN] = "OVERRUN",
@@ -119,13 +105,13 @@ void scsi_trace_put(struct scsi_trace *t, const struct scsi_cmd *cmd, uint64_t n
 	loop_defer(t->loop, &t->flush);
 }
 
-struct scsi_trace *scsi_trace_open(int fd, struct loop *loop)
+struct scsi_trace *scsi_trace_open(struct stream *to, struct loop *loop)
 {
 	struct scsi_trace *t = malloc(sizeof(*t));
 
 	if (!t)
 		return NULL;
-	t->fd = fd;
+	t->to = to;
 	t->loop = loop;
 	t->flush = (struct loop_task){ .fn = flush, .arg = t };
 	t->used = 0;

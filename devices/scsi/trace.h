@@ -8,7 +8,7 @@
  * and how many microseconds it took.
  *
  * Lines are gathered, and written at the end of a round of the loop, or when
- * there is no more room. What cannot be written ends the trace.
+ * there is no more room.
  */
 #ifndef DEVICES_SCSI_TRACE_H
 #define DEVICES_SCSI_TRACE_H
@@ -18,9 +18,10 @@
 struct loop;
 struct scsi_cmd;
 struct scsi_trace;
+struct stream;
 
-/* @fd is borrowed, and others may append to it. NULL: no memory. [the thread of @loop] */
-struct scsi_trace *scsi_trace_open(int fd, struct loop *loop);
+/* @to is borrowed, and others may append to it. NULL: no memory. [the thread of @loop] */
+struct scsi_trace *scsi_trace_open(struct stream *to, struct loop *loop);
 /* Writes what is left. NULL: nothing to do. */
 void scsi_trace_close(struct scsi_trace *trace);
 /* @cmd has its answer, at @now in ns. */

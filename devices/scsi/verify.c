@@ -1,14 +1,14 @@
 /*
- * Commands that compare the medium with the initiator's data.
+ * Commands that bring the medium and the initiator's data together: they compare, or they OR.
  *
  * They work through a bounce buffer of two halves, in steps of at most SBC_CHUNK
  * bytes: the store's data is read into the first half, the initiator's data is
  * copied once into the second one, so that what is compared cannot change while
  * it is compared.
  *
- * COMPARE AND WRITE is one step, and its blocks are claimed against every other
- * command that changes blocks. The write then takes its data straight from the
- * initiator.
+ * COMPARE AND WRITE is one step. Its blocks, and those of ORWRITE, are claimed
+ * against every other command that changes blocks. The write then takes its data
+ * straight from the initiator.
  */
 #include "devices/block/block.h"
 #include "devices/scsi/op.h"
@@ -47,16 +47,23 @@ static enum scsi_sense compare(struct scsi_cmd *cmd, size_t len)
 	return SENSE_MISCOMPARE;
 }
 
-static enum scsi_sense verify_chunk(struct scsi_cmd *cmd);
-
-static enum scsi_sense verify_step(struct scsi_cmd *cmd)
+/* The next chunk of the medium, if there is one more; @then is called with it in the buffer. */
+static enum scsi_sense read_chunk(struct scsi_cmd *cmd,
+				  enum scsi_sense (*then)(struct scsi_cmd *cmd))
 {
 	uint64_t n = min_u64(cmd->blocks, SBC_CHUNK / cmd->unit->block_size);
 
 	if (!n)
 		return SENSE_NONE;
-	cmd->next = verify_chunk;
+	cmd->next = then;
 	return sbc_submit_buffer(cmd, BLOCK_READ, 0, cmd->lba, n);
+}
+
+static enum scsi_sense verify_chunk(struct scsi_cmd *cmd);
+
+static enum scsi_sense verify_step(struct scsi_cmd *cmd)
+{
+	return read_chunk(cmd, verify_chunk);
 }
 
 /* A chunk of the medium has been read. */
@@ -80,6 +87,15 @@ static enum scsi_sense verify_chunk(struct scsi_cmd *cmd)
 	return verify_step(cmd);
 }
 
+static enum scsi_sense verify_first(struct scsi_cmd *cmd)
+{
+	if (bytchk(cmd) == BYTCHK_ONE_BLOCK) {
+		take_theirs(cmd, cmd->unit->block_size);
+		sbc_repeat_block(cmd, 1);
+	}
+	return verify_step(cmd);
+}
+
 enum scsi_sense verify_run(struct scsi_cmd *cmd)
 {
 	enum scsi_sense why = sbc_transfer(cmd);
@@ -91,19 +107,19 @@ enum scsi_sense verify_run(struct scsi_cmd *cmd)
 		return why;
 	if (bytchk(cmd) != BYTCHK_MEDIUM && !sbc_take(cmd, &cmd->out, one ? 1 : cmd->blocks))
 		return SENSE_OVERRUN;
-	if (!sbc_bounce(cmd))
-		return SENSE_FAILURE;
-	if (one) {
-		take_theirs(cmd, cmd->unit->block_size);
-		sbc_repeat_block(cmd, 1);
-	}
-	return verify_step(cmd);
+	return scsi_bounce(cmd, verify_first);
 }
 
 static enum scsi_sense verify_written(struct scsi_cmd *cmd)
 {
 	sbc_moved(cmd);
 	return verify_step(cmd);
+}
+
+static enum scsi_sense write_first(struct scsi_cmd *cmd)
+{
+	cmd->next = verify_written;
+	return sbc_submit_data(cmd, BLOCK_WRITE, BLOCK_FUA, cmd->lba, cmd->blocks);
 }
 
 /* What is read back must have come from the medium, so it is written through. */
@@ -119,10 +135,7 @@ enum scsi_sense verify_write_and(struct scsi_cmd *cmd)
 		return SENSE_OVERRUN;
 	if (!scsi_claim(cmd, cmd->lba, cmd->blocks, false))
 		return SENSE_BUSY;
-	if (!sbc_bounce(cmd))
-		return SENSE_FAILURE;
-	cmd->next = verify_written;
-	return sbc_submit_data(cmd, BLOCK_WRITE, BLOCK_FUA, cmd->lba, cmd->blocks);
+	return scsi_bounce(cmd, write_first);
 }
 
 /* The blocks have been read: compare, and write the second half of the initiator's data. */
@@ -140,6 +153,12 @@ static enum scsi_sense compare_then_write(struct scsi_cmd *cmd)
 			       cmd->lba, cmd->blocks);
 }
 
+static enum scsi_sense read_first(struct scsi_cmd *cmd)
+{
+	cmd->next = compare_then_write;
+	return sbc_submit_buffer(cmd, BLOCK_READ, 0, cmd->lba, cmd->blocks);
+}
+
 enum scsi_sense verify_compare_and_write(struct scsi_cmd *cmd)
 {
 	enum scsi_sense why = sbc_extent(cmd);
@@ -152,8 +171,43 @@ enum scsi_sense verify_compare_and_write(struct scsi_cmd *cmd)
 		return SENSE_OVERRUN;
 	if (!scsi_claim(cmd, cmd->lba, cmd->blocks, true))
 		return SENSE_BUSY;
-	if (!sbc_bounce(cmd))
-		return SENSE_FAILURE;
-	cmd->next = compare_then_write;
-	return sbc_submit_buffer(cmd, BLOCK_READ, 0, cmd->lba, cmd->blocks);
+	return scsi_bounce(cmd, read_first);
+}
+
+static enum scsi_sense or_step(struct scsi_cmd *cmd);
+
+/* A chunk of the medium has been read. */
+static enum scsi_sense or_chunk(struct scsi_cmd *cmd)
+{
+	uint8_t *disk = cmd->buffer, *theirs = cmd->buffer + SBC_CHUNK;
+	uint64_t lba = cmd->lba, n = cmd->req.len / cmd->unit->block_size;
+	size_t i;
+
+	take_theirs(cmd, cmd->req.len);
+	for (i = 0; i < cmd->req.len; i++)
+		disk[i] |= theirs[i];
+	cmd->progress += cmd->req.len;
+	cmd->lba += n;
+	cmd->blocks -= n;
+	cmd->next = or_step;
+	return sbc_submit_buffer(cmd, BLOCK_WRITE, sbc_write_flags(cmd, cmd->cdb[1] & 0x08), lba,
+				 n);
+}
+
+static enum scsi_sense or_step(struct scsi_cmd *cmd)
+{
+	return read_chunk(cmd, or_chunk);
+}
+
+enum scsi_sense verify_orwrite(struct scsi_cmd *cmd)
+{
+	enum scsi_sense why = sbc_transfer(cmd);
+
+	if (why || !cmd->blocks)
+		return why;
+	if (!sbc_take(cmd, &cmd->out, cmd->blocks))
+		return SENSE_OVERRUN;
+	if (!scsi_claim(cmd, cmd->lba, cmd->blocks, true))
+		return SENSE_BUSY;
+	return scsi_bounce(cmd, or_step);
 }

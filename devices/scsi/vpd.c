@@ -24,7 +24,7 @@ static size_t put_serial(const struct scsi_cmd *cmd, uint8_t *to)
 
 enum code_set { BINARY = 1, ASCII = 2, UTF8 = 3 };
 enum association { UNIT = 0x00, PORT = 0x10 };
-enum designator { T10_VENDOR = 1, NAA = 3, RELATIVE_PORT = 4, SCSI_NAME = 8 };
+enum designator { T10_VENDOR = 1, NAA = 3, RELATIVE_PORT = 4, PORT_GROUP = 5, SCSI_NAME = 8 };
 
 /* The header of a designation descriptor, SPC-4 7.8.6.1. Returns where its @len bytes go. */
 static uint8_t *designator(uint8_t *to, enum code_set set, unsigned kind, size_t len)
@@ -81,7 +81,12 @@ static size_t put_identification(const struct scsi_cmd *cmd, uint8_t *to)
 		at += put_scsi_name(cmd->unit, at);
 	}
 	be32_put(designator(at, BINARY, PORT | RELATIVE_PORT, 4), cmd->ctx->port->id);
-	return at + 8 - to;
+	at += 8;
+	if (cmd->unit && cmd->unit->alua) { /* a group of one, of the same number: see alua.c */
+		be32_put(designator(at, BINARY, PORT | PORT_GROUP, 4), cmd->ctx->port->id);
+		at += 8;
+	}
+	return at - to;
 }
 
 /* Extended INQUIRY data, SPC-4 7.8.7. Offsets are those of the page, less 4. */
@@ -94,24 +99,43 @@ static size_t put_extended(const struct scsi_cmd *cmd, uint8_t *to)
 	return 64 - 4;
 }
 
+/* Bytes as blocks, of which there is at least one. */
+static void put_blocks(uint8_t *to, uint32_t bytes, uint32_t block_size)
+{
+	be32_put(to, bytes > block_size ? bytes / block_size : 1);
+}
+
+/* SBC-4 6.6.4; no boundaries. */
+static void put_atomic_limits(const struct scsi_cmd *cmd, uint8_t *to)
+{
+	const struct block *block = cmd->chan ? cmd->chan->block : NULL;
+	uint32_t bs = cmd->unit->block_size;
+
+	if (!cmd->unit->atomic || !block || !block->atomic_max)
+		return;
+	put_blocks(to + 44 - 4, block->atomic_max, bs);
+	put_blocks(to + 48 - 4, block->atomic_align, bs);
+	put_blocks(to + 52 - 4, block->atomic_granularity, bs);
+}
+
 static size_t put_block_limits(const struct scsi_cmd *cmd, uint8_t *to)
 {
 	const struct scsi_lun *unit = cmd->unit;
 	uint32_t bs = unit->block_size;
 	uint32_t granularity = cmd->chan ? cmd->chan->block->discard_granularity : 0;
 
-	to[4 - 4] = 0x01; /* WSNZ */
 	to[5 - 4] = sbc_max_compare_and_write(unit);
 	be16_put(to + 6 - 4, (uint16_t)min_u64(unit->physical_block / bs, UINT16_MAX));
 	be32_put(to + 8 - 4, SBC_MAX_TRANSFER / bs);
 	be32_put(to + 12 - 4, SBC_BEST_TRANSFER / bs);
 	if (unit->discard) {
-		be32_put(to + 20 - 4, (uint32_t)(SBC_MAX_UNMAP / bs));
+		be32_put(to + 20 - 4, UINT32_MAX); /* no limit */
 		be32_put(to + 24 - 4, SBC_MAX_UNMAP_DESCRIPTORS);
-		be32_put(to + 28 - 4, granularity > bs ? granularity / bs : 1);
+		put_blocks(to + 28 - 4, granularity, bs);
 		be32_put(to + 32 - 4, 1u << 31); /* UGAVALID: aligned to LBA 0 */
 	}
 	be64_put(to + 36 - 4, SBC_MAX_WRITE_SAME / bs);
+	put_atomic_limits(cmd, to);
 	return 64 - 4;
 }
 

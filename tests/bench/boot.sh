@@ -1,10 +1,11 @@
 # boot.sh - in the lab host: what booting a guest takes (see lab.sh, which prints the table).
 #
-#   usage: boot.sh KERNEL...       names of files in /lab
+#   usage: boot.sh ROWS KERNEL...       ROWS of each kernel, or -1; names of files in /lab
 #
-# For each VMM a line: row|NAME|until the first KVM_RUN|until the guest's /init|exits|to user space
+# For each VMM a row: NAME|until the first KVM_RUN|until the guest's /init|exits|to user space
+# shellcheck shell=sh
 . /lab/peers.sh
-mib=128 vhost=off initrd=/lab/up.cpio words='quiet nokaslr rdinit=/up'
+mib=128 vhost=off initrd=/lab/up.cpio words='quiet nokaslr rdinit=/up' qemu=$(cat /lab/qemu)
 hist=/sys/kernel/tracing/events/kvm/kvm_userspace_exit
 counters='cat /sys/kernel/debug/kvm/$VMM_PID-*/exits; sed -n "s/^ *Hits: //p" '$hist/hist
 mount -t debugfs debug /sys/kernel/debug
@@ -12,30 +13,30 @@ mount -t tracefs trace /sys/kernel/tracing
 modprobe brd rd_nr=1 rd_size=65536
 
 # Exits are counted in a run of their own, as counting costs instructions.
-row() { # NAME VMM
+boot() { # VMM
 	local first ready counted
-	first=$($2 firstrun -n 3 2>err) && ready=$($2 timeto guest-is-up 2>err </dev/null) || {
-		echo "failed|$1|$(tail -n 1 err)"
-		return
-	}
+	first=$("$1" firstrun -n 3) && ready=$("$1" timeto guest-is-up) || return
 	echo hist:keys=reason >$hist/trigger
-	counted=$($2 timeto -k "$counters" guest-is-up 2>err </dev/null)
+	counted=$("$1" timeto -k "$counters" guest-is-up)
 	echo '!hist:keys=reason' >$hist/trigger
 	first=${first#* } # the median of three
-	set -- "$1" "${first%% *}" "$ready" $counted # of which the first is a time again
-	echo "row|$1|$2|$3|$5|$6"
+	set -- $counted # of which the first is a time again
+	echo "${first%% *} $ready $2 $3"
 }
 
+all=$1
+shift
 for name; do
 	kernel=/lab/$name
-	disk= options= bus=pci
-	row "$name: lunette" lunette
-	bus=mmio row "$name: QEMU microvm" qemu
-	[ ! -e /bin/lkvm ] || row "$name: kvmtool" kvmtool
+	disk= options= bus=pci rows=$all
+	row "$name: lunette" 4 boot lunette
+	bus=mmio row "$name: QEMU microvm" 4 boot qemu
+	others >others
+	while read -r vmm end title; do row "$name: $title" 4 boot "$vmm"; done <others
 	disk=/dev/ram0
-	row "$name: lunette, disk on PCI" lunette
+	row "$name: lunette, disk on PCI" 4 boot lunette
 	bus=mmio
-	row "$name: lunette, disk on MMIO" lunette
-	row "$name: QEMU microvm, disk" qemu
-	[ ! -e /bin/lkvm ] || row "$name: kvmtool, disk" kvmtool
+	row "$name: lunette, disk on MMIO" 4 boot lunette
+	row "$name: QEMU microvm, disk" 4 boot qemu
+	while read -r vmm end title; do row "$name: $title, disk" 4 boot "$vmm"; done <others
 done

@@ -2,7 +2,7 @@
 # lab.sh - figures about guests, from the lab host with its clock that counts instructions (see
 # ../lab/l1): the same run gives the same figures, whatever else this machine does. run.sh calls it.
 #
-#   usage: lab.sh OBJECTS boot|command|io
+#   usage: lab.sh [--short] OBJECTS boot|command|io
 #
 # boot  from exec() of a VMM to the guest's /init: million instructions, and exits from the guest;
 #       with Debian's stock kernel, and with the micro kernel if it is in the cache.
@@ -11,12 +11,18 @@
 # io    what a read takes from the guest's system call and back, guest, VMM and kernel together:
 #       thousand instructions. The disk is a RAM disk of the lab host (brd).
 #
-# QEMU, the lab's own, is beside them, kvmtool where LKVM=FILE names its binary, and virtme-ng where
-# VIRTME=DIR is what "pip install --target DIR virtme-ng argcomplete" has filled. Exit status 1:
-# something could not be measured, and a line says what.
+# QEMU, the lab's own, is beside them; kvmtool, Firecracker and Cloud Hypervisor where LKVM=FILE,
+# FIRECRACKER=FILE and CLOUD_HYPERVISOR=FILE name their binaries; and virtme-ng where VIRTME=DIR is
+# what "pip install --target DIR virtme-ng argcomplete" has filled. Exit status 1: something could
+# not be measured, and a line says what. What had to be measured a second time, as the emulated
+# processor stops a guest now and then, is told below the table.
+#
+# --short: two rows, with the micro kernel if it is in the cache, to see whether it all works.
 set -uo pipefail
 top=$(dirname "$(readlink -f "$0")")/../..
 cd "$top" || exit
+rows=-1
+[ "$1" != --short ] || { rows=2; shift; }
 objects=$1 what=$2
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/lunette
 work=$(mktemp -d)
@@ -24,17 +30,17 @@ trap 'rm -rf "$work"' EXIT
 
 add=() kernels=(stock)
 add_qemu() {
-	local words file
-	words=$(tests/lab/qemu) || return
-	echo "$words" >"$work/qemu"
-	for file in $words; do
-		case $file in
-		*/qemu-system-x86_64) add+=(--add "$file") ;;
-		/*) # the firmware of q35 and microvm
-			for file in "$file"/{bios-256k,bios-microvm,linuxboot_dma,pvh,kvmvapic}.bin "$file/qboot.rom"; do
-				[ ! -e "$file" ] || add+=(--add "$file")
-			done ;;
-		esac
+	local text words file dir
+	text=$(tests/lab/qemu) || return
+	echo "$text" >"$work/qemu"
+	mapfile -t words <<<"$text"
+	for file in "${words[3]}" $("${words[@]:0:3}" --list "${words[3]}" | grep -o '/[^ ]*'); do
+		add+=(--add "$file") # its libraries are not this machine's
+	done
+	for dir in "${words[@]:4}"; do # the firmware of q35 and microvm
+		for file in "$dir"/{bios-256k,bios-microvm,linuxboot_dma,pvh,kvmvapic}.bin "$dir/qboot.rom"; do
+			[ ! -e "$file" ] || add+=(--add "$file")
+		done
 	done
 	add+=(--add "$work/qemu:/lab/qemu")
 }
@@ -42,37 +48,42 @@ add_qemu() {
 add_kernels() {
 	local micro=$cache/kernel-micro
 	add+=(--add "$kernel/vmlinuz:/lab/stock")
-	[ "$what" != io ] && [ -e "$micro/vmlinux" ] || return 0
+	[ -e "$micro/bzImage" ] && [ "$what $rows" != 'io -1' ] || return 0
 	kernels+=(micro)
-	add+=(--add "$micro/vmlinux:/lab/micro")
-	[ ! -e "$micro/bzImage" ] || add+=(--add "$micro/bzImage:/lab/micro.bzImage")
+	[ $rows = -1 ] || kernels=(micro)
+	add+=(--add "$micro/vmlinux:/lab/micro" --add "$micro/bzImage:/lab/micro.bzImage")
 }
 
-# The guests' file systems: one whose /init says that it is there, one that reads.
+# An initramfs whose init runs a script; files that the script needs come along.
+with_job() { # NAME SCRIPT [FILE:DEST...]
+	local name=$1
+	printf '%s\n' "$2" >"$work/job"
+	shift 2
+	guest/mkinitramfs.sh extra "$work/extra" "$work/job:/job" "$@" || return
+	cat "$work/base.cpio" "$work/extra" >"$work/$name.cpio"
+}
+
+# The guests' file systems: one whose /init says that it is there, and some that run a script.
 add_initramfs() {
 	local base file
 	base=$(guest/mkinitramfs.sh base "$kernel" "$(tests/lab/deb busybox-static)/bin/busybox") || return
+	cp "$base" "$work/base.cpio"
 	printf '#!/bin/busybox sh\necho guest-is-up\nexec busybox sleep 100\n' >"$work/up"
 	chmod +x "$work/up"
-	cat >"$work/job" <<-'END'
-		diskread /dev/sda random 4096 1 2000
-		diskread /dev/sda random 4096 32 6400
-		diskread /dev/sda sequential 1048576 4 128
-	END
 	guest/mkinitramfs.sh extra "$work/extra" "$work/up:/up" || return
 	cat "$base" "$work/extra" >"$work/up.cpio"
-	cp "$base" "$work/base.cpio"
-	printf 'echo guest-is-up\ntrue\n' >"$work/job" # our init then powers off
-	guest/mkinitramfs.sh extra "$work/extra" "$work/job:/job" || return
-	cat "$base" "$work/extra" >"$work/true.cpio"
-	echo 'reboot -f' >>"$work/job" # for who cannot power off
-	guest/mkinitramfs.sh extra "$work/extra" "$work/job:/job" || return
-	cat "$base" "$work/extra" >"$work/reboot.cpio"
-	guest/mkinitramfs.sh extra "$work/extra" "$work/job:/job" \
+	with_job true $'echo guest-is-up\ntrue' || return               # our init then powers off
+	with_job reboot $'echo guest-is-up\ntrue\nreboot -f' || return # for who cannot power off
+	with_job small-reads "$small_reads" "$objects/tests/bench/diskread:/bin/diskread" || return
+	with_job reads "$small_reads
+		diskread /dev/sda sequential 1048576 4 128" \
 		"$objects/tests/bench/diskread:/bin/diskread" || return
-	cat "$base" "$work/extra" >"$work/reads.cpio"
-	for file in up base true reboot reads; do add+=(--add "$work/$file.cpio:/lab/$file.cpio"); done
+	for file in up base true reboot reads small-reads; do
+		add+=(--add "$work/$file.cpio:/lab/$file.cpio")
+	done
 }
+small_reads='diskread /dev/sda random 4096 1 2000
+		diskread /dev/sda random 4096 32 6400'
 
 add_all() {
 	local program
@@ -82,6 +93,8 @@ add_all() {
 		add+=(--add "$objects/tests/bench/$program:/bin/$program")
 	done
 	[ -z "${LKVM-}" ] || add+=(--add "$LKVM:/bin/lkvm")
+	[ -z "${FIRECRACKER-}" ] || add+=(--add "$FIRECRACKER:/bin/firecracker")
+	[ -z "${CLOUD_HYPERVISOR-}" ] || add+=(--add "$CLOUD_HYPERVISOR:/bin/cloud-hypervisor")
 	[ -z "${VIRTME-}" ] || [ "$what" != command ] || add_virtme "$VIRTME"
 }
 
@@ -127,8 +140,8 @@ print_command() {
 			kernel = $2
 			sub(/:.*/, "", kernel)
 			if (!base[kernel]) base[kernel] = $5
-			printf form, $2, sprintf("%.1f", $3), $4 == "" ? "" : sprintf("%.1f", $4 - $3),
-				$4 == "" ? "" : sprintf("%.1f", $5 - $4), sprintf("%.1f", $5), sprintf("%.2f", $5 / base[kernel])
+			printf form, $2, sprintf("%.1f", $3), $4 == "-" ? "" : sprintf("%.1f", $4 - $3),
+				$4 == "-" ? "" : sprintf("%.1f", $5 - $4), sprintf("%.1f", $5), sprintf("%.2f", $5 / base[kernel])
 		}
 		$1 == "phases" { print "    " $2 }' "$work/rows"
 }
@@ -143,20 +156,60 @@ print_io() {
 		$1 == "row" {
 			for (i = 3; i <= 5; i++) {
 				if (!base[i]) base[i] = $i
-				text[i] = sprintf("%.1f", $i / 1000)
-				ratio[i] = sprintf("%.2f", $i / base[i])
+				text[i] = $i == "-" ? "" : sprintf("%.1f", $i / 1000)
+				ratio[i] = $i == "-" ? "" : sprintf("%.2f", $i / base[i])
 			}
 			printf form, $2, text[3], ratio[3], text[4], ratio[4], text[5], ratio[5]
 		}' "$work/rows"
 }
 
+# The header of a bzImage has the place of "RELEASE (builder@host) ...".
+release() { # BZIMAGE
+	local offset
+	offset=$(od -An -tu2 -j 0x20e -N 2 "$1")
+	tail -c +$((offset + 512 + 1)) "$1" | head -c 100 | tr ' ' '\n' | head -n 1
+}
+
+# What the figures are about.
+print_conditions() {
+	local name text words emulator
+	for name in "${kernels[@]}"; do
+		case $name in
+		stock) text+=", $name $(release "$kernel/vmlinuz")" ;;
+		micro) text+=", $name $(release "$cache/kernel-micro/bzImage")" ;;
+		esac
+	done
+	mapfile -t words <"$work/qemu"
+	emulator=$("${words[@]:0:4}" --version)
+	echo
+	echo "In the lab: host $(release "$kernel/vmlinuz"), guests ${text#, };" \
+		"$(sed -n '1s/^QEMU emulator version \([^ ]*\).*/QEMU \1/p' <<<"$emulator")"
+}
+
+# In a lab host of its own, and in another one if that hangs or goes down.
+measure() {
+	local try rc=1
+	for try in 1 2; do
+		tests/lab/l1 --icount --timeout 900 --mem 3072 "${add[@]}" "tests/bench/$what.sh" $rows \
+			"${kernels[@]}" >"$work/rows" 2>"$work/err" </dev/null
+		rc=$?
+		[ $rc = 124 ] || [ $rc = 210 ] || return $rc
+		[ $try = 2 ] || echo "all of it: the lab host: $(tail -n 1 "$work/err")" >"$work/again"
+	done
+	return $rc
+}
+
 case $what in boot | command | io) ;; *) echo "lab.sh: not a table: $what" >&2; exit 200 ;; esac
 add_all || exit
-tests/lab/l1 --icount --timeout 900 --mem 3072 "${add[@]}" "tests/bench/$what.sh" "${kernels[@]}" \
-	>"$work/rows" 2>"$work/err" </dev/null
+measure
 rc=$?
-echo
+sed -n 's/^again|\([^|]*\)|/\1: /p' "$work/rows" >>"$work/again"
+print_conditions
 "print_$what"
+[ ! -s "$work/again" ] || {
+	echo "  measured again, as the first try failed: $(wc -l <"$work/again")"
+	sed 's/^/    /' "$work/again"
+}
 sed -n 's/^failed|\([^|]*\)|/not measured: \1: /p' "$work/rows" >&2
 [ $rc = 0 ] || { tail -n 5 "$work/rows" "$work/err" >&2; exit 1; }
-! grep -q '^failed' "$work/rows"
+grep -q '^row' "$work/rows" && ! grep -q '^failed' "$work/rows"

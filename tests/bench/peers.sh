@@ -1,9 +1,12 @@
-# peers.sh - the command lines of the VMMs that are compared, for scripts in the lab host (see lab.sh).
+# peers.sh - the command lines of the VMMs that are compared, and how a row of figures is made; for
+# scripts in the lab host (see lab.sh), and for run.sh.
 #
-# Each function runs COMMAND..., with the command line of a guest after it: one vCPU, $mib MiB, the
-# kernel $kernel with $words, the file system $initrd, and the disk $disk, if there is one, on $bus
+# Each VMM's function runs COMMAND..., with the command line of a guest after it: one vCPU, $mib MiB,
+# the kernel $kernel with $words, the file system $initrd, and the disk $disk, if there is one, on $bus
 # (pci or mmio); it is the kernel's vhost-scsi that serves it if $vhost is "on". $options are more of
-# lunette's for the disk, from their comma on.
+# lunette's for the disk, from their comma on. $qemu is how QEMU is called. $KERNEL.bzImage may be the
+# same kernel as a bzImage.
+# shellcheck shell=sh
 
 lunette() { # COMMAND...
 	set -- "$@" lunette run --kernel "$kernel" --initrd "$initrd" --memory "${mib}M" --append "$words"
@@ -17,7 +20,7 @@ lunette() { # COMMAND...
 qemu() { # COMMAND...
 	local machine=microvm,rtc=on,pit=off,pic=off device=device
 	[ "$bus" = mmio ] || machine=q35 device=pci
-	set -- "$@" $(cat /lab/qemu) -M "$machine,accel=kvm" -cpu host -m "$mib" -smp 1 -nodefaults \
+	set -- "$@" $qemu -M "$machine,accel=kvm" -cpu host -m "$mib" -smp 1 -nodefaults \
 		-no-user-config -display none -no-reboot -serial stdio \
 		-kernel "$kernel" -initrd "$initrd" -append "console=ttyS0 panic=-1 $words"
 	case $disk,$vhost in
@@ -41,8 +44,60 @@ virtme() { # COMMAND...
 kvmtool() { # COMMAND...
 	local kernel=$kernel
 	[ ! -e "$kernel.bzImage" ] || kernel=$kernel.bzImage
-	set -- "$@" lkvm run -k "$kernel" -i "$initrd" -m "$mib" -c 1 --console serial -n mode=none \
-		-p "console=ttyS0 panic=-1 $words"
+	set -- "$@" "${LKVM-lkvm}" run -k "$kernel" -i "$initrd" -m "$mib" -c 1 --console serial \
+		-n mode=none -p "console=ttyS0 panic=-1 $words"
 	[ -z "$disk" ] || set -- "$@" -d "$disk"
 	"$@"
+}
+
+# It takes only an ELF kernel; its disk is a virtio-blk one on MMIO. Its filter of system calls is left
+# out, as builds differ in whether they have one.
+firecracker() { # COMMAND...
+	local drives= config=${work-.}/firecracker.json
+	[ -z "$disk" ] || drives="{\"drive_id\": \"d\", \"path_on_host\": \"$disk\",
+		\"is_root_device\": false, \"is_read_only\": false, \"io_engine\": \"Async\"}"
+	cat >$config <<-END
+		{"boot-source": {"kernel_image_path": "$kernel", "initrd_path": "$initrd",
+			"boot_args": "console=ttyS0 reboot=k panic=-1 $words"},
+		"machine-config": {"vcpu_count": 1, "mem_size_mib": $mib},
+		"drives": [$drives]}
+	END
+	"$@" "${FIRECRACKER-firecracker}" --no-api --no-seccomp --config-file $config
+}
+
+# Its disk is a virtio-blk one on PCI.
+cloud_hypervisor() { # COMMAND...
+	set -- "$@" "${CLOUD_HYPERVISOR-cloud-hypervisor}" --kernel "$kernel" --initramfs "$initrd" \
+		--memory "size=${mib}M" --cpus boot=1 --console off --serial tty \
+		--cmdline "console=ttyS0 panic=-1 $words"
+	[ -z "$disk" ] || set -- "$@" --disk "path=$disk,direct=on"
+	"$@"
+}
+
+# The VMMs that Debian has not, of which binaries are here, for $kernel, which for two of them has to be
+# an ELF file: lines of a function, the init of a guest that ends (some know no power-off), and a name.
+others() {
+	[ ! -e /bin/lkvm ] || echo kvmtool reboot kvmtool
+	[ -e "$kernel.bzImage" ] || return
+	[ ! -e /bin/firecracker ] || echo firecracker reboot Firecracker
+	[ ! -e /bin/cloud-hypervisor ] || echo cloud_hypervisor true Cloud Hypervisor
+}
+
+# row NAME COUNT COMMAND...: a line row|NAME|FIGURE..., the COUNT numbers that COMMAND prints; "-" is
+# none. As the emulated processor stops a guest now and then, COMMAND is called once more if there are
+# not so many, and a line again|NAME|WHY tells of it. In the short form only the first $rows are made.
+row() {
+	local name=$1 count=$2 try
+	shift 2
+	[ "$rows" != 0 ] || return 0
+	rows=$((rows - 1))
+	for try in 1 2; do
+		"$@" >figures 2>err </dev/null
+		if [ "$(tr -s ' ' '\n' <figures | grep -Ec '^([0-9]+(\.[0-9]+)?|-)$')" = "$count" ]; then
+			echo "row|$name|$(tr -s ' \n' '||' <figures | sed 's/|$//')"
+			return
+		fi
+		[ $try = 2 ] || echo "again|$name|$(cat figures err | tail -n 1)"
+	done
+	echo "failed|$name|$(cat figures err | tail -n 1)"
 }

@@ -1,10 +1,10 @@
 #!/bin/bash
 # run.sh - figures about lunette, for whoever changes it to compare before and after.
 #
-#   usage: run.sh OBJECTS [start] [reads] [stores] [boot] [command] [io]
+#   usage: run.sh [--short] OBJECTS [start] [reads] [stores] [boot] [command] [io]
 #
 # OBJECTS is the folder with the built programs. "make bench" calls it, for all; with BENCH='boot io'
-# for some.
+# for some. --short: a few rows and rounds of each, which show that it works; its figures mean little.
 #
 # On this machine (start, reads, stores):
 #
@@ -19,7 +19,8 @@
 #               Counted by callgrind, as the difference of a long and a short run. See scsi4k.c.
 #               And their time by 1, 2 and 4 I/O threads.
 # Stores        the same reads from a file in the page cache, by a store alone: by io_uring and by
-#               threads, beside io_uring without lunette. See store4k.c.
+#               threads, beside io_uring without lunette. See storeread.c.
+# Copies        the same, of 1 MiB each, so that it is nearly all the kernel's copy.
 #
 # In the lab host, where the clock counts instructions (boot, command, io), see lab.sh:
 #
@@ -27,21 +28,26 @@
 # Command       exec() to exit of a VMM whose guest has run "true"
 # Reads         in a guest: in process and by the kernel's vhost, on PCI and on MMIO
 #
-# Other VMMs, where they are installed, start the same kernel; a ratio is theirs to lunette's. Debian
-# has no kvmtool: LKVM=FILE names its binary, "lkvm".
+# Other VMMs, where they are installed, start the same kernel; a ratio is theirs to lunette's. Of those
+# that Debian has not the binaries are named: LKVM=FILE for kvmtool, FIRECRACKER=FILE and
+# CLOUD_HYPERVISOR=FILE, which are measured with the micro kernel, as that is an ELF file.
 # What cannot be measured is named, with the reason, and makes the exit status 1. A VMM that is not
 # installed only leaves its rows out.
 set -uo pipefail
 export LC_ALL=C
 top=$(dirname "$(readlink -f "$0")")/../..
 cd "$top" || exit
-guest/setup.sh run lab bench || exit
+guest/setup.sh run bench || exit
+short=
+[ "${1-}" != --short ] || { short=$1; shift; }
 objects=$1
 shift
 make -s -j "$(nproc)" bench-programs || exit
 bench=$objects/tests/bench
-runs=31 mib=128 failed=0
-few=1024 many=5120 # reads
+runs=31 tries=5 mib=128 failed=0
+few=1024 many=5120 timed=51200 # reads
+[ -z "$short" ] || runs=3 tries=1 few=64 many=128 timed=1280
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/lunette
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 rt=()
@@ -52,8 +58,16 @@ failure() { # SUBJECT: the reason is in $work/err
 	failed=1
 }
 
+numbers() { # WORD...: false: one is none
+	local word
+	for word; do
+		[[ $word =~ ^[0-9]+(\.[0-9]+)?$ ]] || return
+	done
+}
+
 # Starting.
 
+. tests/bench/peers.sh # of which lunette and QEMU are started otherwise here
 names=()
 declare -A reference min median max faults rss anonymous threads calls
 
@@ -73,6 +87,12 @@ measure() {
 	calls[$name]=$(awk '/KVM_RUN/ { exit }
 		!/resumed>|---|\+\+\+/ { n++ }
 		END { print n + 0 }' "$work/calls")
+	numbers "${min[$name]}" "${median[$name]}" "${max[$name]}" "${faults[$name]}" "${rss[$name]}" \
+		"${anonymous[$name]}" "${threads[$name]}" || {
+		echo 'firstrun printed no numbers' >"$work/err"
+		failure "$name"
+		return
+	}
 	reference[$name]=$compare
 	names+=("$name")
 }
@@ -95,16 +115,11 @@ qemu() { # NAME REFERENCE OPTION...
 		-no-reboot -serial stdio -kernel "$kernel" -initrd "$initrd" -append console=ttyS0 "${@:3}"
 }
 
-lkvm() { # NAME REFERENCE OPTION...
-	measure "$1" "$2" "$LKVM" run -k "$kernel" -i "$initrd" -m $mib -c 1 --console serial -n mode=none \
-		-p console=ttyS0 "${@:3}"
-}
-
 start_rows() {
 	local disk=$work/disk
 	truncate -s 256M "$disk"
 	lunette 'payload' --kernel "$bench/payload.elf"
-	lunette 'payload, 16 vCPUs' --kernel "$bench/payload.elf" --cpus 16
+	[ -n "$short" ] || lunette 'payload, 16 vCPUs' --kernel "$bench/payload.elf" --cpus 16
 	lunette 'payload, disk' --kernel "$bench/payload.elf" --disk "$disk"
 	kernel=$(tests/lab/kernel 2>"$work/err") && initrd=$(guest/mkinitramfs.sh base "$kernel" \
 		"$(tests/lab/deb busybox-static)/bin/busybox" 2>"$work/err") || {
@@ -112,22 +127,41 @@ start_rows() {
 		return
 	}
 	kernel+=/vmlinuz
-	lunette 'kernel' --kernel "$kernel" --initrd "$initrd"
-	lunette 'kernel, disk' --kernel "$kernel" --initrd "$initrd" --disk "$disk"
-	if type -P qemu-system-x86_64 >/dev/null; then
+	kernel_rows kernel
+	[ -n "$short" ] || ! type -P qemu-system-x86_64 >/dev/null || {
 		qemu 'QEMU microvm, kernel' 'kernel'
 		qemu 'QEMU microvm, kernel, disk' 'kernel, disk' -object iothread,id=io \
 			-drive "if=none,id=d,format=raw,file=$disk" \
 			-device virtio-scsi-device,iothread=io -device scsi-hd,drive=d
-	fi
-	if [ -n "${LKVM-}" ]; then
-		lkvm 'kvmtool, kernel' 'kernel'
-		lkvm 'kvmtool, kernel, disk' 'kernel, disk' -d "$disk" # virtio-blk: it has no other
-	fi
+	}
+	[ -z "${LKVM-}" ] || peers kvmtool kvmtool kernel
+	[ -n "${FIRECRACKER-}${CLOUD_HYPERVISOR-}" ] || return
+	kernel=$cache/kernel-micro/vmlinux
+	[ -e "$kernel" ] || {
+		echo '"make guest-kernel" has not been run' >"$work/err"
+		failure 'the micro kernel'
+		return
+	}
+	kernel_rows 'micro kernel'
+	[ -z "${FIRECRACKER-}" ] || peers firecracker Firecracker 'micro kernel'
+	[ -z "${CLOUD_HYPERVISOR-}" ] || peers cloud_hypervisor 'Cloud Hypervisor' 'micro kernel'
+}
+
+kernel_rows() { # NAME
+	lunette "$1" --kernel "$kernel" --initrd "$initrd"
+	lunette "$1, disk" --kernel "$kernel" --initrd "$initrd" --disk "$disk"
+}
+
+# As peers.sh starts them, with and without $disk; compared to the row WITH.
+peers() { # FUNCTION TITLE WITH
+	local file=$disk disk= words=quiet
+	"$1" measure "$2, $3" "$3"
+	disk=$file
+	"$1" measure "$2, $3, disk" "$3, disk"
 }
 
 print_rows() {
-	local n form='  %-28s %8s %8s %8s %8s\n'
+	local n form='  %-36s %8s %8s %8s %8s\n'
 	echo
 	echo "Start: exec to the first KVM_RUN, ms, $runs runs"
 	printf "$form" '' minimum median maximum ratio
@@ -179,21 +213,26 @@ profile() { # VERB DEPTH COUNT
 		/PROGRAM TOTALS/ { print "instructions", $1 }
 		match($0, /%\)  ?[^:]+:/) {
 			file = substr($0, RSTART, RLENGTH - 1)
-			sub(/^%\) +(\.\/)?/, "", file)
-			sum[file ~ /^(vmm|virtio|devices)\// ? file : "libraries"] += $1
+			# The path begins where it was built, or there is none.
+			if (!match(file, /( |\/)(vmm|virtio|devices)\/.*/)) sum["libraries"] += $1
+			else sum[substr(file, RSTART + 1)] += $1
 		}
 		END { for (file in sum) print file, sum[file] }' "$work/annotated" >"$work/$1.$2.$3"
 	# The I/O thread is the one that takes a name that is not the main loop's.
 	awk '/PR_SET_NAME/ && !/"main"/ { io = $1 }
 		!/resumed>|---|\+\+\+/ { calls[$1]++ }
 		END { print "calls", calls[io] }' "$work/calls" >>"$work/$1.$2.$3"
+	grep -q '^virtio/queue.c [1-9]' "$work/$1.$2.$3" || {
+		echo 'callgrind knows no source files' >"$work/err"
+		return 1
+	}
 }
 
 # The best of a few, as the machine may be busy.
 nanoseconds() { # VERB DEPTH [THREADS]
 	local try
-	for try in 1 2 3 4 5; do
-		timeout 60 "$bench/scsi4k" "$1" "$2" 51200 "${3-1}" 2>"$work/err" || return
+	for try in $(seq $tries); do
+		"${rt[@]}" timeout 60 "$bench/scsi4k" "$1" "$2" $timed "${3-1}" 2>"$work/err" || return
 	done | sort -n | head -n 1
 }
 
@@ -225,7 +264,7 @@ print_requests() { # VERB DEPTH DEPTH
 print_threads() { # DEPTH DEPTH
 	local threads depth row form='  %-28s %8s %8s\n'
 	echo
-	echo "Reads by several I/O threads, ns each (best of 5), on $(nproc) CPUs"
+	echo "Reads by several I/O threads, ns each (best of $tries), on $(nproc) CPUs"
 	printf "$form" '' "depth $1" "depth $2"
 	for threads in 1 2 4; do
 		row=()
@@ -257,54 +296,137 @@ store_instructions() { # HOW DEPTH
 	local n
 	for n in $few $many; do
 		GLIBC_TUNABLES=$tunables timeout 300 valgrind --tool=callgrind \
-			--callgrind-out-file="$work/callgrind" "$bench/store4k" "$1" "$2" "$n" "$work/file" \
-			2>"$work/err" >"$work/out" || return
+			--callgrind-out-file="$work/callgrind" "$bench/storeread" "$1" 4096 "$2" "$n" \
+			"$work/file" 2>"$work/err" >"$work/out" || return
 		sed -n 's/.*Collected : //p' "$work/err"
 	done | awk '{ n[NR] = $1 } END { if (NR == 2) printf "%.0f\n", (n[2] - n[1]) / '$((many - few))' }'
 }
 
-store_nanoseconds() { # HOW DEPTH
-	local try
-	for try in 1 2 3 4 5; do
-		timeout 60 "$bench/store4k" "$1" "$2" 51200 "$work/file" 2>"$work/err" || return
-	done | sort -n | head -n 1
+# The best of some tries of all in turn, so that a busy machine is busy for all: lines "HOW DEPTH NS".
+store_nanoseconds() { # BYTES COUNT DEPTH...
+	local try how depth bytes=$1 count=$2
+	shift 2
+	for try in $(seq $tries); do
+		for how in raw uring threads; do
+			for depth; do
+				echo "$how $depth $("${rt[@]}" timeout 60 "$bench/storeread" $how "$bytes" \
+					"$depth" "$count" "$work/file" 2>"$work/err")"
+			done
+		done
+	done | sort -n -k 3 | awk '!seen[$1 $2]++'
+}
+store_time() { # HOW DEPTH
+	awk -v how="$1" -v depth="$2" '$1 == how && $2 == depth { print $3 }' "$work/times"
 }
 
 stores() { # DEPTH DEPTH
 	local how depth row form='  %-28s %8s %8s %8s %8s\n'
-	head -c 1M /dev/urandom >"$work/file"
+	head -c 8M /dev/urandom >"$work/file"
+	store_nanoseconds 4096 $timed "$@" >"$work/times"
 	echo
-	echo "Reads of 4 KiB from a file in the page cache, a store alone: instructions, ns (best of 5)"
+	echo "Reads of 4 KiB from a file in the page cache, a store alone: instructions, ns (best of $tries)"
 	printf "$form" '' "depth $1" 'ns' "depth $2" 'ns'
 	for how in raw uring threads; do
 		row=()
 		for depth; do
-			row+=("$(store_instructions $how "$depth")" "$(store_nanoseconds $how "$depth")")
+			row+=("$(store_instructions $how "$depth")" "$(store_time $how "$depth")")
 		done
-		if [[ " ${row[*]} " == *'  '* ]]; then
-			failure "Stores, $how"
-		else
+		if numbers "${row[@]}"; then
 			printf "$form" "$how" "${row[@]}"
+		else
+			failure "Stores, $how"
 		fi
 	done
 }
 
+copies() { # DEPTH DEPTH
+	local how depth row ns form='  %-28s %8s %8s %8s %8s\n'
+	store_nanoseconds 1048576 $((timed / 64)) "$@" >"$work/times"
+	echo
+	echo "Reads of 1 MiB from a file in the page cache, a store alone: microseconds (best of $tries)"
+	printf "$form" '' "depth $1" ratio "depth $2" ratio
+	for how in raw uring threads; do
+		row=()
+		for depth; do
+			ns=$(store_time $how "$depth")
+			numbers "$ns" || ns=
+			row+=($(awk -v a="$ns" -v b="$(store_time raw "$depth")" \
+				'BEGIN { if (a && b) printf "%.1f %.2f", a / 1000, a / b }'))
+		done
+		if [ ${#row[@]} = 4 ]; then
+			printf "$form" "$how" "${row[@]}"
+		else
+			failure "Copies, $how"
+		fi
+	done
+}
+
+commit() {
+	git describe --always --dirty=' with changes' 2>/dev/null || ./lunette --version
+}
+
 local_head() {
-	echo "lunette on $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), $(nproc) CPUs," \
+	echo "On this machine: $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), $(nproc) CPUs," \
 		"Linux $(uname -r), load $(cut -d ' ' -f 1 /proc/loadavg)${rt:+, real-time priority}"
 	echo "guest: $mib MiB, 1 vCPU unless said otherwise; kernel: Debian's stock one, with an initramfs"
 }
 
-[ $# -gt 0 ] || set -- start reads stores boot command io
-[ -n "${LKVM-}" ] || echo 'left out: kvmtool; LKVM=FILE names its binary'
-[[ ! " $* " =~ \ (start|reads|stores)\  ]] || local_head
-for part; do
-	case $part in
+lab() { # PART
+	tests/bench/lab.sh $short "$objects" "$1"
+}
+
+# The short form: in the lab, whose emulator takes one CPU, beside the rest; what counts is whether
+# each part has all its figures.
+in_short() { # PART...
+	local part passed=0 bad=0 lab=() jobs=()
+	for part; do
+		[[ $part =~ ^(boot|command|io)$ ]] && lab+=("$part")
+	done
+	for part in "${lab[@]}"; do
+		lab "$part"
+		echo $? >"$work/$part.status"
+	done >"$work/lab" 2>&1 &
+	for part; do
+		[[ $part =~ ^(boot|command|io)$ ]] && continue
+		failed=0
+		measure_here "$part"
+		echo $failed >"$work/$part.status"
+	done
+	wait
+	cat "$work/lab"
+	for part; do
+		if [ "$(cat "$work/$part.status")" = 0 ]; then passed=$((passed + 1)); else bad=$((bad + 1)); fi
+	done
+	echo "$passed passed, $bad failed"
+	[ $bad = 0 ]
+}
+
+measure_here() { # PART
+	case $1 in
 	start) start ;;
 	reads) reads 1 32 ;;
-	stores) stores 1 32 ;;
-	boot | command | io) tests/bench/lab.sh "$objects" "$part" || failed=1 ;;
-	*) echo "run.sh: not a part: $part (start, reads, stores, boot, command, io)" >&2; exit 200 ;;
+	stores) stores 1 32; copies 1 4 ;;
+	esac
+}
+
+[ $# -gt 0 ] || set -- start reads stores boot command io
+for part; do
+	[[ $part =~ ^(start|reads|stores|boot|command|io)$ ]] || {
+		echo "run.sh: not a part: $part (start, reads, stores, boot, command, io)" >&2
+		exit 200
+	}
+done
+[ -n "${LKVM-}" ] || echo 'left out: kvmtool; LKVM=FILE names its binary'
+[ -n "${FIRECRACKER-}" ] || echo 'left out: Firecracker; FIRECRACKER=FILE names its binary'
+[ -n "${CLOUD_HYPERVISOR-}" ] ||
+	echo 'left out: Cloud Hypervisor; CLOUD_HYPERVISOR=FILE names its binary'
+echo "lunette $(commit), $(date -u +%F)"
+[[ ! " $* " =~ \ (start|reads|stores)\  ]] || local_head
+[ -z "$short" ] || { in_short "$@"; exit; }
+for part; do
+	case $part in
+	start | reads | stores) measure_here "$part" ;;
+	*) lab "$part" || failed=1 ;;
 	esac
 done
 exit $failed

@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TIMEOUT_MS 60000
+#define TIMEOUT_MS 10000
 
 struct run {
 	pid_t pid;
@@ -63,13 +63,14 @@ static bool run_start(struct run *run, char **command)
 static bool run_to_marker(struct run *run, const char *marker)
 {
 	struct pollfd f = { .fd = run->fd, .events = POLLIN };
+	size_t room;
 
-	while (run->len < sizeof(run->output)) {
+	while ((room = sizeof(run->output) - run->len) > 0) {
 		ssize_t n;
 
 		if (poll(&f, 1, TIMEOUT_MS) != 1)
 			return false;
-		n = read(run->fd, run->output + run->len, sizeof(run->output) - run->len);
+		n = read(run->fd, run->output + run->len, room);
 		if (n <= 0)
 			return false;
 		run->len += n;

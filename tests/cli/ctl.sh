@@ -7,7 +7,7 @@ PATH=${LUNETTE:+$(dirname "$LUNETTE"):}$top:$PATH
 
 start() { # [OPTION...]: a guest with ./socket
 	[ -r /dev/kvm ] && [ -w /dev/kvm ] || skip 'no /dev/kvm that may be used'
-	printf '%s\n' '.globl _start' '_start: cli; hlt; jmp _start' \
+	printf '%s\n' '.globl _start' '_start: sti; hlt; jmp _start' \
 		'.section .note.GNU-stack, "", @progbits' >guest.S
 	gcc -nostdlib -static -no-pie -Wl,--build-id=none,-z,noseparate-code \
 		-Wl,-Ttext-segment=0x200000 -o guest.elf guest.S
@@ -43,6 +43,22 @@ test_life_of_a_disk() {
 	[ -e trace ] || fail 'no trace'
 }
 
+test_media_of_other_formats() { # what --disk refuses is refused while the guest runs, too
+	start --disk a.img
+	printf 'QFI\373\0\0\0\3' | dd of=b.img conv=notrunc 2>/dev/null
+	status 1 ctl plug b.img 2>answer
+	contains answer '^lunette: error: b.img: is a qcow2 disk, .*; format=raw takes it as it is'
+	status 1 ctl plug-cdrom b.img 2>answer
+	contains answer 'is a qcow2 disk'
+	status 0 ctl plug-cdrom
+	status 1 ctl insert scsi-cd0 b.img 2>answer
+	contains answer 'is a qcow2 disk'
+	status 0 ctl plug b.img,format=raw >answer
+	contains answer 'serial=b.img '
+	status 0 ctl quit
+	status 208 wait $run
+}
+
 test_json() {
 	start
 	equal "$(lunette ctl --json socket unplug x)" \
@@ -64,7 +80,7 @@ test_socket() {
 	start
 	status 0 ctl quit
 	wait $run || true
-	>socket
+	: >socket
 	status 201 lunette run --vhost off --kernel guest.elf --control socket 2>answer
 	contains answer 'is there already, and no socket'
 	[ -f socket ] || fail 'the file is gone'

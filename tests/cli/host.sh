@@ -38,17 +38,17 @@ test_running_guest() {
 }
 test_halted_guest() {
 	needs_kvm
-	guest cli hlt
+	guest sti hlt
 	run
 }
 test_signals_blocked_by_the_parent() {
 	needs_kvm
-	guest cli hlt
+	guest sti hlt
 	ended 1 env --block-signal lunette run --vhost off --kernel guest.elf --memory 64M
 }
 test_nohup() {
 	needs_kvm
-	guest cli hlt
+	guest sti hlt
 	status 212 timeout --foreground --preserve-status -k 5 -s HUP .3 nohup \
 		lunette run --vhost off --kernel guest.elf --memory 64M --timeout 1s >out 2>err </dev/null
 }
@@ -62,6 +62,39 @@ test_first_process_waits_for_a_file() { # a signal ends it, as it does in a cont
 	done
 	wait $! || rc=$?
 	equal "${rc:-0}" 143
+}
+# What the parent has open and in its environment: only what is named stays, in the runs of a matrix too.
+has_vcpu() { # the run of this folder's guest
+	ls -l /proc/"$(pgrep -f "^lunette run .*$PWD/guest.elf")"/fd | grep -q kvm-vcpu
+}
+inherited() { # COMMAND...: with a secret, and a log on 7
+	local pid
+	echo secret >secret
+	TOKEN=given SECRET=hidden "$@" 7>log 8<secret 9<secret >out 2>err </dev/null &
+	run=$!
+	until_true 20 has_vcpu
+	pid=$(pgrep -f "^lunette run .*$PWD/guest.elf")
+	ls -l /proc/$pid/fd >open
+	tr '\0' '\n' </proc/$pid/environ >environ
+	kill $run
+	wait $run || true
+	contains open 'kvm-vcpu'
+	! grep /secret open || fail 'an open file that nobody has named'
+	! grep -aE '=' environ || fail 'an environment'
+}
+test_inherited_by_a_run() {
+	needs_kvm
+	guest sti hlt
+	inherited lunette run --kernel "$PWD/guest.elf" --memory 64M --vhost off --device console-port,log,out-fd=7
+	contains open ' 7 -> .*/log$'
+}
+test_inherited_by_the_run_of_a_matrix() {
+	needs_kvm
+	guest sti hlt
+	echo "run --kernel $PWD/guest.elf --memory 64M --vhost off --device console-port,log,out-fd=7
+		cpus 1 --cpus 1" >matrix
+	inherited lunette matrix matrix
+	contains open ' 7 -> .*/log$'
 }
 test_serial_file_with_a_stalled_reader() {
 	needs_kvm
@@ -113,11 +146,15 @@ test_errors_with_a_stalled_reader() { # by a limit of time, and by a signal
 test_limit_on_file_size() {
 	needs_kvm
 	guest "$send"
+	rc=0
 	(
 		ulimit -f 1
-		run --device serial,port=1,file=serial.log
-	)
-	equal "$(stat -c %s serial.log)" 1024
+		timeout -k 5 60 lunette run --vhost off --kernel guest.elf --memory 64M \
+			--device serial,port=1,file=serial.out
+	) >out 2>err </dev/null || rc=$?
+	equal "$rc" 211
+	equal "$(stat -c %s serial.out)" 1024
+	contains err 'serial1: file=serial.out: cannot be written: File too large'
 }
 test_no_more_descriptors() { # each number of them: one line, and a status of ours
 	needs_kvm
@@ -147,7 +184,7 @@ test_kernel_with_offsets_beyond_everything() { # the program headers' place: byt
 test_name_with_line_ends() {
 	needs_kvm
 	status 201 lunette run --kernel $'no\nsuch\nfile' >out 2>err
-	equal "$(cat err)" 'lunette: error: --kernel no?such?file: No such file or directory'
+	equal "$(cat err)" 'lunette: error: --kernel no\nsuch\nfile: No such file or directory'
 }
 
 run_tests

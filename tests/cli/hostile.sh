@@ -24,6 +24,30 @@ attack() { # TRANSPORT
 	echo $? >status
 }
 
+# The other devices: a console with a port, a network interface where passt is, random numbers.
+attack_others() { # TRANSPORT
+	mkdir "$work/$1-others" && cd "$work/$1-others" || return
+	truncate -s 16M disk.img
+	timeout -k 5 $seconds "$lunette" run --kernel "$guest" --memory 64M \
+		--device virtio-scsi,transport="$1",vhost=off,queues=1 \
+		--disk disk.img --disk store=null,size=1M \
+		--device virtio-console,transport="$1",terminal=off --device console-port,port,out=port \
+		--device virtio-rng,transport="$1" \
+		$(! command -v passt >/dev/null || echo "--device virtio-net,transport=$1,user=on") \
+		>out 2>err </dev/null
+	echo $? >status
+}
+
+# A guest that has a command to run, and says on its ports whatever it likes.
+attack_job() {
+	mkdir "$work/job" && cd "$work/job" || return
+	truncate -s 16M disk.img
+	timeout -k 5 $seconds "$lunette" run --kernel "$guest" --initrd "$guest" --memory 64M \
+		--device virtio-scsi,vhost=off,queues=1 --disk disk.img --disk store=null,size=1M \
+		--boot-timeout none --out results -- true >out 2>err </dev/null
+	echo $? >status
+}
+
 transports='mmio pci'
 
 # It has come to its end, and outside the guest nothing has happened.
@@ -45,9 +69,37 @@ test_log_is_short() { # LOG_TOTAL in vmm/core/log.h, and no other line
 	return 0
 }
 
+test_guest_that_attacks_other_devices_powers_off() {
+	for t in $transports; do
+		equal "$t $(cat "$work/$t-others/status")" "$t 0"
+		grep -aq '^ok disk after the others' "$work/$t-others/out" ||
+			fail "$t: $(tail -n 3 "$work/$t-others/out")"
+	done
+}
+test_log_of_other_devices_is_short() { # LOG_TOTAL for each, and what passt and the ports say
+	for t in $transports; do
+		[ "$(wc -l <"$work/$t-others/err")" -le 400 ] ||
+			fail "$t: $(wc -l <"$work/$t-others/err") lines"
+		grep -vE '^lunette: warning: virtio-[a-z]+[0-9]: ' "$work/$t-others/err" &&
+			fail "$t: not a warning about the guest"
+	done
+	return 0
+}
+
+# Nobody takes it for a success, whatever it said, and it did not say much here.
+test_guest_that_lies_about_its_command() {
+	equal "$(cat "$work/job/status")" 209
+	[ "$(wc -l <"$work/job/err")" -le 500 ] || fail "$(wc -l <"$work/job/err") lines"
+	! grep -q "$(printf '\033')" "$work/job/err" || fail 'it wrote to the terminal'
+}
+
 make -s -C "$top" bare-guests || { echo 'not ok hostile: the guest cannot be built'; exit; }
 for t in $transports; do
 	(attack $t)
-	grep -aE '^(not )?ok ' "$work/$t/out" | sed -E "s|^(not )?ok |&hostile/$t: |"
+	(attack_others $t)
+	for out in $t $t-others; do
+		grep -aE '^(not )?ok ' "$work/$out/out" | sed -E "s|^(not )?ok |&hostile/$t: |"
+	done
 done
+(attack_job)
 run_tests

@@ -77,6 +77,79 @@ test_errors_of_runs_come_first() {
 	status 0 matrix m --list
 }
 
+# Before any begins: each would write over what another has left.
+test_outputs_of_many() {
+	guests
+	mkdir -p folder other
+	touch there
+	ln there link
+	ln -s folder soft
+	for pair in '--out=results --out=results' '--out=results:/x --out=./results:/y' '--out=folder --out=soft' \
+		'--trace=scsi=t --trace=scsi=folder/../t' '--trace=scsi=there --trace=scsi=link' \
+		'--keep-on-fail=k --keep-on-fail=k' '--control=s --control=s' "--out=o --out=$PWD/o" \
+		'--device=serial,port=1,file=f --device=console-port,p,out=f' \
+		'--device=console-port,id=x,name=p,out=a,,b --trace=scsi=a,b' '--out=new --keep-on-fail=new'; do
+		set -- $pair
+		file "$off" "b one $1 -- true" "b two $2 -- true"
+		status 200 matrix m
+		contains err '^lunette: error: m: off,one and off,two would write to the same: .*; .run. in a path'
+		[ ! -s out ]
+	done
+	file "$off" 'run --out results -- true' 'b one' 'b two' 'b three'
+	status 200 matrix m --list
+	contains err '--out results, --out results; .run. in a path makes it one of each run.s own, as in results/.run.'
+	truncate -s 1M disk.img
+	file "$off" 'b one --trace scsi=disk.img' 'b two --disk ./disk.img,readonly=on'
+	status 200 matrix m
+	contains err 'm: --trace disk.img of off,one is the same file as ./disk.img of off,two'
+	equal "$(stat -c %s disk.img)" 1048576
+	mkdir -p results/sub
+	file "$off" 'b one --out results -- true' 'b two --out results/sub -- true' 'b three --device serial,port=1,file=/dev/null' \
+		'b four --device serial,port=1,file=/dev/null' 'b five --trace scsi=/dev/stdout' 'b six --trace scsi=/dev/stdout'
+	status 0 matrix m --list
+}
+
+# {run}, whose commas are no commas of an option's
+test_outputs_of_each() {
+	guests
+	file "$off" 'run --device serial,port=1,file={run}.com2 --trace scsi={run}.trace --keep-on-fail {run}' \
+		'run --device=console-port,p,out={run}.port --console hvc' \
+		'run --disk kept.img,overlay=on' 'b one' 'b two'
+	truncate -s 1M kept.img
+	status 0 matrix m
+	ls >there
+	for run in off,one off,two; do
+		for end in .com2 .trace .port ''; do contains there "^$run$end$"; done
+	done
+	file "$off" 'b one -- --device {run},x'
+	status 0 matrix m --list
+	contains out '-- --device off,one,x$'
+}
+
+# What the matrix itself writes is none of what it and its runs read.
+test_reports_hurt_nothing() {
+	guests
+	truncate -s 1M disk.img
+	ln -s disk.img soft
+	file "$off" 'run --disk disk.img,readonly=on' 'b one'
+	sha256sum m disk.img off.elf >sums
+	for name in m disk.img soft off.elf; do
+		for option in --json --junit; do
+			status 200 matrix m $option $name
+			contains err "error: $option $name: is the same file as"
+			sha256sum --quiet -c sums
+		done
+	done
+	status 200 matrix m --json r --junit r
+	contains err '--junit r: is the same file as --json r'
+	[ ! -e r ]
+	mkdir -p kept/off,one
+	ln disk.img kept/off,one/console
+	status 200 matrix m --keep kept
+	contains out 'console-log.*is the same file as --disk disk.img'
+	sha256sum --quiet -c sums
+}
+
 test_list() {
 	file "$off" "$loop" 'b one --append "x y"' 'b two -- sh -c "it'"'"'s {run}"' 'exclude a=off b=one'
 	status 0 matrix m --list
@@ -116,6 +189,7 @@ test_matrix_from_a_pipe() {
 test_reports() {
 	guests
 	file "$off" "$none" 'a big --kernel off.elf --memory 512G' 'b x'
+	sed -i 's/ --memory 64M//' m
 	status 215 matrix m --json r.json --junit r.xml --keep kept
 	contains out '^FAILED  none,x  setup       201 '
 	contains out '^  \| lunette: error: --kernel none.elf: No such file'
@@ -144,6 +218,16 @@ test_report_that_cannot_be_written() {
 	contains err '^lunette: error: --json none/r.json: No such file'
 	status 201 matrix m --keep none/kept
 	contains err '^lunette: error: --keep none/kept: No such file'
+	echo text >kept
+	status 201 matrix m --keep kept
+	equal "$(cat out err)" 'lunette: error: --keep kept: Not a directory'
+	equal "$(cat kept)" text
+	mkdir -p folder
+	echo text >folder/off # where a run's own would be
+	status 201 matrix m --keep folder
+	contains err "^lunette: error: --keep: .*/folder/off: Not a directory"
+	equal "$(wc -l <out)" 0
+	equal "$(cat folder/off)" text
 	[ ! -s out ]
 }
 

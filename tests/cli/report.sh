@@ -65,7 +65,7 @@ test_usage_errors_are_reported() {
 }
 
 test_what_cannot_be_set_up_is_reported() {
-	status 201 run --kernel none --json r.json
+	status 201 lunette run --kernel none --json r.json 2>err
 	contains r.json '"cause": "setup"'
 	contains r.json '"error": "--kernel none: No such file'
 	nothing_beside r.json
@@ -168,7 +168,7 @@ test_expectations() {
 	contains r.json '"met": false'
 	status 200 run --disk store=null,size=1M --expect 'lun1.flush>=1'
 	status 200 run --boot-budget 1s
-	contains err 'the time until a command begins'
+	contains err '--boot-budget: is about a command, and there is none'
 }
 
 run_tests

@@ -93,6 +93,28 @@ input"
 	contains trace 'INQUIRY|12'
 }
 
+test_whatever_is_written() { # also where the guest runs in an emulated machine
+	echo old >trace
+	status 5 run_guest --console-log log --trace=scsi=trace --device serial,port=1,file=com2 \
+		--device 'console-port,name=p,out=a,, b' --env HOME --env NONE --env FROM='a b' \
+		--append loglevel=7 -- sh -c 'echo $HOME ${NONE-none} $FROM
+		port=$(dirname "$(grep -lx p /sys/class/virtio-ports/*/name)")
+		echo by a port >/dev/${port##*/}; echo by the serial port >/dev/ttyS1; exit 5'
+	equal "$(cat out)" "$HOME none a b"
+	contains log 'Linux version'
+	contains trace 'INQUIRY|12'
+	! grep old trace || fail 'it was not emptied'
+	contains com2 'by the serial port'
+	equal "$(cat 'a, b')" 'by a port'
+}
+
+test_disk_of_a_failed_run_is_kept() {
+	truncate -s 1M disk.img
+	status 1 run_guest --disk disk.img,serial=mine --keep-on-fail kept -- sh -c 'echo kept >/dev/sda; exit 1'
+	equal "$(tr -d '\0' <disk.img)" ''
+	equal "$(cat kept/* | tr -d '\0')" kept
+}
+
 test_disks_are_thrown_away() { # unless it is said otherwise
 	truncate -s 1M disk.img
 	status 0 run_guest --disk disk.img -- sh -c 'echo kept >/dev/sda'
@@ -153,10 +175,15 @@ test_small_kernel_needs_no_other() {
 	contains err '^run-guest: no busybox for guests'
 }
 
-test_option_out_of_range() {
-	status 200 run_guest --cpus 65 -- true
-	cat out >>err # where the emulated machine's console is
-	contains err 'cpus.*1 to 64'
+test_no_sense() { # is refused at once, and no machine is emulated for that
+	local words
+	for words in '--cpus 65 -- true' '--cpu 2 -- true' 'true' '--memory 4'; do
+		status 200 run_guest $words
+		contains err "^lunette: error: .*${words%% *}"
+		equal "$(wc -l <err)" 1
+	done
+	status 200 run_guest --json r.json --share -- true
+	contains r.json '"cause": "usage"'
 }
 
 test_disk_missing() {
@@ -201,6 +228,13 @@ test_shell() {
 	contains out 'vt100 42'
 }
 
+test_poweroff_from_the_shell() { # it has said what there is
+	own_scratch
+	session 0 'poweroff\n'
+	contains out '^Linux [^ ]+, 1 CPU, [0-9]+ MiB'
+	contains out '^lun:0  sda  256 MiB  scratch.img'
+}
+
 test_escape_from_the_shell() { session 208 'echo hello\n\001x'; }
 
 test_terminated() {
@@ -208,6 +242,72 @@ test_terminated() {
 	until_true 60 grep -q ^up out
 	kill $!
 	status 143 wait $!
+}
+
+emulated() { ! "$top/lunette" doctor >/dev/null 2>&1; }
+
+# What cannot be in the emulated machine is refused by name, and nothing is started.
+refused() { # PATTERN OPTION...
+	local pattern=$1
+	shift
+	emulated || skip 'guests run on this KVM'
+	status 201 run_guest "$@" -- true
+	contains err "^run-guest: $pattern"
+	! [ -s out ] || fail 'it was started'
+}
+test_control_socket() { refused '--control s: not in the emulated machine' --control s; }
+test_network() {
+	refused '--net user: not in the emulated machine' --net user
+	refused '--device virtio-net,tap=t0: not in' --device=virtio-net,tap=t0
+}
+test_descriptors() {
+	refused '--device console-port,p,out-fd=3: not in' --device console-port,p,out-fd=3 3>file
+	refused '--json /dev/fd/3: not in' --json /dev/fd/3 3>file
+}
+test_files_that_are_none() {
+	refused '--initrd /dev/fd/[0-9]*: not in' --initrd <(echo)
+	mkfifo pipe
+	refused '--trace pipe: not in' --trace scsi=pipe
+}
+test_kernels_target() {
+	refused '--vhost on: not in' --vhost on
+	refused '--device virtio-scsi,vhost=naa.5: not in' --device virtio-scsi,vhost=naa.5
+}
+test_share_that_is_not_there() { status 201 run_guest --share nosuch -- true; contains err 'share nosuch'; }
+
+test_output_that_is_an_input() { # and stays as it was
+	echo precious >disk.img
+	truncate -s 1M disk.img
+	cp disk.img before
+	ln disk.img other
+	for option in --json --console-log; do
+		status 200 run_guest --disk disk.img $option other -- true
+		cmp disk.img before
+	done
+	status 200 run_guest --json same --junit ./same -- true
+	[ ! -e same ]
+}
+
+test_option_without_its_value() {
+	status 200 run_guest --disk disk.img --json -- true
+	cat out >>err # where the emulated machine's console is
+	contains err 'json'
+}
+
+# So that an option that is added is thought of, too.
+test_every_option_is_known_there() {
+	plain='--kernel --initrd --append --root --console --console-limit --cpus --memory --on-enospc --overlay
+		--commit --expect --boot-budget --out-limit --file-limit --tty --cwd --timeout --boot-timeout --explain --log'
+	for option in $("$top/lunette" run --help | grep -oE '^ *(-t, )?--[a-z-]+' | grep -oE -- '--.*'); do
+		grep -qE -- "^	$option( \||\)| )|\| $option\b" "$top/guest/emulated.sh" ||
+			[[ " ${plain//[$'\n\t']/ } " == *" $option "* ]] || fail "$option: is it of the host?"
+	done
+}
+
+test_script_on_stdin_is_the_guests() { # nothing that is run before it reads any of it
+	seq 2000 | sed 's/^/echo /' >script
+	status 0 timeout 120 "$run" <script >out 2>err
+	seq 2000 | cmp - out
 }
 
 test_second_start_makes_nothing() {

@@ -82,9 +82,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (facts & 0x08)
 		scsi_lun_become_cd(&rig.lun);
 	rig.lun.ejected = false;
+	rig.lun.alua = facts & 0x40;
+	rig.lun.block = facts & 0x20 ? NULL : &rig.ram->block;
 	rig.lun_field[1] = facts & 0x80 ? 1 : 0;
 	rig_restart(&rig);
 	rig_other_init(&rig, &other, 2);
+	if (rig.lun.alua)
+		scsi_access_set(&rig.lun, &other.port, fuzz_u8(&in) % SCSI_ACCESS_STATES);
 	while (in.left)
 		act(&rig, &other, &in);
 	scsi_ctx_drain(&rig.ctx);

@@ -5,12 +5,13 @@
  */
 #include "tests/fuzz/fuzz.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 
 #include "tests/lib/testbed.h"
-#include "vmm/control/command.h"
 #include "vmm/core/log.h"
+#include "vmm/run/control/command.h"
 
 #define COMMANDS_MAX 64
 
@@ -33,6 +34,12 @@ static void one_line(const struct command_host *host, const char *text, size_t l
 	free(line);
 }
 
+static int pause_not(void *arg, bool paused)
+{
+	(void)arg;
+	return paused ? -EBUSY : 0;
+}
+
 /* A null store has no file, whatever follows; a backslash could hide a word. */
 static bool touches_files(const char *text, size_t len)
 {
@@ -49,7 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	const char *at = (const char *)data, *end = at + len;
 	unsigned quits = 0, n;
 	struct testbed tb;
-	struct command_host host = { &tb.p, &tb.devices, quit, NULL, &quits };
+	struct command_host host = { &tb.p, &tb.devices, quit, pause_not, NULL, &quits };
 
 	testbed_init(&tb);
 	BUG_ON(device_create(&tb.p, &tb.devices, "virtio-scsi") < 0);

@@ -90,6 +90,7 @@ static void start(struct fuzz *f, uint8_t features)
 	f->peer = pair[0];
 	snprintf(text, sizeof(text), "virtio-net,fd=%d,transport=mmio", pair[1]);
 	BUG_ON(device_create(&f->tb.p, &f->tb.devices, text) < 0);
+	BUG_ON(device_ready_all(&f->tb.devices) < 0); /* it is the only one */
 	close(pair[1]);
 	BUG_ON(!vdriver_probe(&f->v, &f->tb, 0));
 	BUG_ON(!vdriver_start(&f->v, features & 1 ? NET_ALL : NET_UNMERGED, NET_QUEUES, 32));

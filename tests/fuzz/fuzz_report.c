@@ -9,12 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "vmm/console_log.h"
 #include "vmm/core/log.h"
-#include "vmm/report/junit.h"
-#include "vmm/machine.h"
-#include "vmm/report/report.h"
-#include "vmm/text.h"
+#include "vmm/core/utf8.h"
+#include "vmm/machine/console_log.h"
+#include "vmm/run/guest.h"
+#include "vmm/run/report/junit.h"
+#include "vmm/run/report/report.h"
 
 #define DEPTH_MAX 8
 
@@ -55,7 +55,7 @@ static void check_xml(struct report *r)
 	unsigned depth = 0, n;
 
 	for (at = text; *at; at += n) {
-		n = text_char(at, strlen(at));
+		n = utf8_char(at, strlen(at));
 		BUG_ON(!n || (n == 1 && (unsigned char)*at < ' ' && *at != '\n' && *at != '\t'));
 		BUG_ON(*at == '>');
 		if (*at == '<')
@@ -67,7 +67,7 @@ static void check_xml(struct report *r)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	static struct machine_cfg cfg;
+	static struct guest_cfg cfg;
 	size_t half = len / 2;
 	char word[32] = "", *argv[] = { word, word, NULL };
 	struct console_log *log = console_log_create();

@@ -6,7 +6,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #include "vmm/core/log.h"
-#include "vmm/report/tap.h"
+#include "vmm/run/report/tap.h"
 
 static void check_test(const struct tap *t, int n)
 {

@@ -6,7 +6,8 @@
 #define PATIENCE 20000000000ull /* cycles: some seconds */
 
 volatile uint8_t *device, *config;
-struct queue queue[QUEUES];
+struct queue queue[QUEUES_MAX];
+unsigned queues = QUEUES, entries = QUEUE_MAX;
 struct request request[QUEUE_MAX];
 _Alignas(4096) uint8_t data[DATA_SIZE];
 
@@ -97,19 +98,36 @@ void *memset(void *to, int value, size_t len)
 	return to;
 }
 
-bool find_device(void)
+static bool find(unsigned id)
 {
 	unsigned slot;
 
-	if (pci_find())
+	if (pci_find(id))
 		return true;
 	for (slot = 0; slot < SLOTS; slot++) {
 		device = (volatile uint8_t *)(WINDOW + slot * 0x1000);
 		config = device + VIRTIO_MMIO_CONFIG;
-		if (reg(VIRTIO_MMIO_MAGIC_VALUE) == 0x74726976 && reg(VIRTIO_MMIO_DEVICE_ID) == 8)
+		if (reg(VIRTIO_MMIO_MAGIC_VALUE) == 0x74726976 && reg(VIRTIO_MMIO_DEVICE_ID) == id)
 			return true;
 	}
 	return false;
+}
+
+bool find_virtio(unsigned id, unsigned nqueues)
+{
+	if (!find(id))
+		return false;
+	queues = nqueues;
+	set_reg(VIRTIO_MMIO_STATUS, 0);
+	set_reg(VIRTIO_MMIO_QUEUE_SEL, 0);
+	entries = reg(VIRTIO_MMIO_QUEUE_NUM_MAX);
+	entries = entries < QUEUE_MAX ? entries : QUEUE_MAX;
+	return true;
+}
+
+bool find_device(void)
+{
+	return find_virtio(VIRTIO_ID_SCSI, QUEUES);
 }
 
 void reset(void)
@@ -119,7 +137,7 @@ void reset(void)
 	set_reg(VIRTIO_MMIO_STATUS, 0);
 	while (reg(VIRTIO_MMIO_STATUS))
 		;
-	for (q = 0; q < QUEUES; q++)
+	for (q = 0; q < queues; q++)
 		zero(&queue[q], sizeof(queue[q]));
 	zero(request, sizeof(request));
 }
@@ -155,8 +173,8 @@ void start(uint64_t features)
 
 	reset();
 	negotiate(features);
-	for (q = 0; q < QUEUES; q++)
-		set_queue(q, QUEUE_MAX, (uintptr_t)queue[q].desc, (uintptr_t)&queue[q].avail,
+	for (q = 0; q < queues; q++)
+		set_queue(q, entries, (uintptr_t)queue[q].desc, (uintptr_t)&queue[q].avail,
 			  (uintptr_t)&queue[q].used);
 	set_reg(VIRTIO_MMIO_STATUS, 15);
 }
@@ -170,7 +188,7 @@ void offer(unsigned q, uint16_t head)
 {
 	struct queue *vq = &queue[q];
 
-	vq->avail.ring[vq->avail.idx % QUEUE_MAX] = head;
+	vq->avail.ring[vq->avail.idx % entries] = head;
 	__asm__ volatile("mfence" : : : "memory");
 	vq->avail.idx++;
 }
@@ -193,8 +211,8 @@ bool wait_used(unsigned q, struct used_element *element)
 		__asm__ volatile("pause");
 	}
 	if (element)
-		*element = (struct used_element){ vq->used.ring[vq->seen % QUEUE_MAX].id,
-						  vq->used.ring[vq->seen % QUEUE_MAX].len };
+		*element = (struct used_element){ vq->used.ring[vq->seen % entries].id,
+						  vq->used.ring[vq->seen % entries].len };
 	vq->seen++;
 	return true;
 }

@@ -6,6 +6,7 @@
 #define HOSTILE_DRIVER_H
 
 #include <linux/virtio_config.h>
+#include <linux/virtio_ids.h>
 #include <linux/virtio_mmio.h>
 #include <linux/virtio_ring.h>
 #include <linux/virtio_scsi.h>
@@ -16,7 +17,8 @@
 #define RAM_END 0x4000000ull /* the machine has 64 MiB */
 #define WINDOW 0xd0000000ull /* of virtio devices, a page each */
 #define QUEUE_MAX 256
-#define QUEUES 3
+#define QUEUES 3     /* of the SCSI controller */
+#define QUEUES_MAX 6 /* of any */
 #define DATA_SIZE (1u << 20)
 
 enum { CONTROL, EVENT, REQUEST };
@@ -55,7 +57,8 @@ struct request {
 };
 
 extern volatile uint8_t *device, *config; /* registers, and what differs from type to type */
-extern struct queue queue[QUEUES];
+extern struct queue queue[QUEUES_MAX];
+extern unsigned queues, entries; /* of the device that is driven, of each of its queues */
 extern struct request request[QUEUE_MAX];
 extern uint8_t data[DATA_SIZE];
 
@@ -78,7 +81,9 @@ void zero(void *to, size_t len);
 void *memcpy(void *to, const void *from, size_t len);
 void *memset(void *to, int value, size_t len);
 
-/* The SCSI controller: one of the virtio devices in the window, or else on PCI. */
+/* The device of this kind, on PCI or in the window, is the one that is driven from now on. */
+bool find_virtio(unsigned id, unsigned nqueues);
+/* The SCSI controller. */
 bool find_device(void);
 /* Status 0, and waits until it is read back. */
 void reset(void);

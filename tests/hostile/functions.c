@@ -125,6 +125,34 @@ static const char *memory_off_in_service(void)
 	return NULL;
 }
 
+/* What is no bus master writes no memory: a kick waits until it is one again. */
+static const char *no_master(void)
+{
+	const char *why;
+	unsigned i;
+
+	for (i = 0; i < 100; i++) {
+		uint16_t before;
+		uint64_t until;
+
+		if (i % 2)
+			submit();
+		pci_write(pci.devfn, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+		before = queue[REQUEST].used.idx;
+		if (i % 2 == 0)
+			submit();
+		kick(REQUEST);
+		for (until = cycles() + 1000000; cycles() < until;)
+			if (queue[REQUEST].used.idx != before)
+				return "it writes while it may not";
+		pci_write(pci.devfn, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+		why = collect();
+		if (why)
+			return why;
+	}
+	return NULL;
+}
+
 /* A vector's table entry by pieces of any width, but never other than a plain interrupt. */
 static void poke_table(uint32_t x)
 {
@@ -205,18 +233,34 @@ static bool is_pending(uint32_t bits)
 	return true;
 }
 
+/*
+ * All vectors can be sent, and then none, so that interrupts go which earlier misdeeds have left: a
+ * reset of the device leaves the function's vectors as they are.
+ */
+static void empty_vectors(void)
+{
+	unsigned n = (pci_read(pci.devfn, pci.msix + PCI_MSIX_FLAGS, 2) & PCI_MSIX_FLAGS_QSIZE) + 1;
+	volatile uint32_t *entry;
+
+	pci_write(pci.devfn, pci.msix + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
+	while (n--) {
+		entry = in_bar(pci.table + n * PCI_MSIX_ENTRY_SIZE);
+		entry[0] = MESSAGE_ADDRESS;
+		entry[1] = 0;
+		entry[2] = 0x40;
+		entry[3] = 0;
+		entry[3] = PCI_MSIX_ENTRY_CTRL_MASKBIT;
+	}
+}
+
 /* An interrupt of a masked vector waits; the bits cannot be written. */
 static const char *pending_bits(void)
 {
 	volatile uint32_t *entry = in_bar(pci.table + PCI_MSIX_ENTRY_SIZE);
 
+	empty_vectors();
 	set_reg(VIRTIO_MMIO_QUEUE_SEL, REQUEST);
 	*(volatile uint16_t *)(device + VIRTIO_PCI_COMMON_Q_MSIX) = 1;
-	entry[0] = MESSAGE_ADDRESS;
-	entry[1] = 0;
-	entry[2] = 0x40;
-	entry[3] = PCI_MSIX_ENTRY_CTRL_MASKBIT;
-	pci_write(pci.devfn, pci.msix + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
 	if (!is_pending(0))
 		return "pending before anything has happened";
 	if (!run(0, test_unit_ready, 6, false, 0, 0) || !is_pending(2))
@@ -376,6 +420,7 @@ const struct misdeed function_misdeeds[] = {
 	{ "BAR on others", bar_on_others },
 	{ "BAR moves in service", bar_moves_in_service },
 	{ "memory off in service", memory_off_in_service },
+	{ "no bus master", no_master },
 	{ "vectors at random", vectors_at_random },
 	{ "vectors out of range", vectors_out_of_range },
 	{ "pending bits", pending_bits },

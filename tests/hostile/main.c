@@ -32,6 +32,17 @@ static const char *check_disk(void)
 	return NULL;
 }
 
+void report(const char *device, const char *name, const char *why)
+{
+	print(why ? "\nnot ok " : "\nok ");
+	print(device);
+	print(*device ? ": " : "");
+	print(name);
+	print(why ? ": " : "");
+	print(why ? why : "");
+	print("\n");
+}
+
 static void play(const struct misdeed *m)
 {
 	const char *why;
@@ -43,11 +54,7 @@ static void play(const struct misdeed *m)
 			pci_restore();
 		if (!why)
 			why = check_disk();
-		print(why ? "\nnot ok " : "\nok ");
-		print(m->name);
-		print(why ? ": " : "");
-		print(why ? why : "");
-		print("\n");
+		report("", m->name, why);
 	}
 }
 
@@ -56,7 +63,10 @@ void guest_main(void)
 	mask_interrupts();
 	if (!find_device())
 		print("not ok find: no virtio-scsi device\n");
-	else {
+	else if (play_others()) {
+		find_device();
+		report("", "disk after the others", check_disk());
+	} else {
 		play(ring_misdeeds);
 		play(register_misdeeds);
 		play(request_misdeeds);

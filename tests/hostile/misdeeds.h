@@ -15,11 +15,17 @@ struct misdeed {
 	uint64_t features; /* 0: BASIC */
 };
 
+/* A line about one on a device; @why NULL: it went well. */
+void report(const char *device, const char *name, const char *why);
+
 /* Each ends with a row without a name. */
 extern const struct misdeed ring_misdeeds[], register_misdeeds[], request_misdeeds[],
 	race_misdeeds[];
 /* For a device on PCI. */
 extern const struct misdeed function_misdeeds[];
+
+/* To the other devices that are there. False: there is none. */
+bool play_others(void);
 
 /* What the second CPU does, as long as it is told to. */
 enum { NOTHING, REGISTERS, RINGS, FUNCTION };

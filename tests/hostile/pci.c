@@ -4,7 +4,7 @@
 
 #define ADDRESS 0xcf8
 #define DATA 0xcfc
-#define SCSI_ON_PCI 0x10481af4 /* device, vendor */
+#define VIRTIO_ON_PCI(id) (0x10401af4 + ((id) << 16)) /* device, vendor */
 #define MEMORY_AND_MASTER (PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER)
 
 struct pci pci;
@@ -82,12 +82,12 @@ static void take_capabilities(void)
 	}
 }
 
-bool pci_find(void)
+bool pci_find(unsigned id)
 {
 	unsigned devfn;
 
 	for (devfn = 0; devfn < 256; devfn += 8) {
-		if (pci_read(devfn, 0, 4) != SCSI_ON_PCI)
+		if (pci_read(devfn, 0, 4) != VIRTIO_ON_PCI(id))
 			continue;
 		pci.devfn = devfn;
 		pci.home = pci_read(devfn, PCI_BASE_ADDRESS_0, 4);

@@ -28,8 +28,8 @@ extern struct pci pci; /* home 0: the device is not on PCI */
 uint32_t pci_read(uint8_t devfn, unsigned off, unsigned len);
 void pci_write(uint8_t devfn, unsigned off, unsigned len, uint32_t value);
 
-/* Finds the SCSI controller, its capabilities and its BAR. */
-bool pci_find(void);
+/* Finds the virtio device with this ID, its capabilities and its BAR. */
+bool pci_find(unsigned id);
 /* Writes the BAR's address; registers are looked for there from now on. */
 void pci_move(uint32_t to);
 /* As pci_find() has left it: BAR, command, and no MSI-X. */

@@ -1,6 +1,7 @@
 #include "tests/lib/echo.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "vmm/core/iov.h"
@@ -102,6 +103,16 @@ static void echo_reset(struct virtio_device *vdev)
 	atomic_fetch_add(&e->resets, 1);
 }
 
+static void echo_class_state(struct virtio_device *vdev, struct state *s)
+{
+	uint8_t config[sizeof(((struct echo *)0)->config)];
+
+	memcpy(config, vdev->config, sizeof(config));
+	state_bytes(s, config, sizeof(config));
+	if (state_takes(s))
+		memcpy(vdev->config, config, sizeof(config));
+}
+
 static const struct virtio_class echo_class = {
 	.name = "echo",
 	.id = ECHO_ID,
@@ -111,29 +122,63 @@ static const struct virtio_class echo_class = {
 	.queue_start = echo_queue_start,
 	.queue_stop = echo_queue_stop,
 	.reset = echo_reset,
+	.state = echo_class_state,
 };
+
+static const uint8_t first_config[8] = { 1, 2, 3, 4, 5, 6, 7, 8 };
+
+static void make(struct echo *e)
+{
+	memcpy(e->config, first_config, sizeof(e->config));
+	e->given = testbed_given(e->tb);
+	BUG_ON(virtio_make(&e->vdev, &e->tb->p, &(struct virtio_spec){
+		.name = e->name,
+		.class = &echo_class,
+		.config = e->config,
+		.config_len = sizeof(e->config),
+		.nvq = ECHO_QUEUES,
+		.queue_size = ECHO_SIZE,
+		.transport = e->transport,
+		.loop = e->loop,
+		.nloops = 2,
+		.first_request_queue = 1,
+	}) < 0);
+}
 
 void echo_init(struct echo *e, struct testbed *tb, const char *name,
 	       enum virtio_transport transport)
 {
-	static const uint8_t config[8] = { 1, 2, 3, 4, 5, 6, 7, 8 };
-
 	memset(e, 0, sizeof(*e));
 	e->tb = tb;
-	memcpy(e->config, config, sizeof(config));
+	e->transport = transport;
+	snprintf(e->name, sizeof(e->name), "%s", name);
 	e->loop[0] = tb->p.iothread(&tb->p, "echo0");
 	e->loop[1] = tb->p.iothread(&tb->p, "echo1");
-	snprintf(e->vdev.name, sizeof(e->vdev.name), "%s", name);
-	e->vdev.class = &echo_class;
-	e->vdev.config = e->config;
-	e->vdev.config_len = sizeof(e->config);
-	BUG_ON(virtio_device_init(&e->vdev, &tb->mem, virtio_local_create(e->loop, 2, 1),
-				  ECHO_QUEUES, ECHO_SIZE) < 0);
-	BUG_ON(virtio_attach(&e->vdev, &tb->p, transport) < 0);
+	make(e);
+}
+
+void echo_state(void *object, struct state *s)
+{
+	virtio_state(&((struct echo *)object)->vdev, s);
+}
+
+void echo_rebirth(struct echo *e)
+{
+	uint8_t *data;
+	size_t len;
+
+	virtio_device_pause(&e->vdev, true);
+	BUG_ON(state_save(echo_state, e, &data, &len) < 0);
+	virtio_unmake(&e->vdev);
+	testbed_give_again(e->tb, &e->given);
+	memset(&e->vdev, 0, sizeof(e->vdev));
+	make(e);
+	BUG_ON(state_restore(echo_state, e, data, len) < 0);
+	free(data);
+	virtio_device_pause(&e->vdev, false);
 }
 
 void echo_fini(struct echo *e)
 {
-	virtio_detach(&e->vdev, &e->tb->p);
-	virtio_device_fini(&e->vdev);
+	virtio_unmake(&e->vdev);
 }

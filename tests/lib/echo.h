@@ -9,6 +9,7 @@
 
 #include "tests/lib/testbed.h"
 #include "virtio/virtio.h"
+#include "vmm/core/state.h"
 
 #define ECHO_ID 4242
 #define ECHO_QUEUES 4
@@ -25,6 +26,9 @@ struct echo {
 	struct virtio_device vdev;
 	struct testbed *tb;
 	struct loop *loop[2];
+	enum virtio_transport transport;
+	char name[16];
+	struct testbed_given given; /* before it was made */
 	uint8_t config[8];
 	unsigned hold;       /* chains that a queue keeps back until others come, below ECHO_SIZE */
 	int start_error;     /* what queue_start gives */
@@ -41,5 +45,12 @@ struct echo {
 void echo_init(struct echo *e, struct testbed *tb, const char *name,
 	       enum virtio_transport transport);
 void echo_fini(struct echo *e);
+/*
+ * Saves the device, destroys it, makes it anew, restores it and has it go on. What the test sees in
+ * @e stays, chains that are held are answered. Of devices only the newest on its transport.
+ */
+void echo_rebirth(struct echo *e);
+/* For state_save() and state_restore(); a struct echo that is paused. */
+void echo_state(void *object, struct state *s);
 
 #endif

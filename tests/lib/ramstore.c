@@ -1,6 +1,5 @@
 #include "tests/lib/ramstore.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -77,10 +76,14 @@ static void ram_submit(struct block_chan *chan, struct block_req *req)
 		eventfd_write(rc->bell.fd, 1);
 }
 
-static void ram_drain(struct block_chan *chan)
+static bool ram_drain(struct block_chan *chan, int ms)
 {
-	while (ramstore_step(chan))
+	struct ramstore *ram = ram_of(chan->block);
+
+	ram->waited = ms;
+	while (!ram->stuck && ramstore_step(chan))
 		;
+	return !chan->inflight;
 }
 
 static void ram_ring(void *arg)
@@ -89,7 +92,7 @@ static void ram_ring(void *arg)
 	eventfd_t count;
 
 	eventfd_read(rc->bell.fd, &count);
-	ram_drain(&rc->chan);
+	ram_drain(&rc->chan, 0);
 }
 
 static struct block_chan *ram_chan_open(struct block *block, struct loop *loop)
@@ -156,6 +159,9 @@ struct ramstore *ramstore_open(uint64_t size)
 		.discard_zeroes = true,
 		.discard_granularity = 4096,
 		.physical_block = 4096,
+		.atomic_max = 65536,
+		.atomic_align = 1024,
+		.atomic_granularity = 1024,
 	};
 	return ram;
 }

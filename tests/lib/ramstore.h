@@ -10,6 +10,7 @@
 #define TESTS_LIB_RAMSTORE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "devices/block/block.h"
 
@@ -26,6 +27,8 @@ struct ramstore {
 	pthread_mutex_t lock; /* of all that follows, while requests end */
 	uint8_t *bytes;
 	bool hold;
+	atomic_bool stuck; /* and not by block_drain() either, ... */
+	atomic_int waited; /* ... which was to wait for so many ms the last time */
 	unsigned fail_at; /* 1: the next request that ends fails, with ... */
 	int fail_with;    /* ... -errno */
 	struct ramstore_io log[RAMSTORE_LOG]; /* the first ones, as they end */

@@ -1,9 +1,11 @@
 #include "tests/lib/scsi_run.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "vmm/core/log.h"
 #include "vmm/core/loop.h"
+#include "vmm/core/state.h"
 #include "vmm/core/util.h"
 
 uint8_t rig_byte(uint64_t at)
@@ -19,15 +21,23 @@ static void forget_attentions(struct scsi_lun *lun)
 		nexus->attentions = 0;
 }
 
-void rig_init(struct scsi_rig *rig)
+/* Some tests do it a thousand times. */
+static const uint8_t *pattern(void)
 {
+	static uint8_t bytes[RIG_BLOCKS * 512];
 	uint64_t i;
 
+	for (i = 0; !bytes[0] && i < sizeof(bytes); i++)
+		bytes[sizeof(bytes) - 1 - i] = rig_byte(sizeof(bytes) - 1 - i);
+	return bytes;
+}
+
+void rig_init(struct scsi_rig *rig)
+{
 	memset(rig, 0, sizeof(*rig));
 	rig->loop = loop_create("rig");
 	rig->ram = ramstore_open(RIG_BLOCKS * 512);
-	for (i = 0; i < RIG_BLOCKS * 512; i++)
-		rig->ram->bytes[i] = rig_byte(i);
+	memcpy(rig->ram->bytes, pattern(), RIG_BLOCKS * 512);
 	scsi_lun_init(&rig->lun, &rig->ram->block, 0, "serial-0");
 	scsi_port_init(&rig->port, 1);
 	BUG_ON(scsi_port_add(&rig->port, &rig->lun));
@@ -59,6 +69,34 @@ void rig_fini(struct scsi_rig *rig)
 	scsi_lun_fini(&rig->lun);
 	block_close(&rig->ram->block);
 	loop_destroy(rig->loop);
+}
+
+static void lun_state(void *lun, struct state *s)
+{
+	scsi_lun_state(lun, s);
+}
+
+void rig_rebirth(struct scsi_rig *rig, void (*tear_down)(void), void (*set_up)(void))
+{
+	struct scsi_rig was = *rig;
+	uint8_t *bytes;
+	size_t len;
+	void *medium = malloc(RIG_BLOCKS * 512);
+
+	BUG_ON(state_save(lun_state, &rig->lun, &bytes, &len) < 0);
+	memcpy(medium, rig->ram->bytes, RIG_BLOCKS * 512);
+	tear_down();
+	set_up();
+	memcpy(rig->ram->bytes, medium, RIG_BLOCKS * 512);
+	free(medium);
+	BUG_ON(state_restore(lun_state, &rig->lun, bytes, len - 1) != -EPROTO);
+	BUG_ON(state_restore(lun_state, &rig->lun, bytes, len) < 0);
+	free(bytes);
+	rig->step = was.step;
+	rig->other = was.other;
+	rig->cut = was.cut;
+	rig->target = was.target;
+	memcpy(rig->lun_field, was.lun_field, sizeof(rig->lun_field));
 }
 
 void rig_other_init(struct scsi_rig *rig, struct scsi_rig_port *other, uint16_t id)
@@ -162,6 +200,8 @@ uint32_t scsi_run(struct scsi_rig *rig, const uint8_t *cdb, const void *out, siz
 	struct scsi_flight flight = { .cmd.tag = 0 };
 	uint32_t result;
 
+	if (rig->step)
+		rig->step();
 	flight.cmd.out = shatter(rig, out, out_len, flight.out);
 	flight.cmd.in = shatter(rig, in, in_len, flight.in);
 	address(&flight, rig, cdb);

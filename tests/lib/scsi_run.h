@@ -29,6 +29,7 @@ struct scsi_rig {
 	size_t cut;          /* bytes of one iovec element; 0: all in one */
 	uint8_t target, lun_field[8];
 	struct scsi_rig_port *other; /* who sends; NULL: the rig's own port */
+	void (*step)(void);  /* before each command of scsi_run(); NULL: nothing */
 };
 
 /* A command in flight, with all that it needs. */
@@ -48,6 +49,11 @@ void rig_add(struct scsi_rig *rig, struct scsi_lun *lun);
 /* Powers LUN 0 on again, alone, after a test has changed its fixed facts or the store's. */
 void rig_restart(struct scsi_rig *rig);
 void rig_fini(struct scsi_rig *rig);
+/*
+ * Saves LUN 0, destroys it and all that knows of it by @tear_down, makes it anew by @set_up, and
+ * restores it. What the test has set in @rig stays, and what is on the medium.
+ */
+void rig_rebirth(struct scsi_rig *rig, void (*tear_down)(void), void (*set_up)(void));
 /* A second port, without a power-on attention. Ends before the rig. */
 void rig_other_init(struct scsi_rig *rig, struct scsi_rig_port *other, uint16_t id);
 void rig_other_fini(struct scsi_rig_port *other);

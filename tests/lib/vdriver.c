@@ -15,6 +15,8 @@ uint64_t vdriver_peek(struct vdriver *v, uint64_t addr, unsigned len)
 {
 	uint8_t raw[8] = { 0 };
 
+	if (v->tb->step)
+		v->tb->step(v->tb->step_arg);
 	bus_read(&v->tb->mmio, addr, raw, len);
 	return le64_get(raw);
 }
@@ -23,6 +25,8 @@ void vdriver_poke(struct vdriver *v, uint64_t addr, uint64_t value, unsigned len
 {
 	uint8_t raw[8];
 
+	if (v->tb->step)
+		v->tb->step(v->tb->step_arg);
 	le64_put(raw, value);
 	bus_write(&v->tb->mmio, addr, raw, len);
 }

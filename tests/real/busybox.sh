@@ -21,9 +21,10 @@ shift $(($# > 0))
 "$top/guest/setup.sh" run
 binary=$("$top/tests/lab/deb" busybox-static)/bin/busybox
 if [ ! -e "$dir/busybox" ]; then # by apt, with a list of its own, as tests/lab/deb has
-	apt=$dir/apt cache=${XDG_CACHE_HOME:-$HOME/.cache}/lunette/apt
+	apt=$dir/apt cache=${XDG_CACHE_HOME:-$HOME/.cache}/lunette/apt/bookworm
+	"$top/tests/lab/deb" -d busybox-static >/dev/null # which makes that list, if it is not there
 	mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
-	sed '/backports/d; s/^deb /deb-src /' "$cache/sources.list" >"$apt/sources.list"
+	sed 's/^deb /deb-src /' "$cache/sources.list" >"$apt/sources.list"
 	: >"$apt/status"
 	apt_get() {
 		(cd "$apt" && apt-get -qq -o Dir::Etc::SourceList="$apt/sources.list" \

@@ -19,7 +19,7 @@ static void tear_down(void)
 
 static void out(unsigned reg, uint8_t v)
 {
-	ck_assert(bus_write(&tb.pio, ACPI_PM_BASE + reg, &v, 1));
+	ck_assert(bus_write(&tb.pio, tb.p.place[PLATFORM_ACPI_PM].base + reg, &v, 1));
 }
 
 START_TEST(powers_off)
@@ -39,6 +39,7 @@ END_TEST
 START_TEST(other_values_do_nothing)
 {
 	unsigned v;
+	uint64_t at = tb.p.place[PLATFORM_ACPI_PM].base;
 	uint8_t status = 0xff;
 
 	for (v = 0; v < 256; v++) {
@@ -49,7 +50,7 @@ START_TEST(other_values_do_nothing)
 		out(ACPI_PM_SLEEP_STATUS, v);
 	}
 	ck_assert_int_eq(atomic_load(&tb.last_event), -1);
-	ck_assert(bus_read(&tb.pio, ACPI_PM_BASE + ACPI_PM_SLEEP_STATUS, &status, 1));
+	ck_assert(bus_read(&tb.pio, at + ACPI_PM_SLEEP_STATUS, &status, 1));
 	ck_assert_uint_eq(status, 0);
 }
 END_TEST

@@ -6,6 +6,7 @@
 
 #include "tests/lib/block_run.h"
 #include "tests/lib/stderr.h"
+#include "vmm/core/fail.h"
 #include "vmm/core/loop.h"
 #include "vmm/core/util.h"
 
@@ -18,7 +19,8 @@ static struct parked {
 	struct block block;
 	struct block_chan chan;
 	struct block_queue queue;
-	unsigned closed, chan_closed, drained;
+	unsigned closed, chan_closed, drained, hangs; /* hangs: the first drains find nothing */
+	int ms;
 	int result;
 } parked;
 
@@ -35,15 +37,19 @@ static void parked_submit(struct block_chan *chan, struct block_req *req)
 	STAILQ_INSERT_TAIL(&parked.queue, req, link);
 }
 
-static void parked_drain(struct block_chan *chan)
+static bool parked_drain(struct block_chan *chan, int ms)
 {
 	struct block_req *req;
 
 	parked.drained++;
+	parked.ms = ms;
+	if (parked.drained <= parked.hangs)
+		return false;
 	while ((req = STAILQ_FIRST(&parked.queue))) {
 		STAILQ_REMOVE_HEAD(&parked.queue, link);
 		block_done(chan, req, parked.result);
 	}
+	return true;
 }
 
 static void parked_chan_close(struct block_chan *chan)
@@ -117,6 +123,54 @@ START_TEST(close_drains_first)
 }
 END_TEST
 
+static void on_hang(void *arg)
+{
+	++*(unsigned *)arg;
+}
+
+/* Each time that patience is over somebody hears of it, and it goes on. */
+START_TEST(disk_hangs)
+{
+	struct block_req req = { .io = BLOCK_FLUSH, .done = count };
+	struct stderr_text err;
+	unsigned heard = 0;
+
+	parked.hangs = 2;
+	parked.block.on_hang = on_hang;
+	parked.block.on_hang_arg = &heard;
+	block_submit(chan, &req);
+	ck_assert(!block_try_drain(chan, 7));
+	ck_assert_int_eq(parked.ms, 7);
+	ck_assert(chan->late);
+	ck_assert_uint_eq(heard, 0);
+	stderr_begin(&err);
+	block_drain(chan);
+	stderr_end(&err);
+	ck_assert_int_eq(parked.ms, BLOCK_PATIENCE);
+	ck_assert_uint_eq(heard, 1);
+	ck_assert(!chan->late);
+	ck_assert_ptr_nonnull(strstr(err.text, "the host's disk hangs: 1 request has not come back "
+					       "for 60 s; the run ends without"));
+	block_chan_close(chan);
+}
+END_TEST
+
+/* The time begins anew with each request that comes back. */
+START_TEST(patience)
+{
+	struct block_wait wait = block_wait_begin(chan, 1000000);
+
+	ck_assert_int_gt(block_wait_left(&wait), 900000);
+	wait.since -= 600000;
+	ck_assert_int_le(block_wait_left(&wait), 400000);
+	chan->ended++;
+	ck_assert_int_gt(block_wait_left(&wait), 900000);
+	wait.since -= 1000000;
+	ck_assert_int_eq(block_wait_left(&wait), 0);
+	block_chan_close(chan);
+}
+END_TEST
+
 START_TEST(idle_channel_is_not_drained)
 {
 	block_drain(chan);
@@ -177,7 +231,7 @@ START_TEST(unknown_store)
 	struct block *b;
 
 	stderr_begin(&said);
-	ck_assert_int_eq(block_open(&how, &b), -EINVAL);
+	ck_assert_int_eq(block_open(&how, &b), -EUSAGE);
 	ck_assert_str_eq(stderr_end(&said),
 			 "lunette: error: store=floppy: is none of: file (a file or a block "
 			 "device), null (nothing: drops writes, reads zeroes)\n");
@@ -225,6 +279,8 @@ Suite *block_suite(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, result_comes_through);
 	tcase_add_test(tc, close_drains_first);
+	tcase_add_test(tc, disk_hangs);
+	tcase_add_test(tc, patience);
 	tcase_add_test(tc, idle_channel_is_not_drained);
 	tcase_add_test(tc, nothing_to_close);
 	tcase_add_loop_test_raise_signal(tc, outside_is_a_bug, SIGABRT, 0, ARRAY_SIZE(wrong));

@@ -7,10 +7,10 @@
 #include <unistd.h>
 
 #include "tests/lib/stderr.h"
-#include "vmm/arch/arch.h"
 #include "vmm/core/util.h"
-#include "vmm/kernel/image.h"
-#include "vmm/machine.h"
+#include "vmm/machine/arch/arch.h"
+#include "vmm/machine/image.h"
+#include "vmm/machine/machine.h"
 
 Suite *boot_suite(void);
 
@@ -107,10 +107,11 @@ static struct image open_kernel(const void *file, size_t len)
 static int load(const void *file, size_t len)
 {
 	struct image kernel = open_kernel(file, len);
+	const struct image_list none = { 0 };
 	int r;
 
 	stderr_begin(&said);
-	r = arch_load(&m, &kernel, NULL, "hello", &entry);
+	r = arch_load(&m.mem, &kernel, &none, "hello", &entry);
 	stderr_end(&said);
 	image_close(&kernel);
 	return r;
@@ -149,6 +150,40 @@ START_TEST(elf)
 	ck_assert(memory_is(DATA_AT, vmlinux + 12000, 100));
 	ck_assert(memory_is(DATA_AT + 100, zero, sizeof(zero)));
 	ck_assert_uint_eq(boot_params().hdr.type_of_loader, 0xff);
+}
+END_TEST
+
+/* One behind the other, each at a multiple of four, with zeroes between them. */
+START_TEST(several_initrds)
+{
+	static const char *const text[] = { "abcde", "fghi", "j" };
+	char name[ARRAY_SIZE(text)][40];
+	struct opt_list paths = { 0 };
+	struct image_list initrds;
+	struct image kernel = open_kernel(vmlinux, sizeof(vmlinux));
+	unsigned i;
+
+	for (i = 0; i < ARRAY_SIZE(text); i++) {
+		int fd = mkstemp(strcpy(name[i], "/tmp/lunette-initrd-XXXXXX"));
+
+		ck_assert_int_eq(write(fd, text[i], strlen(text[i])), strlen(text[i]));
+		close(fd);
+		ck_assert_int_eq(opt_list_add(&paths, name[i]), 0);
+	}
+	ck_assert_int_eq(image_list_open(&initrds, "--initrd", &paths), 0);
+	ck_assert_int_eq(arch_load(&m.mem, &kernel, &initrds, "hello", &entry), 0);
+	ck_assert_uint_eq(boot_params().hdr.ramdisk_size, 13);
+	ck_assert(memory_is(boot_params().hdr.ramdisk_image, "abcde\0\0\0fghij", 13));
+	image_list_close(&initrds);
+	unlink(name[2]);
+	stderr_begin(&said);
+	ck_assert_int_lt(image_list_open(&initrds, "--initrd", &paths), 0);
+	ck_assert_ptr_nonnull(strstr(stderr_end(&said), name[2]));
+	ck_assert_uint_eq(initrds.count, 0);
+	unlink(name[0]);
+	unlink(name[1]);
+	free(paths.item);
+	image_close(&kernel);
 }
 END_TEST
 
@@ -278,6 +313,7 @@ Suite *boot_suite(void)
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, elf);
+	tcase_add_test(tc, several_initrds);
 	tcase_add_test(tc, bzimage_by_the_boot_protocol);
 	tcase_add_loop_test(tc, bzimage_refused, 0, 7);
 	tcase_add_loop_test(tc, packed_where, 0, 7);

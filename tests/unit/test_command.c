@@ -1,5 +1,6 @@
 #include "tests/unit/unit.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,9 +9,8 @@
 #include <unistd.h>
 
 #include "tests/lib/scsi_driver.h"
-#include "vmm/control/command.h"
-#include "vmm/core/opt.h"
 #include "vmm/core/util.h"
+#include "vmm/run/control/command.h"
 
 Suite *command_suite(void);
 
@@ -24,6 +24,15 @@ static void on_quit(void *arg)
 {
 	ck_assert_ptr_eq(arg, &tb);
 	quits++;
+}
+
+static int pauses, pause_result;
+
+static int on_pause(void *arg, bool paused)
+{
+	ck_assert_ptr_eq(arg, &tb);
+	pauses += paused ? 1 : 10;
+	return pause_result;
 }
 
 static void on_leave(void *arg, struct device *dev)
@@ -57,7 +66,8 @@ static void set_up(void)
 	testbed_start(&tb);
 	ck_assert(vdriver_probe(&v, &tb, 0));
 	ck_assert(vdriver_start(&v, ~0ull, 3, 64));
-	host = (struct command_host){ &tb.p, &tb.devices, on_quit, on_leave, &tb };
+	host = (struct command_host){ &tb.p, &tb.devices, on_quit, on_pause, on_leave,
+				      &tb };
 	quits = left = 0;
 }
 
@@ -209,6 +219,37 @@ START_TEST(media)
 }
 END_TEST
 
+/* A disk on two buses; the guest has found one of them. */
+START_TEST(paths)
+{
+	static const char *const words[] = { "optimized", "non-optimized", "standby",
+					     "unavailable", "fails" };
+	char request[100];
+	unsigned i;
+
+	ck_assert_int_eq(device_create(&tb.p, &tb.devices, "virtio-scsi,id=s1"), 0);
+	ok("{'do':'plug','text':'%/a.img,bus=s0+s1,lun=3,id=d'}");
+	scsi_driver_clear_attention(&v, 3);
+	for (i = 0; i < ARRAY_SIZE(words); i++) {
+		snprintf(request, sizeof(request),
+			 "{'do':'path','id':'d','bus':'s0','state':'%s'}", words[i]);
+		ok(request);
+	}
+	ck_assert_int_eq(scsi_driver_run(&v, 2, 3, SCSI_DRIVER_CDB(0), NULL, 0, NULL, 0).response,
+			 VIRTIO_SCSI_S_TRANSPORT_FAILURE);
+	ok("{'do':'path','id':'d','bus':'s1','state':'standby'}");
+	fails("{'do':'path','id':'d','bus':'s0','state':'broken'}",
+	      "broken: is no state of a path; there are optimized, non-optimized, standby, ");
+	fails("{'do':'path','id':'d','bus':'s2','state':'standby'}", "s2: is no bus of it");
+	fails("{'do':'path','id':'cd','bus':'s0','state':'standby'}", "is on one bus");
+	fails("{'do':'path','id':'d','bus':'s0'}", "state");
+	ok("{'do':'path','id':'d','bus':'s0','state':'optimized'}");
+	scsi_driver_clear_attention(&v, 3);
+	ck_assert_uint_eq(scsi_driver_run(&v, 2, 3, SCSI_DRIVER_CDB(0), NULL, 0, NULL, 0).status,
+			  0);
+}
+END_TEST
+
 START_TEST(faults)
 {
 	ok("{'do':'plug','text':'%/a.img,lun=3,id=d'}");
@@ -270,6 +311,17 @@ START_TEST(strange_names)
 }
 END_TEST
 
+START_TEST(pause_and_resume)
+{
+	ok("{'do':'pause'}");
+	ck_assert_int_eq(pauses, 1);
+	ok("{'do':'resume'}");
+	ck_assert_int_eq(pauses, 11);
+	pause_result = -EBUSY;
+	fails("{'do':'pause'}", "busy");
+}
+END_TEST
+
 START_TEST(quit)
 {
 	ok("{'do':'quit'}");
@@ -288,9 +340,11 @@ Suite *command_suite(void)
 	tcase_add_test(tc, plug_and_unplug);
 	tcase_add_test(tc, size);
 	tcase_add_test(tc, media);
+	tcase_add_test(tc, paths);
 	tcase_add_test(tc, faults);
 	tcase_add_test(tc, lists);
 	tcase_add_test(tc, strange_names);
+	tcase_add_test(tc, pause_and_resume);
 	tcase_add_test(tc, quit);
 	return s;
 }

@@ -1,16 +1,21 @@
 #include "tests/unit/unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/lib/stderr.h"
-#include "vmm/console_log.h"
+#include "vmm/core/claim.h"
+#include "vmm/core/fail.h"
 #include "vmm/core/util.h"
+#include "vmm/machine/console_log.h"
 
 Suite *console_log_suite(void);
 
@@ -19,12 +24,16 @@ static struct console_log *console;
 static char dir[40];
 static char tail[1 << 20]; /* the lines, each with a newline again */
 static unsigned lines;
+static struct claims *claims;
+static unsigned failures;
 
 static void set_up(void)
 {
 	strcpy(dir, "/tmp/lunette-log-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	ck_assert_int_eq(chdir(dir), 0);
+	claims = claims_create(false);
+	failures = 0;
 	console = console_log_create();
 	ck_assert_ptr_nonnull(console);
 }
@@ -34,8 +43,24 @@ static void tear_down(void)
 	char command[100];
 
 	console_log_destroy(console);
+	claims_destroy(claims);
 	snprintf(command, sizeof(command), "rm -rf %s", dir);
 	ck_assert_int_eq(system(command), 0);
+}
+
+static void has_failed(void *arg)
+{
+	ck_assert_ptr_eq(arg, console);
+	failures++;
+}
+
+static int open_log(const char *path)
+{
+	int r = console_log_open(console, claims, path, KIB(64), has_failed, console);
+
+	if (r == 0)
+		ck_assert_int_eq(claims_begin(claims), 0);
+	return r;
 }
 
 static void print(const char *text)
@@ -221,7 +246,7 @@ START_TEST(file_has_it_as_printed)
 	char *text;
 
 	print("before");
-	ck_assert_int_eq(console_log_open(console, "log", KIB(64)), 0);
+	ck_assert_int_eq(open_log("log"), 0);
 	console_log_write(console, "a\0b\r\n\377", 6);
 	text = contents("log", &size);
 	ck_assert_uint_eq(size, 6);
@@ -245,7 +270,7 @@ START_TEST(file_is_bounded)
 	char *text, *old;
 	unsigned i;
 
-	ck_assert_int_eq(console_log_open(console, "log", KIB(64)), 0);
+	ck_assert_int_eq(open_log("log"), 0);
 	for (i = 0; i < 20000; i++) {
 		char line[40];
 
@@ -280,30 +305,97 @@ START_TEST(refused)
 {
 	ck_assert_int_eq(mkfifo("pipe", 0600), 0);
 	stderr_begin(&err);
-	ck_assert_int_lt(console_log_open(console, bads[_i].path, KIB(64)), 0);
+	ck_assert_int_lt(open_log(bads[_i].path), 0);
 	ck_assert_ptr_nonnull(strstr(stderr_end(&err), bads[_i].says));
 	print("goes on\n");
 	ck_assert_str_eq(get_tail(), "goes on\n");
 }
 END_TEST
 
-/* A folder in the place of FILE.1: one line, and the run goes on. */
+/* A folder in the place of FILE.1: one line, and who runs the guest hears of it once. */
 START_TEST(no_second_file)
 {
 	size_t size;
 
 	ck_assert_int_eq(mkdir("log.1", 0700), 0);
 	ck_assert_int_eq(mkdir("log.1/x", 0700), 0);
-	ck_assert_int_eq(console_log_open(console, "log", KIB(64)), 0);
+	ck_assert_int_eq(open_log("log"), 0);
 	stderr_begin(&err);
 	number_lines(0, 10000);
 	stderr_end(&err);
-	ck_assert_ptr_nonnull(strstr(err.text, "--console-log log: cannot be renamed: "));
+	ck_assert_ptr_nonnull(strstr(err.text, "--console-log log: cannot go on in a new file: "));
+	ck_assert_uint_eq(failures, 1);
 	ck_assert_ptr_eq(strchr(err.text, '\n'), strrchr(err.text, '\n'));
 	free(contents("log", &size));
 	ck_assert_uint_eq(size, KIB(32));
 	get_tail();
 	ck_assert_uint_eq(lines, 100);
+}
+END_TEST
+
+static int reads(const char *name)
+{
+	int fd = open(name, O_RDONLY), r;
+	struct claim *claim;
+
+	ck_assert_int_ge(fd, 0);
+	r = claim_read(claims, name, fd, false, &claim);
+	close(fd);
+	return r;
+}
+
+/* FILE.1 would be lost, so it is none of the run's other files, also when it is plugged later. */
+START_TEST(second_file_of_others)
+{
+	size_t size;
+
+	fclose(fopen("log.1", "w"));
+	ck_assert_int_eq(reads("log.1"), 0);
+	stderr_begin(&err);
+	ck_assert_int_eq(open_log("log"), -EUSAGE);
+	ck_assert_ptr_nonnull(strstr(stderr_end(&err), "--console-log log: log.1: is the same"));
+	console_log_destroy(console);
+	console = console_log_create();
+	ck_assert_int_eq(open_log("log2"), 0);
+	fclose(fopen("log2.1", "w"));
+	ck_assert_int_eq(reads("log2.1"), 0);
+	stderr_begin(&err);
+	number_lines(0, 10000);
+	stderr_end(&err);
+	ck_assert_uint_eq(failures, 1);
+	free(contents("log2.1", &size));
+	ck_assert_uint_eq(size, 0);
+}
+END_TEST
+
+/* Each file has its name on the list: no disk can be one of the two. */
+START_TEST(files_stay_claimed)
+{
+	ck_assert_int_eq(open_log("log"), 0);
+	number_lines(0, 20000);
+	stderr_begin(&err);
+	ck_assert_int_eq(reads("log"), -EUSAGE);
+	ck_assert_int_eq(reads("log.1"), -EUSAGE);
+	stderr_end(&err);
+}
+END_TEST
+
+START_TEST(cannot_be_written)
+{
+	const struct rlimit limit = { 1000, RLIM_INFINITY };
+	size_t size;
+
+	ck_assert_int_eq(open_log("log"), 0);
+	signal(SIGXFSZ, SIG_IGN);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	stderr_begin(&err);
+	number_lines(0, 10000);
+	stderr_end(&err);
+	ck_assert_uint_eq(failures, 1);
+	ck_assert_ptr_nonnull(strstr(err.text, "error: --console-log log: cannot be written: File "
+					       "too large\n"));
+	free(contents("log", &size));
+	ck_assert_uint_eq(size, 1000);
 }
 END_TEST
 
@@ -323,7 +415,7 @@ START_TEST(many_threads)
 	const char *line;
 	char *rest;
 
-	ck_assert_int_eq(console_log_open(console, "log", KIB(64)), 0);
+	ck_assert_int_eq(open_log("log"), 0);
 	ck_assert_int_eq(pthread_create(&one, NULL, printer, a), 0);
 	ck_assert_int_eq(pthread_create(&two, NULL, printer, b), 0);
 	get_tail();
@@ -358,6 +450,9 @@ Suite *console_log_suite(void)
 	tcase_add_test(tc, file_is_bounded);
 	tcase_add_loop_test(tc, refused, 0, ARRAY_SIZE(bads));
 	tcase_add_test(tc, no_second_file);
+	tcase_add_test(tc, second_file_of_others);
+	tcase_add_test(tc, files_stay_claimed);
+	tcase_add_test(tc, cannot_be_written);
 	return s;
 }
 

@@ -1,14 +1,17 @@
 #include "tests/unit/unit.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/lib/console_driver.h"
 #include "tests/lib/stderr.h"
+#include "vmm/core/platform.h"
 
 Suite *console_port_suite(void);
 
@@ -83,9 +86,9 @@ END_TEST
 
 static char sent[64];
 
-static void hear(struct platform *p, const char *name, const void *data, size_t len)
+static void hear(void *arg, const char *name, const void *data, size_t len)
 {
-	ck_assert_ptr_eq(p, &tb.p);
+	ck_assert_ptr_eq(arg, &tb);
 	snprintf(sent + strlen(sent), sizeof(sent) - strlen(sent), "%s:%.*s;", name, (int)len,
 		 (const char *)data);
 }
@@ -96,6 +99,7 @@ START_TEST(others_read_along)
 	int ends[2];
 
 	tb.p.port_sent = hear;
+	tb.p.port_sent_arg = &tb;
 	ck_assert_int_eq(pipe(ends), 0);
 	ck_assert_int_eq(make("virtio-console,terminal=off"), 0);
 	ck_assert_int_eq(make_fd("out-fd", ends[1]), 0);
@@ -147,6 +151,84 @@ START_TEST(reads_a_file)
 	ck_assert(console_hear(&v, &msg, CONSOLE_WAIT_MS));
 	ck_assert_uint_eq(msg.event, VIRTIO_CONSOLE_PORT_OPEN);
 	ck_assert_uint_eq(msg.value, 0);
+}
+END_TEST
+
+static char failed_what[64];
+static int failed_err, failures;
+
+static void failed(struct platform *p, const char *what, int err)
+{
+	ck_assert_ptr_eq(p, &tb.p);
+	snprintf(failed_what, sizeof(failed_what), "%s", what);
+	failed_err = err;
+	failures++;
+}
+
+/* Who runs the guest hears of it; the guest's end of the port closes. */
+START_TEST(cannot_be_written)
+{
+	tb.p.output_failed = failed;
+	failures = 0;
+	ck_assert_int_eq(make("virtio-console,terminal=off"), 0);
+	ck_assert_int_eq(make("console-port,p,id=x,out=/dev/full"), 0);
+	start();
+	send_hello();
+	send_hello();
+	testbed_settle(&tb);
+	ck_assert_int_ge(failures, 1);
+	ck_assert_str_eq(failed_what, "x: out=/dev/full");
+	ck_assert_int_eq(failed_err, ENOSPC);
+}
+END_TEST
+
+START_TEST(reader_leaves)
+{
+	int fd[2];
+
+	signal(SIGPIPE, SIG_IGN);
+	tb.p.output_failed = failed;
+	failures = 0;
+	ck_assert_int_eq(pipe(fd), 0);
+	ck_assert_int_eq(make("virtio-console,terminal=off"), 0);
+	ck_assert_int_eq(make_fd("out-fd", fd[1]), 0);
+	close(fd[0]);
+	close(fd[1]);
+	start();
+	send_hello();
+	testbed_settle(&tb);
+	ck_assert_int_eq(failures, 0);
+}
+END_TEST
+
+/* One buffer of the guest's after the other, all of which it gets back. */
+static void flood(unsigned bytes)
+{
+	static char data[1 << 16];
+	struct iovec out = { data, sizeof(data) };
+
+	for (; bytes >= sizeof(data); bytes -= sizeof(data))
+		ck_assert_int_eq(vdriver_request(&v, CONSOLE_TX(1), &out, 1, NULL, 0,
+						 CONSOLE_WAIT_MS), 0);
+}
+
+/* A regular file never lets anybody wait, so the deadline is asked for before each write. */
+START_TEST(file_and_the_deadline)
+{
+	struct stat st;
+	char text[96];
+
+	snprintf(text, sizeof(text), "console-port,p,out=%s", path);
+	ck_assert_int_eq(make("virtio-console,terminal=off"), 0);
+	ck_assert_int_eq(make(text), 0);
+	start();
+	flood(2 * PLATFORM_LATE_MAX);
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_int_eq(st.st_size, 2 * PLATFORM_LATE_MAX);
+	atomic_store(&tb.p.hurry, true);
+	flood(2 * PLATFORM_LATE_MAX);
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_int_eq(st.st_size, 3 * PLATFORM_LATE_MAX);
 }
 END_TEST
 
@@ -219,6 +301,9 @@ Suite *console_port_suite(void)
 	tcase_add_test(tc, others_read_along);
 	tcase_add_test(tc, writes_on_from_where_a_descriptor_stands);
 	tcase_add_test(tc, reads_a_file);
+	tcase_add_test(tc, cannot_be_written);
+	tcase_add_test(tc, reader_leaves);
+	tcase_add_test(tc, file_and_the_deadline);
 	tcase_add_test(tc, mistakes);
 	tcase_add_test(tc, ports_have_an_end);
 	return s;

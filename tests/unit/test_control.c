@@ -12,9 +12,9 @@
 
 #include "tests/lib/stderr.h"
 #include "tests/lib/testbed.h"
-#include "vmm/control/command.h"
-#include "vmm/control/control.h"
 #include "vmm/core/loop.h"
+#include "vmm/run/control/command.h"
+#include "vmm/run/control/control.h"
 
 Suite *control_suite(void);
 

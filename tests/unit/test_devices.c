@@ -7,6 +7,8 @@
 
 #include "tests/lib/stderr.h"
 #include "tests/lib/testbed.h"
+#include "vmm/core/state.h"
+#include "vmm/core/fail.h"
 #include "vmm/core/util.h"
 
 Suite *devices_suite(void);
@@ -103,17 +105,17 @@ static const struct {
 	int err;
 	const char *line; /* how it begins */
 } refused[] = {
-	{ "floppy", -EINVAL,
+	{ "floppy", -EUSAGE,
 	  "--device floppy: no such device; there are: virtio-scsi, scsi-disk, " },
-	{ "", -EINVAL, "--device : no such device; there are: " },
-	{ "virtio-rng,id=r0", -EEXIST, "virtio-rng: id=r0: another device has this name" },
-	{ "virtio-rng,id=", -EINVAL, "virtio-rng: id=: 1 to 15 of letters" },
-	{ "virtio-rng,id=a b", -EINVAL, "virtio-rng: id=a b: 1 to 15 of letters" },
-	{ "virtio-rng,id=0123456789abcdef", -EINVAL, "virtio-rng: id=0123456789abcdef: 1 to 15" },
-	{ "virtio-rng,id", -EINVAL, "virtio-rng: unknown option 'id'" },
-	{ "virtio-rng,speed=2", -EINVAL, "virtio-rng: unknown option 'speed'" },
-	{ "virtio-scsi,queues=65", -EINVAL, "virtio-scsi: queues=65: out of range, 1 to 64" },
-	{ "virtio-scsi,queues", -EINVAL, "virtio-scsi: queues needs a value" },
+	{ "", -EUSAGE, "--device : no such device; there are: " },
+	{ "virtio-rng,id=r0", -EUSAGE, "virtio-rng: id=r0: another device has this name" },
+	{ "virtio-rng,id=", -EUSAGE, "virtio-rng: id=: 1 to 15 of letters" },
+	{ "virtio-rng,id=a b", -EUSAGE, "virtio-rng: id=a b: 1 to 15 of letters" },
+	{ "virtio-rng,id=0123456789abcdef", -EUSAGE, "virtio-rng: id=0123456789abcdef: 1 to 15" },
+	{ "virtio-rng,id", -EUSAGE, "virtio-rng: unknown option 'id'" },
+	{ "virtio-rng,speed=2", -EUSAGE, "virtio-rng: unknown option 'speed'" },
+	{ "virtio-scsi,queues=65", -EUSAGE, "virtio-scsi: queues=65: out of range, 1 to 64" },
+	{ "virtio-scsi,queues", -EUSAGE, "virtio-scsi: queues needs a value" },
 };
 
 /* One line, and nothing is left behind. */
@@ -197,6 +199,26 @@ START_TEST(ready_in_order)
 END_TEST
 
 /* One that fails does not keep the others from it. */
+/* Neither one that is missing nor one of another name. */
+START_TEST(state_of_others)
+{
+	static const char *const texts[] = { "rtc,id=a", "rtc,id=b", "rtc" };
+	uint8_t *data;
+	size_t len;
+
+	ck_assert_int_eq(make(_i == 2 ? "virtio-rng" : "rtc,id=a"), 0);
+	ck_assert_int_eq(device_ready_all(&tb.devices), 0);
+	ck_assert_int_eq(state_save(device_state_all, &tb.devices, &data, &len), 0);
+	device_destroy_all(&tb.devices);
+	testbed_fini(&tb);
+	testbed_init(&tb);
+	ck_assert_int_eq(make(texts[_i]), 0);
+	ck_assert_int_eq(state_restore(device_state_all, &tb.devices, data, len),
+			 _i ? -EINVAL : 0);
+	free(data);
+}
+END_TEST
+
 START_TEST(finish_all)
 {
 	struct device_class class[2] = { { .finish = note_ready }, { .help = "without hooks" } };
@@ -260,6 +282,7 @@ Suite *devices_suite(void)
 	tcase_add_test(tc, comma_in_a_value);
 	tcase_add_test(tc, destroyed_in_reverse);
 	tcase_add_test(tc, ready_in_order);
+	tcase_add_loop_test(tc, state_of_others, 0, 3);
 	tcase_add_test(tc, finish_all);
 	tcase_add_test(tc, help);
 	return s;

@@ -11,6 +11,7 @@
 #include "devices/block/fault.h"
 #include "tests/lib/block_run.h"
 #include "tests/lib/stderr.h"
+#include "vmm/core/fail.h"
 #include "vmm/core/log.h"
 #include "vmm/core/loop.h"
 #include "vmm/core/util.h"
@@ -185,6 +186,31 @@ static int submit_many(void *arg)
 	return 0;
 }
 
+static int write_atomic(uint64_t off)
+{
+	return block_run(chan, BLOCK_WRITE, BLOCK_ATOMIC, off, data, 4096);
+}
+
+/* What is to be all or nothing is not torn, and is all there or not behind a cut. */
+START_TEST(atomic)
+{
+	open_with("write:times=1:torn=512:error=EIO+write:times=1:torn=512+"
+		  "write:after=2:times=1:cut");
+	ck_assert_uint_eq(block->atomic_max, 4096);
+	ck_assert_int_eq(write_atomic(0), -EIO);
+	ck_assert_int_eq(write_atomic(0), 0);
+	ck_assert_int_eq(block_run(chan, BLOCK_READ, 0, 0, got, 4096), 0);
+	ck_assert_mem_eq(got, zeroes, 4096);
+	ck_assert_int_eq(write_atomic(0), 0);
+	ck_assert_int_eq(flush(), 0);
+	ck_assert_int_eq(write_atomic(4096), 0);
+	ck_assert_int_eq(write_atomic(8192), -EIO); /* the cut */
+	close_all();
+	check_image(0, data, 4096);
+	check_image(4096, zeroes, 8192);
+}
+END_TEST
+
 START_TEST(hang_until_drained)
 {
 	open_with("write:hang");
@@ -214,7 +240,7 @@ START_TEST(hang_until_other_rules)
 	ck_assert_int_eq(result, 0);
 	ck_assert_int_eq(block_run(chan, BLOCK_READ, 0, 0, got, 512), -EIO);
 	stderr_begin(&said);
-	ck_assert_int_eq(fault_set(block, "nonsense"), -EINVAL);
+	ck_assert_int_eq(fault_set(block, "nonsense"), -EUSAGE);
 	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "fault=nonsense: is no rule"));
 	ck_assert_int_eq(block_run(chan, BLOCK_READ, 0, 0, got, 512), -EIO);
 	ck_assert_int_eq(fault_set(block, ""), 0);
@@ -269,7 +295,7 @@ START_TEST(around_others)
 	stderr_begin(&said);
 	ck_assert_int_eq(block_open(&how, &block), -ENOENT);
 	how.fault = "x";
-	ck_assert_int_eq(block_open(&how, &block), -EINVAL);
+	ck_assert_int_eq(block_open(&how, &block), -EUSAGE);
 	stderr_end(&said);
 	block = NULL;
 }
@@ -286,7 +312,7 @@ START_TEST(inserted)
 	ck_assert_int_eq(block_open(&how, &inner), 0);
 	old = block_chan_open(inner, loop);
 	stderr_begin(&said);
-	ck_assert_int_eq(fault_insert(inner, 4096, "write", &block), -EINVAL);
+	ck_assert_int_eq(fault_insert(inner, 4096, "write", &block), -EUSAGE);
 	ck_assert_int_eq(fault_insert(inner, 4096, "write:cut", &block), -EOPNOTSUPP);
 	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "from the start"));
 	ck_assert_int_eq(fault_insert(inner, 4096, "write:lba=1:sense=2/04/01", &block), 0);
@@ -323,6 +349,7 @@ Suite *fault_suite(void)
 	tcase_add_test(tc, lost);
 	tcase_add_test(tc, torn);
 	tcase_add_test(tc, cut);
+	tcase_add_test(tc, atomic);
 	tcase_add_test(tc, hang_until_drained);
 	tcase_add_test(tc, hang_until_other_rules);
 	tcase_add_test(tc, delay);

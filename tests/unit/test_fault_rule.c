@@ -5,6 +5,7 @@
 
 #include "devices/block/fault_rule.h"
 #include "tests/lib/stderr.h"
+#include "vmm/core/fail.h"
 #include "vmm/core/util.h"
 
 Suite *fault_rule_suite(void);
@@ -123,7 +124,7 @@ static const char *const bad[] = {
 START_TEST(refused)
 {
 	stderr_begin(&said);
-	ck_assert_int_eq(fault_rules_parse(&rules, "disk.img", bad[_i]), -EINVAL);
+	ck_assert_int_eq(fault_rules_parse(&rules, "disk.img", bad[_i]), -EUSAGE);
 	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "disk.img: fault="));
 }
 END_TEST
@@ -138,7 +139,7 @@ START_TEST(too_many)
 	parse(text);
 	strcat(text, "+any:hang");
 	stderr_begin(&said);
-	ck_assert_int_eq(fault_rules_parse(&rules, "disk", text), -EINVAL);
+	ck_assert_int_eq(fault_rules_parse(&rules, "disk", text), -EUSAGE);
 	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "at most 16 rules"));
 }
 END_TEST

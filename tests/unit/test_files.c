@@ -8,8 +8,10 @@
 #include <unistd.h>
 
 #include "tests/lib/stderr.h"
+#include "vmm/core/claim.h"
+#include "vmm/core/fail.h"
 #include "vmm/core/util.h"
-#include "vmm/files/files.h"
+#include "vmm/run/files/files.h"
 
 Suite *files_suite(void);
 
@@ -18,6 +20,7 @@ static struct stderr_text said;
 static const char *shares[40];
 static struct files_cfg cfg;
 static struct files *f;
+static int by_signal;
 
 /* A tool that makes an empty image. */
 static void set_up(void)
@@ -37,7 +40,9 @@ static void set_up(void)
 	setenv("PWD", top, 1);
 	snprintf(line, sizeof(line), "%s/ca,che", top);
 	setenv("XDG_CACHE_HOME", line, 1);
-	cfg = (struct files_cfg){ .shares = { shares, 0 }, .out_limit = MIB(1) };
+	claims_destroy(cfg.claims);
+	cfg = (struct files_cfg){ .shares = { shares, 0 }, .out_limit = MIB(1),
+				  .claims = claims_create(false) };
 }
 
 static void tear_down(void)
@@ -70,11 +75,11 @@ START_TEST(nothing)
 	ck_assert_ptr_null(files_record(f, 0));
 	ck_assert_ptr_null(files_cwd(f));
 	files_heard_out(f, 1);
-	ck_assert_int_eq(files_collect(f), 0);
+	ck_assert_int_eq(files_collect(f, 0, &by_signal), 0);
 	ck_assert_ptr_null(files_record(NULL, 0)); /* no files at all */
 	ck_assert_ptr_null(files_disk(NULL, 0));
 	ck_assert_ptr_null(files_cwd(NULL));
-	ck_assert_int_eq(files_collect(NULL), 0);
+	ck_assert_int_eq(files_collect(NULL, 0, &by_signal), 0);
 }
 END_TEST
 
@@ -123,20 +128,77 @@ START_TEST(mistakes)
 	unsigned i;
 
 	share("none");
-	ck_assert_int_eq(create(), -EIO);
+	ck_assert_int_eq(create(), -ENOENT);
 	ck_assert_ptr_nonnull(strstr(said.text, "--share none: No such file"));
 	shares[0] = "a:/";
-	ck_assert_int_eq(create(), -EINVAL);
+	ck_assert_int_eq(create(), -EUSAGE);
 	cfg.shares.count = 0;
 	cfg.out = "a:/";
-	ck_assert_int_eq(create(), -EINVAL);
+	ck_assert_int_eq(create(), -EUSAGE);
 	cfg.out = "bin/mkfs.erofs/none";
 	ck_assert_int_eq(create(), -ENOTDIR);
 	ck_assert_ptr_nonnull(strstr(said.text, "--out bin/mkfs.erofs/none: "));
 	cfg.out = NULL;
 	for (i = 0; i < FILES_SHARES_MAX + 1; i++)
 		share("a:/x");
-	ck_assert_int_eq(create(), -EINVAL);
+	ck_assert_int_eq(create(), -EUSAGE);
+}
+END_TEST
+
+/* Two folders, and results: which places they may have. */
+static const struct {
+	const char *one, *two, *out, *says; /* NULL: none; it is fine */
+} both[] = {
+	{ "a:/x", "c:/y", NULL, NULL },
+	{ "a:/x", "a:/y", NULL, NULL },
+	{ "a:/x", "c:/x/y", NULL, NULL },
+	{ "a:/x/y", "c:/x", NULL, NULL },
+	{ "a:/x", "c:/xy", "new", NULL },
+	{ "a:/x", NULL, "new:/x/out", NULL },
+	{ "a:/x", "c:/x", NULL, "--share c:/x: /x: another folder is there" },
+	{ "a:/x", "c://x/.", NULL, "another folder is there" },
+	{ "a", "a", NULL, "another folder is there" },
+	{ "a:/out", NULL, "new", "--out new: /out: another folder is there" },
+	{ "a:/x", "c:/out/c", "new", "--share c:/out/c: /out/c: what is in --out's folder" },
+	{ "a:/x", NULL, "new:/", "--out new:/: /: the guest has files of its own there" },
+	{ "a:/proc/x", NULL, "new", "--share a:/proc/x: /proc/x: the guest has files of its own" },
+	{ "a:/x", "c:/x/../../usr", NULL, "'..'" },
+	{ "/usr/bin", NULL, NULL, "; another PATH: --share DIR:PATH" },
+	{ "", NULL, NULL, "DIR is missing" },
+	{ ":/x", NULL, NULL, "DIR is missing" },
+	{ "a:/x", NULL, "", "--out : DIR is missing" },
+	{ "a:/x", NULL, ":/out", "--out :/out: DIR is missing" },
+};
+
+START_TEST(places_of_both)
+{
+	share(both[_i].one);
+	if (both[_i].two)
+		share(both[_i].two);
+	cfg.out = both[_i].out;
+	ck_assert_msg(create() == (both[_i].says ? -EUSAGE : 0), "%s", said.text);
+	ck_assert_msg(!both[_i].says || strstr(said.text, both[_i].says), "%s", said.text);
+	if (both[_i].says) { /* before anything is made */
+		ck_assert_ptr_null(strchr(strchr(said.text, '\n') + 1, '\n'));
+		ck_assert_int_ne(access("ca,che", F_OK), 0);
+		ck_assert_int_ne(access("new", F_OK), 0);
+	}
+}
+END_TEST
+
+START_TEST(outer_first)
+{
+	share("a:/x/y/z");
+	share("c:/x");
+	share("bin:/x/y");
+	cfg.out = "new:/o";
+	ck_assert_msg(create() == 0, "%s", said.text);
+	ck_assert_str_eq(files_record(f, 0), "mount=lunette-share1:/x");
+	ck_assert_str_eq(files_record(f, 1), "mount=lunette-share2:/x/y");
+	ck_assert_str_eq(files_record(f, 2), "mount=lunette-share0:/x/y/z");
+	ck_assert_str_eq(files_record(f, 3), "out=lunette-out:/o");
+	ck_assert_ptr_nonnull(strstr(files_disk(f, 0), "lunette-share0"));
+	ck_assert_ptr_nonnull(strstr(files_disk(f, 2), "lunette-share2"));
 }
 END_TEST
 
@@ -163,7 +225,7 @@ START_TEST(results)
 	write_archive("cd a && echo result >file && tar -b 1 -cf - .");
 	stderr_begin(&said);
 	files_heard_out(f, 5); /* ., file, its data, the end */
-	ck_assert_int_eq(files_collect(f), 0);
+	ck_assert_int_eq(files_collect(f, 0, &by_signal), 0);
 	ck_assert_str_eq(stderr_end(&said), "");
 	in = fopen("new/file", "r");
 	ck_assert_ptr_nonnull(in);
@@ -173,20 +235,32 @@ START_TEST(results)
 }
 END_TEST
 
+START_TEST(results_that_come_too_late)
+{
+	cfg.out = "new";
+	ck_assert_int_eq(create(), 0);
+	write_archive("cd a && echo result >file && tar -b 1 -cf - .");
+	stderr_begin(&said);
+	files_heard_out(f, 5);
+	ck_assert_int_eq(files_collect(f, 1, &by_signal), -ETIMEDOUT); /* ms since the boot */
+	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "--out new: its time is over"));
+}
+END_TEST
+
 START_TEST(results_that_do_not_come)
 {
 	cfg.out = "new";
 	ck_assert_int_eq(create(), 0);
 	stderr_begin(&said);
-	ck_assert_int_eq(files_collect(f), 0);
+	ck_assert_int_eq(files_collect(f, 0, &by_signal), 0);
 	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "--out new: nothing: "));
 	files_heard_lost(f);
 	stderr_begin(&said);
-	ck_assert_int_eq(files_collect(f), -EIO);
+	ck_assert_int_eq(files_collect(f, 0, &by_signal), -EIO);
 	stderr_end(&said);
 	files_heard_out(f, ~0u); /* more than there can be */
 	stderr_begin(&said);
-	ck_assert_int_eq(files_collect(f), -EIO);
+	ck_assert_int_eq(files_collect(f, 0, &by_signal), -EIO);
 	stderr_end(&said);
 }
 END_TEST
@@ -201,7 +275,10 @@ Suite *files_suite(void)
 	tcase_add_loop_test(tc, place, 0, ARRAY_SIZE(places));
 	tcase_add_test(tc, several_have_no_place_to_be);
 	tcase_add_test(tc, mistakes);
+	tcase_add_loop_test(tc, places_of_both, 0, ARRAY_SIZE(both));
+	tcase_add_test(tc, outer_first);
 	tcase_add_test(tc, results);
+	tcase_add_test(tc, results_that_come_too_late);
 	tcase_add_test(tc, results_that_do_not_come);
 	return s;
 }

@@ -46,19 +46,19 @@ static void fail_next(int err)
 static const struct {
 	enum block_io io;
 	int err;
-	enum block_full full;
+	enum full_policy full;
 	const char *line;
 } lines[] = {
-	{ BLOCK_READ, EIO, BLOCK_FULL_REPORT,
+	{ BLOCK_READ, EIO, FULL_REPORT,
 	  "read of 4096 bytes at 8192: Input/output error; the guest is told" },
-	{ BLOCK_FLUSH, EIO, BLOCK_FULL_STOP, "flush: Input/output error; the guest is told" },
-	{ BLOCK_WRITE, ENOSPC, BLOCK_FULL_REPORT,
+	{ BLOCK_FLUSH, EIO, FULL_STOP, "flush: Input/output error; the guest is told" },
+	{ BLOCK_WRITE, ENOSPC, FULL_REPORT,
 	  "write of 4096 bytes at 8192: No space left on device; the guest is told; make room" },
-	{ BLOCK_ZERO, EDQUOT, BLOCK_FULL_REPORT,
+	{ BLOCK_ZERO, EDQUOT, FULL_REPORT,
 	  "zeroing of 4096 bytes at 8192: Disk quota exceeded; the guest is told; make room" },
-	{ BLOCK_FLUSH, ENOSPC, BLOCK_FULL_STOP,
+	{ BLOCK_FLUSH, ENOSPC, FULL_STOP,
 	  "flush: No space left on device; the guest is told; make room" },
-	{ BLOCK_DISCARD, EROFS, BLOCK_FULL_FAIL,
+	{ BLOCK_DISCARD, EROFS, FULL_FAIL,
 	  "discard of 4096 bytes at 8192: Read-only file system; the guest is told" },
 };
 
@@ -110,7 +110,7 @@ static void on_full(void *arg)
 /* It fails once; of that its owner does not hear. */
 START_TEST(held_until_there_is_room)
 {
-	ram->block.full = BLOCK_FULL_STOP;
+	ram->block.full = FULL_STOP;
 	ram->block.on_full = on_full;
 	fail_next(ENOSPC);
 	stderr_begin(&said);
@@ -131,7 +131,7 @@ END_TEST
 /* A reset must not wait for room. */
 START_TEST(drain_ends_what_is_held)
 {
-	ram->block.full = BLOCK_FULL_FAIL;
+	ram->block.full = FULL_FAIL;
 	ram->block.on_full = on_full;
 	ram->block.on_full_arg = ram;
 	fail_next(ENOSPC);

@@ -6,7 +6,7 @@
 
 #include "tests/lib/tree.h"
 #include "vmm/core/util.h"
-#include "vmm/host_check.h"
+#include "vmm/host/host_check.h"
 
 Suite *host_check_suite(void);
 
@@ -64,6 +64,19 @@ START_TEST(device)
 	put(devices[_i].path, "");
 	ck_assert_int_eq(check(devices[_i].name), HOST_OK);
 	ck_assert_ptr_null(strstr(text, "sudo"));
+}
+END_TEST
+
+/* Which the kernel names, and which nobody makes for it. */
+START_TEST(target_wants_a_folder)
+{
+	put("/sys/kernel/config/target/core", "");
+	put("/sys/kernel/config/target/dbroot", "/var/target\n");
+	ck_assert_int_eq(check("target"), HOST_WARNING);
+	ck_assert_ptr_nonnull(strstr(text, "PERSISTENT RESERVE OUT"));
+	ck_assert_ptr_nonnull(strstr(text, "sudo mkdir -p /var/target/pr"));
+	put("/var/target/pr/x", "");
+	ck_assert_int_eq(check("target"), HOST_OK);
 }
 END_TEST
 
@@ -163,6 +176,7 @@ Suite *host_check_suite(void)
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_loop_test(tc, device, 0, ARRAY_SIZE(devices));
+	tcase_add_test(tc, target_wants_a_folder);
 	tcase_add_loop_test(tc, program, 0, ARRAY_SIZE(programs));
 	tcase_add_loop_test(tc, memory, 0, ARRAY_SIZE(amounts));
 	tcase_add_test(tc, passt_needs_user_namespaces);

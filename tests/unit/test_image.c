@@ -8,7 +8,7 @@
 #include "tests/lib/stderr.h"
 #include "vmm/core/mem.h"
 #include "vmm/core/util.h"
-#include "vmm/kernel/image.h"
+#include "vmm/machine/image.h"
 
 Suite *image_suite(void);
 
@@ -59,7 +59,8 @@ START_TEST(kinds)
 	} rows[] = {
 		{ "\x7f" "ELF", 4, 0, "an ELF file of another machine" },
 		{ "HdrS", 4, 0x202, "an x86 bzImage" },
-		{ "\x1f\x8b", 2, 0, "gzip data" },
+		{ "\x1f\x8b\x08", 3, 0, "gzip data" },
+		{ "QFI\xfb", 4, 0, "a qcow2 disk" },
 		{ "070701", 6, 0, "a cpio archive (an initrd?)" },
 		{ "#!/bin/sh", 9, 0, "a script" },
 		{ "nothing", 7, 0, "nothing that looks like a kernel" },
@@ -140,7 +141,7 @@ Suite *image_suite(void)
 	TCase *tc = unit_case(suite, "files");
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
-	tcase_add_loop_test(tc, kinds, 0, 6);
+	tcase_add_loop_test(tc, kinds, 0, 7);
 	tcase_add_test(tc, read_within_the_file);
 	tcase_add_test(tc, load_to_its_place);
 	tcase_add_test(tc, no_file);

@@ -1,5 +1,6 @@
 #include "tests/unit/unit.h"
 
+#include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -9,12 +10,12 @@
 #include "guest/job.h"
 #include "tests/lib/console_driver.h"
 #include "tests/lib/stderr.h"
-#include "vmm/console.h"
-#include "vmm/core/log.h"
 #include "vmm/core/util.h"
-#include "vmm/job.h"
-#include "vmm/machine.h"
-#include "vmm/report/report.h"
+#include "vmm/machine/console.h"
+#include "vmm/machine/machine.h"
+#include "vmm/run/guest.h"
+#include "vmm/run/job.h"
+#include "vmm/run/report/report.h"
 
 Suite *job_suite(void);
 
@@ -27,11 +28,13 @@ static struct testbed tb;
 static struct vdriver v;
 static struct machine m;
 static struct report report;
-static struct machine_cfg machine_cfg = { .report = &report };
+static struct guest_cfg guest_cfg;
+static struct job *job;
 static char *command[] = { "true", NULL };
-static const struct job_cfg cfg = { .argv = command };
+static struct job_cfg cfg = { .argv = command };
 static sem_t ended, go_on;
-static atomic_bool busy; /* the main thread has other things to do once the run is over */
+static atomic_bool busy; /* the main thread has other things to do once the run is over, */
+static enum cause busy_cause; /* and asks for its cause after that */
 
 /* What the job asks of the machine. */
 
@@ -39,8 +42,11 @@ void machine_end(struct machine *machine, enum cause cause)
 {
 	machine->cause = cause;
 	sem_post(&ended);
-	if (busy)
+	if (busy) {
 		sem_wait(&go_on);
+		busy_cause = job_cause(job, cause);
+		sem_post(&ended);
+	}
 }
 
 void console_set_quiet(struct console *con, bool keys)
@@ -59,13 +65,13 @@ static void set_up(void)
 	sem_init(&ended, 0, 0);
 	sem_init(&go_on, 0, 0);
 	testbed_init(&tb);
-	m = (struct machine){ .report = &report, .main_loop = tb.main_loop, .platform = tb.p,
+	m = (struct machine){ .main_loop = tb.main_loop, .platform = tb.p,
 			      .limits = LIMITS_NONE };
 	m.platform.iothread = iothread;
-	report_init(&report, &machine_cfg);
+	report_init(&report, &guest_cfg);
 	stderr_begin(&said); /* so it is not stdout, and has a port of its own */
-	m.job = job_create(&m, &cfg);
-	ck_assert_ptr_nonnull(m.job);
+	job = job_create(&m, &report, &cfg);
+	ck_assert_ptr_nonnull(job);
 	ck_assert_int_eq(device_ready_all(&m.devices), 0);
 	testbed_start(&tb);
 	ck_assert(vdriver_probe(&v, &tb, 0));
@@ -83,7 +89,7 @@ static void tear_down(void)
 {
 	vdriver_fini(&v);
 	device_destroy_all(&m.devices);
-	loop_call(tb.main_loop, destroy, m.job);
+	loop_call(tb.main_loop, destroy, job);
 	testbed_fini(&tb);
 	report_fini(&report);
 	sem_destroy(&ended);
@@ -103,13 +109,34 @@ static void guest_says(const char *text, size_t len)
 	}
 }
 
+struct asked {
+	enum cause machine, job;
+};
+
+static int ask(void *arg)
+{
+	struct asked *asked = arg;
+
+	asked->job = job_cause(job, asked->machine);
+	return 0;
+}
+
+/* By the main thread, as in a run. */
+static enum cause cause_when(enum cause machine)
+{
+	struct asked asked = { .machine = machine };
+
+	loop_call(tb.main_loop, ask, &asked);
+	return asked.job;
+}
+
 static enum cause cause_of(const char *text, size_t len)
 {
 	enum cause cause;
 
 	guest_says(text, len);
 	sem_wait(&ended);
-	cause = job_cause(m.job, m.cause);
+	cause = cause_when(m.cause);
 	stderr_end(&said);
 	return cause;
 }
@@ -139,10 +166,11 @@ START_TEST(no_flood_of_lines)
 	size_t len = 0;
 
 	while (len < sizeof(text) - 100)
-		len += sprintf(text + len, "error no luck\noom %zu\n", len + 1);
+		len += sprintf(text + len, "error no luck\nlost all\noom %zu\n", len + 1);
 	len += sprintf(text + len, "end\n");
 	ck_assert_int_eq(cause_of(text, len), CAUSE_BOOT);
 	ck_assert_str_eq(said.text, "lunette: error: the guest: no luck\n"
+			 "lunette: error: --out: the guest cannot give all of its results: all\n"
 			 "lunette: warning: out of memory in the guest: its kernel killed 1 "
 			 "process; --memory gives it more\n");
 }
@@ -174,14 +202,57 @@ END_TEST
 
 START_TEST(power_off_before_the_end)
 {
-	static const char text[] = "up\nstart\nexit 0\nend\n";
+	static const char text[] = "up\nstart\n";
 
-	cause_of(text, strlen(text));
-	stderr_begin(&said);
-	ck_assert_int_eq(job_cause(m.job, CAUSE_POWEROFF), CAUSE_NO_RESULT);
-	ck_assert_int_eq(job_cause(m.job, CAUSE_PANIC), CAUSE_PANIC);
+	guest_says(text, strlen(text));
+	ck_assert_int_eq(cause_when(CAUSE_POWEROFF), CAUSE_NO_RESULT);
+	ck_assert_int_eq(cause_when(CAUSE_PANIC), CAUSE_PANIC);
 	ck_assert_str_eq(stderr_end(&said),
 			 "lunette: error: the guest powered itself off before the command ended\n");
+}
+END_TEST
+
+static int main_is_slow(void *arg)
+{
+	sem_post(&ended);
+	sem_wait(&go_on);
+	return ask(arg);
+}
+
+static void *keep_main_busy(void *arg)
+{
+	loop_call(tb.main_loop, main_is_slow, arg);
+	return NULL;
+}
+
+/* The guest has said all, and is off before the main thread has read it. */
+START_TEST(power_off_is_quicker)
+{
+	static const char text[] = "up\nstart\nexit 7\nend\n";
+	struct asked asked = { .machine = CAUSE_POWEROFF };
+	pthread_t thread;
+
+	ck_assert_int_eq(pthread_create(&thread, NULL, keep_main_busy, &asked), 0);
+	sem_wait(&ended);
+	guest_says(text, strlen(text));
+	sem_post(&go_on);
+	pthread_join(thread, NULL);
+	ck_assert_int_eq(asked.job, CAUSE_EXIT);
+	ck_assert_int_eq(report.exit, 7);
+	ck_assert_str_eq(stderr_end(&said), "");
+}
+END_TEST
+
+/* The user of a shell may end it so. */
+START_TEST(power_off_of_a_shell)
+{
+	static const char text[] = "up\nstart\n";
+
+	cfg.shell = true;
+	guest_says(text, strlen(text));
+	ck_assert_int_eq(cause_when(CAUSE_POWEROFF), CAUSE_POWEROFF);
+	ck_assert_int_eq(cause_when(CAUSE_REBOOT), CAUSE_REBOOT);
+	ck_assert_str_eq(stderr_end(&said), "");
 }
 END_TEST
 
@@ -197,9 +268,10 @@ START_TEST(talk_after_the_end)
 	sem_wait(&ended);
 	while (vdriver_request(&v, CONSOLE_TX(CONTROL), &out, 1, NULL, 0, 50) == 0)
 		;
-	ck_assert_int_eq(job_cause(m.job, m.cause), CAUSE_NO_RESULT);
-	vdriver_reset(&v);
 	sem_post(&go_on);
+	sem_wait(&ended);
+	ck_assert_int_eq(busy_cause, CAUSE_NO_RESULT);
+	vdriver_reset(&v);
 	stderr_end(&said);
 }
 END_TEST
@@ -216,6 +288,8 @@ Suite *job_suite(void)
 	tcase_add_test(tc, nonsense);
 	tcase_add_test(tc, talk_after_the_end);
 	tcase_add_test(tc, power_off_before_the_end);
+	tcase_add_test(tc, power_off_is_quicker);
+	tcase_add_test(tc, power_off_of_a_shell);
 	return s;
 }
 

@@ -5,16 +5,16 @@
 #include <string.h>
 
 #include "tests/lib/stderr.h"
-#include "vmm/console_log.h"
 #include "vmm/core/log.h"
-#include "vmm/report/junit.h"
-#include "vmm/machine.h"
-#include "vmm/report/report.h"
-#include "vmm/report/tap.h"
+#include "vmm/machine/console_log.h"
+#include "vmm/run/guest.h"
+#include "vmm/run/report/junit.h"
+#include "vmm/run/report/report.h"
+#include "vmm/run/report/tap.h"
 
 Suite *junit_suite(void);
 
-static struct machine_cfg cfg;
+static struct guest_cfg cfg;
 static struct report r;
 static char *xml;
 static struct stderr_text said;
@@ -81,6 +81,51 @@ START_TEST(the_run)
 	has("<failure type=\"exit\" message=\"exit status 3\"></failure>");
 	ended(CAUSE_EXIT, 0, 11);
 	has("<failure type=\"exit\" message=\"killed by signal 11\"></failure>");
+}
+END_TEST
+
+#define NINETY "123456789 123456789 123456789 123456789 123456789 123456789 123456789 123456789 " \
+	       "123456789 "
+
+/* A script's first line is its name. */
+START_TEST(the_name)
+{
+	static const struct {
+		const char *script, *wanted;
+	} rows[] = {
+		{ "make && ./all", "sh -c make &amp;&amp; ./all x" },
+		{ "set -e\ncd /tests\n./all", "sh -c set -e ..." },
+		{ "\n\t set -e\r\n./all\n", "sh -c set -e ..." },
+		{ "", "sh -c  x" },
+		{ NINETY "1234\xc3\xa4", "sh -c " NINETY "1234 ..." },
+		{ NINETY "123\xc3\xa4", "sh -c " NINETY "123 ..." },
+		{ NINETY "12\xc3\xa4 x", "sh -c " NINETY "12\xc3\xa4 ..." },
+	};
+	char script[200], wanted[250];
+	char *const argv[] = { "sh", "-c", script, "x", NULL };
+
+	snprintf(script, sizeof(script), "%s", rows[_i].script);
+	snprintf(wanted, sizeof(wanted), " name=\"%s\"", rows[_i].wanted);
+	r.argv = argv;
+	ended(CAUSE_EXIT, 0, 0);
+	has(wanted);
+}
+END_TEST
+
+/* Two tests of one name are two cases. */
+START_TEST(distinct_names)
+{
+	feed(STREAM_STDOUT, "1..5\nok 1 a\nok 2 a\nok 3 a (2)\nnot ok 4 a\nok 5\n");
+	feed(STREAM_CONSOLE, "KTAP version 1\n1..2\n  1..2\n  ok 1 x\n  ok 2 x\nok 1 s\n"
+	     "  1..1\n  ok 1 x\nok 2 s\n");
+	ended(CAUSE_EXIT, 0, 0);
+	has("classname=\"stdout\" name=\"a\"/>");
+	has("classname=\"stdout\" name=\"a (2)\"/>");
+	has("classname=\"stdout\" name=\"a (2) (2)\"/>");
+	has("classname=\"stdout\" name=\"a (3)\"><failure");
+	has("classname=\"console.s\" name=\"x\"/>");
+	has("classname=\"console.s\" name=\"x (2)\"/>");
+	has("classname=\"console.s (2)\" name=\"x\"/>");
 }
 END_TEST
 
@@ -197,6 +242,8 @@ Suite *junit_suite(void)
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, the_run);
+	tcase_add_loop_test(tc, the_name, 0, 7);
+	tcase_add_test(tc, distinct_names);
 	tcase_add_loop_test(tc, causes_are_faults, 0, CAUSE_COUNT);
 	tcase_add_test(tc, unfinished);
 	tcase_add_test(tc, the_error_line);

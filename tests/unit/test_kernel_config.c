@@ -11,8 +11,8 @@
 
 #include "tests/lib/stderr.h"
 #include "vmm/core/util.h"
-#include "vmm/kernel/image.h"
-#include "vmm/kernel/kernel_config.h"
+#include "vmm/machine/image.h"
+#include "vmm/run/kernel/kernel_config.h"
 
 Suite *kernel_config_suite(void);
 

@@ -4,7 +4,7 @@
 
 #include "tests/lib/stderr.h"
 #include "vmm/core/loop.h"
-#include "vmm/limits.h"
+#include "vmm/machine/limits.h"
 
 Suite *limits_suite(void);
 

@@ -77,6 +77,15 @@ static const char *store(unsigned number, const char *attribute)
 	return fakelio_text(tree, path);
 }
 
+/* As the kernel has it in its tree. */
+static void put_dbroot(const char *dir)
+{
+	FILE *f = fopen(fakelio_path(tree, "dbroot"), "w");
+
+	fprintf(f, "%s\n", dir);
+	fclose(f);
+}
+
 START_TEST(a_target_of_two)
 {
 	char wanted[200], link[300], to[300];
@@ -161,6 +170,98 @@ START_TEST(every_step_can_fail)
 }
 END_TEST
 
+static bool has_lun(unsigned number)
+{
+	char path[300];
+
+	snprintf(path, sizeof(path), "vhost/%s/tpgt_0/lun/lun_%u", lio_wwn(lio), number);
+	return fakelio_has(tree, path);
+}
+
+/* While a guest uses it: one comes and goes, and the others stay. */
+START_TEST(luns_come_and_go)
+{
+	struct stderr_text err;
+	unsigned before, i;
+
+	add_lun(0, block, 0, "first");
+	ck_assert_int_eq(create(), 0);
+	before = fakelio_count(tree);
+	add_lun(1, block, 7, "second");
+	for (i = 0; i < 3; i++) {
+		ck_assert_int_eq(lio_add(lio, &lun[1], &why), 0);
+		ck_assert(has_lun(7));
+		ck_assert_uint_eq(fakelio_count(tree), before + 3); /* store, LUN, link */
+		ck_assert_str_eq(store(7, "wwn/vpd_unit_serial"), "second");
+		ck_assert_int_eq(lio_remove(lio, &lun[1]), 0);
+		ck_assert(!has_lun(7));
+		ck_assert(has_lun(0));
+		ck_assert_uint_eq(fakelio_count(tree), before);
+	}
+	ck_assert_int_eq(lio_remove(lio, &lun[1]), 0); /* what is not there */
+	ck_assert_int_eq(lio_add(lio, &lun[1], &why), 0);
+	tree->stuck = true;
+	stderr_begin(&err);
+	ck_assert_int_eq(lio_remove(lio, &lun[1]), -EBUSY);
+	ck_assert_ptr_nonnull(strstr(stderr_end(&err), "cannot be removed: Device or resource"));
+	ck_assert(has_lun(7));
+	tree->stuck = false;
+}
+END_TEST
+
+/* At whatever step one that comes fails, there is a reason, and nothing of it is left. */
+START_TEST(one_that_comes_can_fail)
+{
+	unsigned before, step, steps;
+
+	add_lun(0, block, 0, "first");
+	ck_assert_int_eq(create(), 0);
+	before = fakelio_count(tree);
+	add_lun(1, block, 1, "second");
+	steps = tree->made;
+	ck_assert_int_eq(lio_add(lio, &lun[1], &why), 0);
+	steps = tree->made - steps;
+	ck_assert_uint_gt(steps, 5);
+	ck_assert_int_eq(lio_remove(lio, &lun[1]), 0);
+	for (step = 1; step <= steps; step++) {
+		why.text[0] = 0;
+		tree->fail_at = tree->made + step;
+		tree->fail_with = EACCES;
+		ck_assert_int_eq(lio_add(lio, &lun[1], &why), -EACCES);
+		ck_assert_str_ne(why.text, "");
+		ck_assert(!has_lun(1));
+		ck_assert_uint_eq(fakelio_count(tree), before);
+	}
+}
+END_TEST
+
+/* The kernel wants a folder, for persistent reservations, that nobody makes for it. */
+START_TEST(folder_of_reservations)
+{
+	char base[200];
+	struct stderr_text err;
+
+	snprintf(base, sizeof(base), "%s-db", tree->root);
+	put_dbroot(base);
+	add_lun(0, block, 0, "first");
+	ck_assert_int_eq(create(), 0);
+	strcat(base, "/pr");
+	ck_assert_int_eq(access(base, F_OK), 0);
+	lio_destroy(lio); /* it stays, for others use it, and is no obstacle */
+	ck_assert_int_eq(access(base, F_OK), 0);
+	ck_assert_int_eq(create(), 0);
+	lio_destroy(lio);
+	rmdir(base);
+	*strrchr(base, '/') = 0;
+	rmdir(base);
+	put_dbroot("/proc/nowhere");
+	stderr_begin(&err);
+	ck_assert_int_eq(create(), 0);
+	ck_assert_ptr_nonnull(strstr(stderr_end(&err), "/proc/nowhere/pr: cannot be made: No"));
+	ck_assert_ptr_nonnull(strstr(err.text, "sudo mkdir -p /proc/nowhere/pr"));
+}
+END_TEST
+
 START_TEST(others_are_left_alone)
 {
 	struct lio *second;
@@ -234,7 +335,7 @@ START_TEST(names_that_the_kernel_does_not_show)
 {
 	add_lun(0, block, 0, "first");
 	strcpy(lun[0].naa, "5000c50012345678");
-	ck_assert_int_eq(create(), -EINVAL);
+	ck_assert_int_eq(create(), -EOPNOTSUPP);
 	ck_assert_ptr_nonnull(strstr(why.text, "wwn=5000c50012345678: "));
 	strcpy(lun[0].naa, "6123456f000000000000000000000000");
 	ck_assert_int_eq(create(), 0); /* by another company, it can be had */
@@ -242,14 +343,14 @@ START_TEST(names_that_the_kernel_does_not_show)
 	lio_destroy(lio);
 	lio = NULL;
 	strcpy(lun[0].naa, "6123456f000000000000000000000001");
-	ck_assert_int_eq(create(), -EINVAL);
+	ck_assert_int_eq(create(), -EOPNOTSUPP);
 	strcpy(lun[0].naa, "6123456f000000000000000000000000");
 	strcpy(lun[0].serial, "first ");
-	ck_assert_int_eq(create(), -EINVAL);
+	ck_assert_int_eq(create(), -EOPNOTSUPP);
 	ck_assert_ptr_nonnull(strstr(why.text, "serial=first : "));
 	strcpy(lun[0].serial, "first");
 	lun[0].lun = 256;
-	ck_assert_int_eq(create(), -EINVAL);
+	ck_assert_int_eq(create(), -EOPNOTSUPP);
 	ck_assert_str_eq(why.text, "lun=256: the kernel's target takes numbers up to 255");
 	ck_assert_uint_eq(fakelio_count(tree), 0);
 }
@@ -299,6 +400,9 @@ Suite *lio_suite(void)
 	tcase_add_test(tc, a_target_of_two);
 	tcase_add_test(tc, a_target_of_none);
 	tcase_add_test(tc, every_step_can_fail);
+	tcase_add_test(tc, luns_come_and_go);
+	tcase_add_test(tc, one_that_comes_can_fail);
+	tcase_add_test(tc, folder_of_reservations);
 	tcase_add_test(tc, others_are_left_alone);
 	tcase_add_test(tc, added_by_hand);
 	tcase_add_test(tc, dead_runs_are_swept_away);

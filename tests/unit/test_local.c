@@ -7,7 +7,6 @@
 
 #include "tests/lib/echo.h"
 #include "tests/lib/vdriver.h"
-#include "vmm/core/loop.h"
 #include "vmm/core/util.h"
 
 Suite *local_suite(void);
@@ -306,8 +305,8 @@ START_TEST(no_leak)
 		testbed_release(&tb);
 		ck_assert(vdriver_probe(&v, &tb, 0));
 	}
-	ck_assert_uint_eq(echo.starts, 100 * ECHO_QUEUES);
-	ck_assert_uint_eq(echo.stops, 100 * ECHO_QUEUES);
+	ck_assert_uint_ge(echo.starts, 100 * ECHO_QUEUES); /* more where a probe ends bus mastery */
+	ck_assert_uint_eq(echo.stops, echo.starts);
 }
 END_TEST
 

@@ -9,8 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "devices/block/lock.h"
 #include "tests/lib/stderr.h"
+#include "vmm/core/lock.h"
 
 Suite *lock_suite(void);
 

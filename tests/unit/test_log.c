@@ -1,5 +1,6 @@
 #include "tests/unit/unit.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -68,6 +69,30 @@ START_TEST(long_lines)
 }
 END_TEST
 
+/* A name may be as long as it likes: what is wrong with it is said. */
+START_TEST(long_names)
+{
+	static const size_t lengths[] = { 1000, 4096, 131072 };
+	static char name[131073];
+	char why[64];
+
+	memset(name, _i % 2 ? '\n' : 'x', sizeof(name) - 1);
+	name[lengths[_i / 2]] = 0;
+	stderr_begin(&err);
+	log_err("--disk %s: no such file; make one", name);
+	stderr_end(&err);
+	ck_assert_uint_eq(lines(err.text), 1);
+	ck_assert_uint_le(strlen(err.text), 1024);
+	ck_assert_ptr_nonnull(strstr(err.text, "lunette: error: --disk "));
+	ck_assert_ptr_nonnull(strstr(err.text, ": no such file; make one\n"));
+
+	log_hear(why, sizeof(why));
+	log_err("--disk %s: no such file", name);
+	log_hear(NULL, 0);
+	ck_assert_ptr_nonnull(strstr(why, ": no such file"));
+}
+END_TEST
+
 START_TEST(guest_cannot_flood)
 {
 	struct log_limit limit = { 0 };
@@ -111,7 +136,7 @@ START_TEST(one_line_whatever_is_in_it)
 {
 	stderr_begin(&err);
 	log_err("a\nb\033[2Jc\177\xc3\xa9: no");
-	ck_assert_str_eq(stderr_end(&err), "lunette: error: a?b?[2Jc?\xc3\xa9: no\n");
+	ck_assert_str_eq(stderr_end(&err), "lunette: error: a\\nb\\x1b[2Jc\\x7f\xc3\xa9: no\n");
 }
 END_TEST
 
@@ -184,12 +209,12 @@ START_TEST(errors_are_heard)
 	log_err("first");
 	log_warn("not an error");
 	log_err("the second one is cut");
-	ck_assert_str_eq(text, "the second one ");
+	ck_assert_str_eq(text, "the sec ... cut");
 	log_hear(NULL, 0);
 	log_err("as ever");
 	ck_assert_str_eq(stderr_end(&err), "lunette: warning: not an error\n"
 			 "lunette: error: as ever\n");
-	ck_assert_str_eq(text, "the second one ");
+	ck_assert_str_eq(text, "the sec ... cut");
 }
 END_TEST
 
@@ -216,7 +241,29 @@ START_TEST(lines_are_watched)
 	log_watch(NULL, NULL);
 	log_err("nobody");
 	stderr_end(&err);
-	ck_assert_str_eq(seen, "0 one?two;1 guest;");
+	ck_assert_str_eq(seen, "0 one\\ntwo;1 guest;");
+}
+END_TEST
+
+/* Through whom failures pass says what nobody has said, and nothing twice. */
+START_TEST(silent_failures)
+{
+	unsigned before = log_errors();
+	char heard[64];
+
+	stderr_begin(&err);
+	ck_assert_int_eq(log_if_silent(before, "disk", 0), 0);
+	ck_assert_int_eq(log_if_silent(before, "disk", -ENOMEM), -ENOMEM);
+	ck_assert_uint_eq(log_errors(), before + 1);
+	ck_assert_int_eq(log_if_silent(before, "machine", -ENOMEM), -ENOMEM);
+	before = log_errors();
+	log_hear(heard, sizeof(heard));
+	log_err("heard");
+	log_hear(NULL, 0);
+	log_warn("no error");
+	ck_assert_int_eq(log_if_silent(before, "machine", -EIO), -EIO);
+	ck_assert_str_eq(stderr_end(&err), "lunette: error: disk: Cannot allocate memory\n"
+			 "lunette: warning: no error\n");
 }
 END_TEST
 
@@ -235,6 +282,7 @@ Suite *log_suite(void)
 
 	tcase_add_loop_test(tc, levels, LOG_ERR, LOG_DEBUG + 1);
 	tcase_add_test(tc, long_lines);
+	tcase_add_loop_test(tc, long_names, 0, 6);
 	tcase_add_test(tc, one_line_whatever_is_in_it);
 	tcase_add_test(tc, guest_cannot_flood);
 	tcase_add_test(tc, resets_do_not_help_a_flood);
@@ -242,6 +290,7 @@ Suite *log_suite(void)
 	tcase_add_test(tc, nobody_reads);
 	tcase_add_test(tc, errors_are_heard);
 	tcase_add_test(tc, lines_are_watched);
+	tcase_add_test(tc, silent_failures);
 	tcase_add_test_raise_signal(tc, bug_aborts, SIGABRT);
 	return s;
 }

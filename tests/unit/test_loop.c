@@ -196,6 +196,45 @@ static void *caller_main(void *arg)
 	return NULL;
 }
 
+static atomic_bool has_called, was_served;
+
+static int note_call(void *arg)
+{
+	(void)arg;
+	atomic_store(&was_served, true);
+	return 0;
+}
+
+static void *call_it(void *arg)
+{
+	(void)arg;
+	atomic_store(&has_called, true);
+	loop_call(loop, note_call, NULL);
+	return NULL;
+}
+
+/* A call that waits for another one to come, which nobody else could answer. */
+static int wait_and_serve(void *arg)
+{
+	(void)arg;
+	while (!atomic_load(&was_served)) {
+		loop_serve(loop);
+		sched_yield();
+	}
+	return atomic_load(&has_called);
+}
+
+START_TEST(calls_in_a_callback)
+{
+	pthread_t thread;
+
+	ck_assert_int_eq(loop_start(loop), 0);
+	pthread_create(&thread, NULL, call_it, NULL);
+	ck_assert_int_eq(loop_call(loop, wait_and_serve, NULL), 1);
+	pthread_join(thread, NULL);
+}
+END_TEST
+
 START_TEST(calls_from_many_threads)
 {
 	struct caller caller[CALLERS];
@@ -378,6 +417,7 @@ Suite *loop_suite(void)
 	tcase_add_test(tc, pause_and_resume);
 	tcase_add_test(tc, call_without_a_thread);
 	tcase_add_test(tc, call_from_its_own_thread);
+	tcase_add_test(tc, calls_in_a_callback);
 	tcase_add_test(tc, calls_from_many_threads);
 	tcase_add_test(tc, calls_while_it_ends);
 	tcase_add_test(tc, run_in_this_thread);

@@ -17,6 +17,17 @@ static void teardown(void)
 	rig_fini(&rig);
 }
 
+static void step(void)
+{
+	rig_rebirth(&rig, teardown, setup);
+}
+
+static void setup_reborn(void)
+{
+	setup();
+	rig.step = step;
+}
+
 static uint32_t tur(void)
 {
 	return scsi_run(&rig, CDB(0), NULL, 0, NULL, 0);
@@ -241,6 +252,10 @@ Suite *lun_suite(void)
 	tcase_add_test(tc, eject_and_load);
 	tcase_add_test(tc, prevented_removal);
 	tcase_add_test(tc, another_medium);
+
+	tc = unit_case(suite, "reborn"); /* saved, destroyed and restored before each command */
+	tcase_add_checked_fixture(tc, setup_reborn, teardown);
+	tcase_add_test(tc, attentions_in_order);
 	return suite;
 }
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "vmm/core/util.h"
-#include "vmm/matrix/matrix_admit.h"
+#include "vmm/run/matrix/matrix_admit.h"
 
 Suite *matrix_admit_suite(void);
 

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/matrix/matrix_file.h"
-#include "vmm/matrix/matrix_result.h"
+#include "vmm/run/matrix/matrix_file.h"
+#include "vmm/run/matrix/matrix_result.h"
 
 Suite *matrix_result_suite(void);
 

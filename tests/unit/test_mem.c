@@ -1,7 +1,11 @@
 #include "tests/unit/unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "vmm/core/mem.h"
@@ -63,6 +67,81 @@ START_TEST(fresh_memory_is_zero)
 	for (i = 0; i < sizeof(buf); i++)
 		sum |= buf[i];
 	ck_assert_uint_eq(sum, 0);
+}
+END_TEST
+
+START_TEST(nobody_else_maps_it)
+{
+	unsigned i;
+
+	for (i = 0; i < mem.nregions; i++)
+		ck_assert_int_eq(mem.region[i].fd, -1);
+}
+END_TEST
+
+static const uint64_t low = MIB(1), high = GIB(4);
+
+/* Whoever has the descriptor sees what the guest does, and the guest sees what they do. */
+START_TEST(shared_regions)
+{
+	struct mem m = { .shared = true };
+	char *other, byte;
+	unsigned i;
+	int fd;
+
+	ck_assert_int_eq(mem_add(&m, low, MIB(1)), 0);
+	ck_assert_int_eq(mem_add(&m, high, MIB(3)), 0);
+	ck_assert_int_eq(mem_add(&m, high, MIB(3)), -EINVAL);
+	fd = m.region[0].fd;
+	ck_assert_int_ne(fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);
+	ck_assert_int_eq(m.region[1].fd, fd);
+	for (i = 0; i < m.nregions; i++) {
+		const struct mem_region *r = &m.region[i];
+
+		ck_assert_uint_eq((uintptr_t)r->hva % MIB(2), r->gpa % MIB(2));
+		other = mmap(NULL, r->size, PROT_READ | PROT_WRITE, MAP_SHARED, r->fd, r->fd_off);
+		ck_assert_ptr_ne(other, MAP_FAILED);
+		ck_assert_int_eq(mem_write(&m, r->gpa + r->size - 1, "x", 1), 0);
+		ck_assert_int_eq(other[r->size - 1], 'x');
+		ck_assert_int_eq(other[0], 0);
+		other[1] = 'a' + i;
+		ck_assert_int_eq(mem_read(&m, r->gpa + 1, &byte, 1), 0);
+		ck_assert_int_eq(byte, 'a' + i);
+		munmap(other, r->size);
+	}
+	mem_free(&m);
+	ck_assert_int_lt(fcntl(fd, F_GETFD), 0);
+	mem_free(&m);
+}
+END_TEST
+
+/* Nothing is left of a region that cannot be shared, and those before it stay. */
+START_TEST(cannot_be_shared)
+{
+	struct mem m = { .shared = true };
+	struct rlimit before, limit;
+
+	getrlimit(RLIMIT_NOFILE, &before);
+	limit = before;
+	limit.rlim_cur = 0;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	ck_assert_int_eq(mem_add(&m, low, MIB(1)), -EMFILE);
+	setrlimit(RLIMIT_NOFILE, &before);
+	ck_assert_uint_eq(m.nregions, 0);
+	ck_assert_int_eq(mem_add(&m, low, MIB(1)), 0);
+	ck_assert_int_eq(mem_write(&m, low, "x", 1), 0);
+
+	signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, &before);
+	limit = before;
+	limit.rlim_cur = high;
+	setrlimit(RLIMIT_FSIZE, &limit);
+	ck_assert_int_eq(mem_add(&m, high, MIB(1)), -EFBIG);
+	ck_assert_uint_eq(m.nregions, 1);
+	ck_assert_int_ge(fcntl(m.region[0].fd, F_GETFD), 0);
+	setrlimit(RLIMIT_FSIZE, &before);
+	ck_assert_int_eq(mem_add(&m, high, MIB(1)), 0);
+	mem_free(&m);
 }
 END_TEST
 
@@ -143,6 +222,9 @@ Suite *mem_suite(void)
 	tcase_add_test(tc, add_refuses);
 	tcase_add_test(tc, aligned_as_the_guest_sees_it);
 	tcase_add_test(tc, fresh_memory_is_zero);
+	tcase_add_test(tc, nobody_else_maps_it);
+	tcase_add_test(tc, shared_regions);
+	tcase_add_test(tc, cannot_be_shared);
 	tcase_add_loop_test(tc, bounds, 0, ARRAY_SIZE(ats));
 	tcase_add_test(tc, copies_across_regions);
 	tcase_add_test(tc, pointer_alignment);

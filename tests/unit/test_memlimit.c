@@ -6,8 +6,9 @@
 
 #include "tests/lib/stderr.h"
 #include "tests/lib/tree.h"
+#include "vmm/core/fail.h"
 #include "vmm/core/util.h"
-#include "vmm/memlimit.h"
+#include "vmm/machine/memlimit.h"
 
 Suite *memlimit_suite(void);
 
@@ -56,7 +57,7 @@ static void limit_v2(const char *dir, const char *max, const char *current)
 START_TEST(no_files)
 {
 	ck_assert(!memlimit_find(tree.root, &m));
-	ck_assert_int_eq(memlimit_check(tree.root, GIB(512), 1), 0);
+	ck_assert_int_eq(memlimit_check(tree.root, GIB(512), 1, 0), 0);
 }
 END_TEST
 
@@ -181,12 +182,12 @@ START_TEST(refused_with_figures)
 	char max[40];
 
 	v2("/job", "/");
-	snprintf(max, sizeof(max), "%ju\n", (uintmax_t)(MIB(10) + memlimit_need(MIB(512), 2)));
+	snprintf(max, sizeof(max), "%ju\n", (uintmax_t)(MIB(10) + memlimit_need(MIB(512), 2, 0)));
 	limit_v2("job", max, "10485760\n");
-	ck_assert_int_eq(memlimit_check(tree.root, MIB(512), 2), 0);
+	ck_assert_int_eq(memlimit_check(tree.root, MIB(512), 2, 0), 0);
 	limit_v2("job", max, "10485761\n");
 	stderr_begin(&err);
-	ck_assert_int_eq(memlimit_check(tree.root, MIB(512), 2), -ENOMEM);
+	ck_assert_int_eq(memlimit_check(tree.root, MIB(512), 2, 0), -EOVERLIMIT);
 	stderr_end(&err);
 	ck_assert_ptr_nonnull(strstr(err.text, "--memory 512M: "));
 	ck_assert_ptr_nonnull(strstr(err.text, "/job/memory.max is "));

@@ -1,13 +1,11 @@
-#include "tests/unit/unit.h"
+#include "tests/unit/echo_rig.h"
 
 #include <errno.h>
 #include <linux/virtio_ring.h>
 #include <string.h>
 #include <sys/eventfd.h>
 
-#include "tests/lib/echo.h"
 #include "tests/lib/stderr.h"
-#include "tests/lib/vdriver.h"
 #include "vmm/core/loop.h"
 #include "vmm/core/util.h"
 
@@ -15,26 +13,6 @@ Suite *mmio_suite(void);
 
 #define OK (VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK)
 #define ALL_FEATURES UINT64_MAX
-
-static struct testbed tb;
-static struct echo echo;
-static struct vdriver v;
-
-static void set_up(void)
-{
-	log_set_level(LOG_ERR);
-	testbed_init(&tb);
-	echo_init(&echo, &tb, "e0", VIRTIO_ON_MMIO);
-	testbed_start(&tb);
-	ck_assert(vdriver_probe(&v, &tb, 0));
-}
-
-static void tear_down(void)
-{
-	vdriver_fini(&v);
-	echo_fini(&echo);
-	testbed_fini(&tb);
-}
 
 static uint64_t peek(uint64_t off, unsigned len)
 {
@@ -44,15 +22,6 @@ static uint64_t peek(uint64_t off, unsigned len)
 static void poke(uint64_t off, uint64_t value, unsigned len)
 {
 	vdriver_poke(&v, v.base + off, value, len);
-}
-
-static void check_echo(unsigned q)
-{
-	char sent[] = "hello, device", got[sizeof(sent)] = { 0 };
-	struct iovec out = { sent, sizeof(sent) }, in = { got, sizeof(got) };
-
-	ck_assert_int_eq(vdriver_request(&v, q, &out, 1, &in, 1, 5000), sizeof(sent));
-	ck_assert_str_eq(got, sent);
 }
 
 START_TEST(identity)
@@ -336,7 +305,7 @@ START_TEST(detach)
 	echo_fini(&e);
 	ck_assert_uint_eq(other.mmio.nbells, 0);
 	ck_assert_uint_eq(other.mmio.nranges, 1); /* ECAM */
-	ck_assert_int_eq(testbed_irq_fd(&other, PLATFORM_FIRST_GSI), -1);
+	ck_assert_int_eq(testbed_irq_fd(&other, TESTBED_INPUT), -1);
 	testbed_fini(&other);
 }
 END_TEST
@@ -344,24 +313,24 @@ END_TEST
 START_TEST(bus_is_full)
 {
 	static struct testbed full;
-	static struct echo e, last;
+	static struct virtio_device last;
+	static struct echo e;
+	struct virtio_spec spec = { .name = "e1", .nvq = 1, .queue_size = 8,
+				    .transport = VIRTIO_ON_MMIO };
 	struct stderr_text err;
 	struct mmio_slot slot;
 	unsigned i;
 
 	testbed_init(&full);
-	for (i = 1; i < PLATFORM_SLOTS; i++)
+	for (i = TESTBED_INPUT + 1; i < TESTBED_MSI; i++)
 		ck_assert_int_eq(platform_slot_alloc(&full.p, 0x1000, &slot), 0);
 	echo_init(&e, &full, "e0", VIRTIO_ON_MMIO);
-	last.vdev.class = e.vdev.class;
-	strcpy(last.vdev.name, "e1");
-	ck_assert_int_eq(virtio_device_init(&last.vdev, &full.mem,
-					    virtio_local_create(&full.main_loop, 1, 0), 1, 8), 0);
+	spec.class = e.vdev.class;
 	stderr_begin(&err);
-	ck_assert_int_eq(virtio_attach(&last.vdev, &full.p, VIRTIO_ON_MMIO), -ENOSPC);
+	ck_assert_int_eq(virtio_make(&last, &full.p, &spec), -ENOSPC);
 	ck_assert_str_eq(stderr_end(&err),
 			 "lunette: error: e1: no room for another device; at most 19 fit\n");
-	virtio_device_fini(&last.vdev);
+	virtio_unmake(&last);
 	echo_fini(&e);
 	testbed_fini(&full);
 }
@@ -372,7 +341,7 @@ Suite *mmio_suite(void)
 	Suite *s = suite_create("mmio");
 	TCase *tc = unit_case(s, "mmio");
 
-	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_checked_fixture(tc, echo_set_up_mmio, echo_tear_down);
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, identity);
 	tcase_add_test(tc, registers_are_32_bits_wide);

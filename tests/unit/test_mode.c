@@ -14,9 +14,22 @@ static void setup(void)
 	rig_init(&rig);
 }
 
+static const uint8_t block[512]; /* to be written */
+
 static void teardown(void)
 {
 	rig_fini(&rig);
+}
+
+static void step(void)
+{
+	rig_rebirth(&rig, teardown, setup);
+}
+
+static void setup_reborn(void)
+{
+	setup();
+	rig.step = step;
 }
 
 static const uint8_t descriptor[8] = { 0, 0, 0x10, 0x00, 0, 0, 2, 0 };
@@ -180,7 +193,7 @@ START_TEST(select_write_cache)
 	ck_assert_uint_eq(rig.ram->log[0].io, BLOCK_FLUSH);
 	ck_assert_uint_eq(scsi_run(&rig, CDB(0x2a, [8] = 1), data, 0, NULL, 0),
 			  RIG_RESPONSE(SCSI_RESPONSE_OVERRUN));
-	ck_assert_uint_eq(scsi_run(&rig, CDB(0x0a, [4] = 1), rig.ram->bytes, 512, NULL, 0), 0);
+	ck_assert_uint_eq(scsi_run(&rig, CDB(0x0a, [4] = 1), block, 512, NULL, 0), 0);
 	ck_assert_uint_eq(rig.ram->log[1].flags, BLOCK_FUA);
 
 	ck_assert_uint_eq(select6(&on), 0);
@@ -201,10 +214,9 @@ START_TEST(select_control_page)
 	ck_assert(rig.lun.descriptor_sense);
 	ck_assert_uint_eq(select6(&swp), 0);
 	ck_assert(!rig.lun.descriptor_sense && rig.lun.swp);
-	ck_assert_uint_eq(scsi_run(&rig, CDB(0x2a, [8] = 1), rig.ram->bytes, 512, NULL, 0),
-			  0x072700);
+	ck_assert_uint_eq(scsi_run(&rig, CDB(0x2a, [8] = 1), block, 512, NULL, 0), 0x072700);
 	ck_assert_uint_eq(select6(&plain), 0);
-	ck_assert_uint_eq(scsi_run(&rig, CDB(0x2a, [8] = 1), rig.ram->bytes, 512, NULL, 0), 0);
+	ck_assert_uint_eq(scsi_run(&rig, CDB(0x2a, [8] = 1), block, 512, NULL, 0), 0);
 }
 END_TEST
 
@@ -361,6 +373,12 @@ Suite *mode_suite(void)
 	tcase_add_test(tc, select_bad_lists);
 	tcase_add_test(tc, select_bad_cdbs);
 	tcase_add_test(tc, select_flush_fails);
+
+	tc = unit_case(suite, "reborn"); /* saved, destroyed and restored before each command */
+	tcase_add_checked_fixture(tc, setup_reborn, teardown);
+	tcase_add_test(tc, select_control_page);
+	tcase_add_test(tc, select_what_was_sensed);
+	tcase_add_test(tc, select_all_or_nothing);
 	return suite;
 }
 

@@ -1,7 +1,7 @@
 #include "tests/unit/unit.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "devices/net_passt.h"
+#include "vmm/core/fail.h"
 #include "vmm/core/log.h"
 #include "vmm/core/opt.h"
 #include "vmm/core/util.h"
@@ -20,6 +21,7 @@ Suite *net_passt_suite(void);
 static const uint8_t mac[6] = { 2, 0, 0, 0, 0, 1 };
 static char dir[] = "/tmp/passt-XXXXXX", said[1024];
 static struct passt passt;
+static bool loopback;
 
 /* A program of that name, before all others. Its words are in the file "words". */
 static void install(const char *script)
@@ -41,6 +43,7 @@ static void set_up(void)
 	strcpy(dir + sizeof(dir) - 7, "XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	passt = PASST_NONE;
+	loopback = false;
 	log_hear(said, sizeof(said));
 }
 
@@ -58,7 +61,7 @@ static int start(const char **publish, unsigned n)
 {
 	struct opt_list list = { publish, n };
 
-	return passt_start(&passt, "n0", mac, &list);
+	return passt_start(&passt, "n0", mac, &(struct passt_cfg){ &list, loopback });
 }
 
 static void words(char *text, size_t size)
@@ -90,6 +93,7 @@ START_TEST(serves_until_it_is_not_wanted)
 	ck_assert_ptr_nonnull(strstr(text, "--fd 3 "));
 	ck_assert_ptr_nonnull(strstr(text, "--address 10.0.2.15 --netmask 24"));
 	ck_assert_ptr_null(strstr(text, "ports"));
+	ck_assert_ptr_nonnull(strstr(text, " --no-map-gw"));
 	/* The answer is left to the guest. */
 	ck_assert_int_eq(read(fd, frame, sizeof(frame)), 4 + 42);
 	ck_assert_mem_eq(frame + 10, mac, 6);
@@ -100,6 +104,51 @@ START_TEST(serves_until_it_is_not_wanted)
 	ck_assert_int_eq(kill(passt.pid, 0), -1); /* has been waited for */
 	ck_assert_int_eq(errno, ESRCH);
 	passt = PASST_NONE;
+}
+END_TEST
+
+START_TEST(host_loopback)
+{
+	char text[512];
+	int fd;
+
+	install(ECHO);
+	loopback = true;
+	fd = start(NULL, 0);
+	ck_assert_int_ge(fd, 0);
+	words(text, sizeof(text));
+	ck_assert_ptr_null(strstr(text, "map-gw"));
+	close(fd);
+}
+END_TEST
+
+/* Where a frame goes, by a program that puts it together as it likes. */
+static const struct {
+	const char *to;
+	bool refused;
+} targets[] = {
+	{ "127.0.0.1", true }, { "127.255.255.255", true }, { "0.0.0.0", true },
+	{ "0.1.2.3", true }, { "::1", true }, { "::", true }, { "::ffff:127.0.0.1", true },
+	{ "::127.0.0.1", true },
+	{ "10.0.2.2", false }, { "128.0.0.1", false }, { "1.0.0.127", false },
+	{ "255.255.255.255", false }, { "fe80::1", false }, { "2001:db8::1", false },
+	{ "ff02::1", false }, { "64:ff9b::127.0.0.1", false },
+};
+
+START_TEST(loopback_is_kept_out)
+{
+	uint8_t frame[54] = { 0 };
+	bool six = strchr(targets[_i].to, ':');
+
+	frame[12] = six ? 0x86 : 0x08;
+	frame[13] = six ? 0xdd : 0x00;
+	ck_assert_int_eq(inet_pton(six ? AF_INET6 : AF_INET, targets[_i].to,
+				   frame + (six ? 38 : 30)), 1);
+	ck_assert_int_eq(passt_is_loopback(frame, six ? 54 : 34), targets[_i].refused);
+	ck_assert(!passt_is_loopback(frame, six ? 53 : 33)); /* no packet */
+	ck_assert(!passt_is_loopback(frame, 13));
+	frame[13] = 0x06; /* ARP, for one */
+	ck_assert(!passt_is_loopback(frame, 54));
 }
 END_TEST
 
@@ -241,7 +290,7 @@ START_TEST(ports_that_make_no_sense)
 	const char *publish[] = { bad_ports[_i] };
 
 	install(ECHO);
-	ck_assert_int_eq(start(publish, 1), -EINVAL);
+	ck_assert_int_eq(start(publish, 1), -EUSAGE);
 	ck_assert_ptr_nonnull(strstr(said, "HOST-PORT:GUEST-PORT"));
 	ck_assert_int_eq(passt.pid, 0);
 }
@@ -255,7 +304,7 @@ START_TEST(too_many_ports)
 	for (i = 0; i < 65; i++)
 		publish[i] = "8080:80";
 	install(ECHO);
-	ck_assert_int_eq(start(publish, 65), -EINVAL);
+	ck_assert_int_eq(start(publish, 65), -EUSAGE);
 }
 END_TEST
 
@@ -267,6 +316,8 @@ Suite *net_passt_suite(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_set_timeout(tc, 30);
 	tcase_add_test(tc, serves_until_it_is_not_wanted);
+	tcase_add_test(tc, host_loopback);
+	tcase_add_loop_test(tc, loopback_is_kept_out, 0, ARRAY_SIZE(targets));
 	tcase_add_test(tc, gets_no_other_file);
 	tcase_add_test(tc, is_not_there);
 	tcase_add_test(tc, fails);

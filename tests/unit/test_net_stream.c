@@ -18,13 +18,21 @@ static struct net_link *link_;
 static int peer;
 static uint8_t hdr[NET_HDR_LEN], got[NET_FRAME_MAX + 100], wanted[NET_FRAME_MAX + 4];
 
+/* What has this at its 54th byte. */
+#define UNWANTED 0xa5
+static bool refuse(const uint8_t *head, size_t len)
+{
+	ck_assert_uint_le(len, NET_HEAD_MAX);
+	return len == NET_HEAD_MAX && head[NET_HEAD_MAX - 1] == UNWANTED;
+}
+
 static void set_up(void)
 {
 	int pair[2];
 
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 	peer = pair[0];
-	link_ = net_stream_create(pair[1]);
+	link_ = net_stream_create(pair[1], refuse);
 	ck_assert_ptr_nonnull(link_);
 }
 
@@ -226,6 +234,34 @@ START_TEST(frames_go_out)
 }
 END_TEST
 
+/* However it is cut into pieces; and the next one goes out. */
+START_TEST(refused)
+{
+	uint8_t out[100] = { [NET_HEAD_MAX - 1] = UNWANTED };
+	struct iovec iov[3] = { { out, 53 }, { out + 53, 1 }, { out + 54, 46 } };
+
+	ck_assert_int_eq(link_->ops->send(link_, hdr, iov_cursor(iov, 3)), -EACCES);
+	iov[1] = (struct iovec){ out, 54 };
+	ck_assert_int_eq(link_->ops->send(link_, hdr, iov_cursor(iov + 1, 1)), -EACCES);
+	out[NET_HEAD_MAX - 1] = 0;
+	iov[1] = (struct iovec){ out + 53, 1 };
+	ck_assert_int_eq(link_->ops->flush(link_), 0);
+	ck_assert_int_eq(link_->ops->send(link_, hdr, iov_cursor(iov, 3)), 0);
+	ck_assert(net_peer_gets(peer, out, sizeof(out)));
+}
+END_TEST
+
+START_TEST(short_frames_go_out)
+{
+	size_t len;
+
+	for (len = 1; len <= NET_HEAD_MAX + 1; len++) {
+		ck_assert_int_eq(send_out(len, 7), 0);
+		expect_sent(len, 7);
+	}
+}
+END_TEST
+
 /* Frames of changing length until the socket is full: whatever it has not taken comes later. */
 START_TEST(full_socket_keeps_the_rest)
 {
@@ -267,6 +303,8 @@ Suite *net_stream_suite(void)
 	tcase_add_test(tc, end_of_the_other_side_in_haste);
 	tcase_add_test(tc, end_in_the_middle_of_a_frame);
 	tcase_add_test(tc, frames_go_out);
+	tcase_add_test(tc, refused);
+	tcase_add_test(tc, short_frames_go_out);
 	tcase_add_test(tc, full_socket_keeps_the_rest);
 	return s;
 }

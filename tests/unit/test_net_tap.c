@@ -9,6 +9,7 @@
 #include "devices/net_link.h"
 #include "devices/net_tap.h"
 #include "tests/lib/net_driver.h"
+#include "vmm/core/fail.h"
 #include "vmm/core/util.h"
 
 Suite *net_tap_suite(void);
@@ -117,7 +118,7 @@ START_TEST(names_that_no_interface_has)
 	uint16_t mtu;
 
 	ck_assert_ptr_null(net_tap_open("n0", _i ? "sixteen-letters-" : "", &mtu));
-	ck_assert_int_eq(errno, EINVAL);
+	ck_assert_int_eq(errno, EUSAGE);
 }
 END_TEST
 
@@ -147,8 +148,7 @@ static void kick(struct virtio_device *dev, unsigned q)
 static int queue_start(struct virtio_device *dev, unsigned q, struct loop *loop)
 {
 	(void)dev;
-	(void)loop;
-	return net_host_start(&host, q);
+	return net_host_start(&host, q, loop);
 }
 
 static void queue_stop(struct virtio_device *dev, unsigned q)
@@ -159,11 +159,11 @@ static void queue_stop(struct virtio_device *dev, unsigned q)
 
 static void set_up_device(void)
 {
-	struct loop *loop;
+	struct virtio_spec spec = { .name = "n0", .class = &class, .nvq = NET_QUEUES,
+				    .queue_size = NET_QUEUE_SIZE, .transport = VIRTIO_ON_PCI };
 
 	set_up();
 	testbed_init(&tb);
-	loop = tb.p.iothread(&tb.p, "net");
 	ops = *link_->ops;
 	ops.set_features = take_features;
 	link_->ops = &ops;
@@ -172,20 +172,17 @@ static void set_up_device(void)
 		.name = "network", .id = VIRTIO_ID_NET, .kick = kick, .queue_start = queue_start,
 		.queue_stop = queue_stop, .features = link_->features | F(MRG_RXBUF),
 	};
-	vdev = (struct virtio_device){ .name = "n0", .class = &class };
+	vdev = (struct virtio_device){ 0 };
 	host = (struct net_host){ 0 };
-	net_host_init(&host, &vdev, loop, link_);
-	ck_assert_int_eq(virtio_device_init(&vdev, &tb.mem, virtio_local_create(&loop, 1, 0),
-					    NET_QUEUES, NET_QUEUE_SIZE), 0);
-	ck_assert_int_eq(virtio_attach(&vdev, &tb.p, VIRTIO_ON_PCI), 0);
+	net_host_init(&host, &vdev, link_);
+	ck_assert_int_eq(virtio_make(&vdev, &tb.p, &spec), 0);
 	testbed_start(&tb);
 }
 
 static void tear_down_device(void)
 {
 	vdriver_fini(&v);
-	virtio_detach(&vdev, &tb.p);
-	virtio_device_fini(&vdev);
+	virtio_unmake(&vdev);
 	net_host_fini(&host);
 	testbed_fini(&tb);
 	close(peer);

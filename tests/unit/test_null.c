@@ -5,6 +5,7 @@
 
 #include "tests/lib/block_run.h"
 #include "tests/lib/stderr.h"
+#include "vmm/core/fail.h"
 #include "vmm/core/loop.h"
 #include "vmm/core/util.h"
 
@@ -112,7 +113,7 @@ START_TEST(size_is_needed)
 	struct block *b = NULL;
 
 	stderr_begin(&said);
-	ck_assert_int_eq(block_open(&how, &b), -EINVAL);
+	ck_assert_int_eq(block_open(&how, &b), -EUSAGE);
 	ck_assert_str_eq(stderr_end(&said),
 			 "lunette: error: n0: the null store needs a size; add size=1G\n");
 	ck_assert_ptr_null(b);

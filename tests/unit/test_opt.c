@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tests/lib/stderr.h"
+#include "vmm/core/fail.h"
 #include "vmm/core/opt.h"
 #include "vmm/core/util.h"
 
@@ -20,6 +21,8 @@ struct settings {
 	struct opt_list tag;
 	uint32_t cache;
 	uint64_t limit;
+	const char *words, *about;
+	bool alone;
 };
 
 static const char *const stores[] = { "file", "null", NULL };
@@ -39,6 +42,9 @@ static const struct opt table[] = {
 	{ ROW("cache", OPT_U32, cache), .max = 9, .words = amounts, .help = "a number or a word" },
 	{ ROW("limit", OPT_TIME, limit), .def = "60s", .min = 100, .max = 3600000 * 10,
 	  .words = nevers, .arg = "TIME", .help = "how long" },
+	{ ROW("words", OPT_STR, words), .arg = "WORDS", .help = "some", .may_be_empty = true },
+	{ ROW("about", OPT_STR, about), .arg = "WORD", .help = "of the tags", .needs = "tag" },
+	{ ROW("alone", OPT_BOOL, alone), .help = "no window", .letter = 'a', .needs = OPT_COMMAND },
 	{ 0 },
 };
 
@@ -89,8 +95,8 @@ START_TEST(every_type)
 	ck_assert_uint_eq(set.store, 0);
 	ck_assert_uint_eq(set.tag.count, 2);
 	ck_assert_str_eq(set.tag.item[1], "y");
-	ck_assert_int_eq(parse("a,readonly=on,readonly=off,size=1048576"), 0);
-	ck_assert(!set.readonly);
+	ck_assert_int_eq(parse("a,readonly=on,size=1048576"), 0);
+	ck_assert(set.readonly);
 	ck_assert_uint_eq(set.size, MIB(1));
 	ck_assert_int_eq(parse("a,cache=9"), 0);
 	ck_assert_uint_eq(set.cache, 9);
@@ -144,13 +150,13 @@ static const struct leading {
 	{ "end,,", "end,", 1 },
 	{ "file=k=v,lun=5", "k=v", 5 },
 	{ "lun=6,file=z", "z", 6 },
-	{ "", "", 1 },
+	{ "words=,lun=7", NULL, 7 },
 };
 
 START_TEST(leading_value)
 {
 	ck_assert_int_eq(parse(leadings[_i].text), 0);
-	ck_assert_str_eq(set.file, leadings[_i].file);
+	ck_assert_pstr_eq(set.file, leadings[_i].file);
 	ck_assert_uint_eq(set.lun, leadings[_i].lun);
 }
 END_TEST
@@ -160,7 +166,8 @@ static const struct bad {
 } bads[] = {
 	{ "a,nope=1", "--disk: unknown option 'nope'" },
 	{ "a,b", "--disk: unknown option 'b'" },
-	{ "a,", "--disk: unknown option ''" },
+	{ "a,", "--disk: nothing is behind a comma" },
+	{ "a,,,lun=1,", "--disk: nothing is behind a comma" },
 	{ "a,lun", "--disk: lun needs a value" },
 	{ "a,lun=", "--disk: lun=: not a number" },
 	{ "a,lun=-1", "--disk: lun=-1: not a number" },
@@ -191,14 +198,119 @@ static const struct bad {
 	{ "a,limit=36001s", "out of range, 100ms to 10h" },
 	{ "a,limit=nones", "not a time" },
 	{ "a,cache=none", "--disk: cache=none: not a number" },
+	{ "a,cache=none", "--disk: cache=none: not a number, and none of: some, all" },
+	{ "a,limit=soon", "not a time (a number with ms, s, m or h), and none of: none" },
+	{ "a,size=512", "out of range, 1M to 1G; without K, M, G or T these are bytes" },
+	{ "a,size=0", "--disk: size=0: out of range, 1M to 1G\n" },
+	{ "a,size=2147483648", "out of range, 1M to 1G\n" },
 	{ "a,store=tape", "--disk: store=tape: is none of: file, null" },
+	{ "a,store=", "--disk: store=: is none of: file, null" },
+	{ "", "--disk: file=: is empty; FILE is wanted" },
+	{ "a,tag=", "--disk: tag=: is empty; WORD is wanted" },
+	{ "a,lnu=1", "--disk: unknown option 'lnu'; did you mean lun?\n" },
+	{ "a,READONLY", "did you mean readonly?\n" },
+	{ "a,lun=1,lun=1", "--disk: lun=1: given twice; one of them has to go" },
+	{ "a,file=b", "--disk: file=b: given twice" },
+	{ "a,readonly=on,readonly=off", "--disk: readonly=off: given twice" },
+	{ "a,readonly,readonly", "--disk: readonly=on: given twice" },
+	{ "a,about=x", "--disk: about: is about tag, which is not given" },
 };
 
 START_TEST(mistakes)
 {
-	ck_assert_int_eq(parse(bads[_i].text), -EINVAL);
+	ck_assert_int_eq(parse(bads[_i].text), -EUSAGE);
 	ck_assert_msg(strstr(err.text, bads[_i].says) != NULL, "said: %s", err.text);
 	ck_assert_ptr_eq(strchr(err.text, '\n'), err.text + strlen(err.text) - 1); /* one line */
+}
+END_TEST
+
+/* What a command line's words lead to: how many are taken, or the line that refuses them. */
+static const struct {
+	const char *word[3];
+	int taken;
+	const char *says;
+} lines[] = {
+	{ { "--lun", "7" }, 2, "" },
+	{ { "--lun=7", "8" }, 1, "" },
+	{ { "--readonly", "7" }, 1, "" },
+	{ { "--readonly=off" }, 1, "" },
+	{ { "--file=a=b" }, 1, "" },
+	{ { "--file", "-" }, 2, "" },
+	{ { "--file", "-x" }, 2, "" },
+	{ { "--file=--lun" }, 1, "" },
+	{ { "--file", "--words-" }, 2, "" },
+	{ { "--words", "" }, 2, "" },
+	{ { "--words=" }, 1, "" },
+	{ { "-a", "7" }, 1, "" },
+	{ { "x" }, 0, "" },
+	{ { "-" }, 0, "" },
+	{ { "" }, 0, "" },
+	{ { "--lun" }, -EUSAGE, "--lun needs a value: number\n" },
+	{ { "--file", "--lun", "7" }, -EUSAGE, "--file needs a value: the image; '--lun' is" },
+	{ { "--file", "--lun=7" }, -EUSAGE, "'--lun=7' is another option" },
+	{ { "--words", "--", "x" }, -EUSAGE, "'--' is another option" },
+	{ { "--file=" }, -EUSAGE, "--file '': is empty; FILE is wanted" },
+	{ { "--lun=" }, -EUSAGE, "--lun '': not a number" },
+	{ { "--nothing", "7" }, -EUSAGE, "unknown option --nothing; --help lists them\n" },
+	{ { "--szie=1" }, -EUSAGE, "unknown option --szie; did you mean --size?\n" },
+	{ { "-lun", "1" }, -EUSAGE, "unknown option -lun; did you mean --lun?\n" },
+	{ { "-b" }, -EUSAGE, "unknown option -b; --help lists them\n" },
+	{ { "-ab" }, -EUSAGE, "unknown option -ab;" },
+	{ { "--=x" }, -EUSAGE, "unknown option --;" },
+};
+
+START_TEST(words_of_a_command_line)
+{
+	struct opt_reader r = { table, &set, "--", 0 };
+	char word[3][20], *argv[4];
+	unsigned n;
+
+	for (n = 0; n < 3 && lines[_i].word[n]; n++)
+		argv[n] = strcpy(word[n], lines[_i].word[n]);
+	argv[n] = NULL;
+	stderr_begin(&err);
+	ck_assert_int_eq(opt_word(&r, argv), lines[_i].taken);
+	stderr_end(&err);
+	ck_assert_msg(strstr(err.text, lines[_i].says), "said: %s", err.text);
+	ck_assert((lines[_i].taken < 0) == !!*err.text);
+}
+END_TEST
+
+/* Each of these is read; the last one leads to the line, or the end does. */
+static const struct {
+	const char *word[5], *says;
+	bool command;
+} several[] = {
+	{ { "--lun=1", "--file=a", "--readonly" }, "", false },
+	{ { "--tag=1", "--tag=1" }, "", false },
+	{ { "--tag=1", "--about=x" }, "", false },
+	{ { "--about=x", "--tag=1" }, "", false },
+	{ { "-a" }, "", true },
+	{ { "--lun=1", "--lun=2" }, "--lun 2: given twice; one of them has to go", false },
+	{ { "--readonly", "--readonly=off" }, "--readonly off: given twice", false },
+	{ { "-a", "--alone" }, "--alone on: given twice", true },
+	{ { "--about=x" }, "--about: is about --tag, which is not given", false },
+	{ { "-a" }, "--alone: is about a command, and there is none; it comes last, after --",
+	  false },
+};
+
+START_TEST(words_together)
+{
+	struct opt_reader r = { table, &set, "--", 0 };
+	char word[5][20], *argv[2] = { 0 };
+	unsigned n;
+	int taken = 1;
+
+	stderr_begin(&err);
+	for (n = 0; taken == 1 && n < 5 && several[_i].word[n]; n++) {
+		argv[0] = strcpy(word[n], several[_i].word[n]);
+		taken = opt_word(&r, argv);
+	}
+	if (taken == 1)
+		taken = opt_end(&r, several[_i].command);
+	stderr_end(&err);
+	ck_assert_msg(strstr(err.text, several[_i].says), "said: %s", err.text);
+	ck_assert_int_eq(taken, *several[_i].says ? -EUSAGE : 0);
 }
 END_TEST
 
@@ -221,6 +333,8 @@ START_TEST(help_tells_all)
 	opt_help(table, "--", f);
 	fclose(f);
 	ck_assert_ptr_nonnull(strstr(out, "  --file FILE "));
+	ck_assert_ptr_nonnull(strstr(out, "  --readonly "));
+	ck_assert_ptr_nonnull(strstr(out, "  -a, --alone "));
 	free(out);
 }
 END_TEST
@@ -237,6 +351,8 @@ Suite *opt_suite(void)
 	tcase_add_loop_test(tc, limit_is_a_time, 0, ARRAY_SIZE(limits));
 	tcase_add_loop_test(tc, time_text, 0, ARRAY_SIZE(durations));
 	tcase_add_loop_test(tc, mistakes, 0, ARRAY_SIZE(bads));
+	tcase_add_loop_test(tc, words_of_a_command_line, 0, ARRAY_SIZE(lines));
+	tcase_add_loop_test(tc, words_together, 0, ARRAY_SIZE(several));
 	tcase_add_test(tc, help_tells_all);
 	return s;
 }

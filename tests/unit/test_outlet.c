@@ -107,6 +107,47 @@ START_TEST(file_that_others_write_too)
 }
 END_TEST
 
+/* One for reading only, as a closed stdout is here: to open it again would make it writable. */
+START_TEST(not_open_for_writing)
+{
+	int fd = open("/dev/null", O_RDONLY);
+
+	ck_assert_int_eq(outlet_open(&o, fd), 0);
+	ck_assert_int_eq(outlet_write(&o, "x", 1), -EBADF);
+	outlet_close(&o);
+	close(fd);
+}
+END_TEST
+
+/* Its end, and not a fault of the host's. */
+START_TEST(terminal_that_is_gone)
+{
+	int master, slave;
+
+	ck_assert_int_eq(openpty(&master, &slave, NULL, NULL, NULL), 0);
+	ck_assert_int_eq(outlet_open(&o, slave), 0);
+	close(master);
+	ck_assert_int_eq(outlet_write(&o, "x", 1), -EPIPE);
+	ck_assert_int_eq(outlet_error(&o, ENOSPC), ENOSPC);
+	outlet_close(&o);
+}
+END_TEST
+
+/* Who left has not read what was for him, and the socket says more than EPIPE. */
+START_TEST(socket_whose_reader_left)
+{
+	int fd[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), 0);
+	ck_assert_int_eq(outlet_open(&o, fd[0]), 0);
+	ck_assert_int_eq(outlet_write(&o, "x", 1), 1);
+	close(fd[1]);
+	ck_assert_int_eq(outlet_write(&o, "x", 1), -EPIPE);
+	ck_assert_int_eq(outlet_error(&o, ECONNRESET), EPIPE);
+	outlet_close(&o);
+}
+END_TEST
+
 START_TEST(no_descriptor)
 {
 	ck_assert_int_eq(outlet_open(&o, 9999), -EBADF);
@@ -126,6 +167,9 @@ Suite *outlet_suite(void)
 	tcase_add_test(tc, socket_that_is_full);
 	tcase_add_test(tc, terminal_that_is_full);
 	tcase_add_test(tc, file_that_others_write_too);
+	tcase_add_test(tc, not_open_for_writing);
+	tcase_add_test(tc, terminal_that_is_gone);
+	tcase_add_test(tc, socket_whose_reader_left);
 	tcase_add_test(tc, no_descriptor);
 	return s;
 }

@@ -2,15 +2,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "devices/block/overlay.h"
 #include "tests/lib/block_run.h"
 #include "tests/lib/stderr.h"
+#include "vmm/core/fail.h"
 #include "vmm/core/loop.h"
 #include "vmm/core/util.h"
 
@@ -298,12 +301,135 @@ START_TEST(cache_is_flushed)
 }
 END_TEST
 
+/* Atomic writes: what is all there, or not at all. */
+
+START_TEST(atomic_limits)
+{
+	static const struct {
+		enum block_overlay kind;
+		uint32_t most, align;
+	} kinds[] = {
+		{ BLOCK_OVERLAY_DROP, MIB(1), 512 },
+		{ BLOCK_OVERLAY_COMMIT, 4096, 4096 },
+		{ BLOCK_OVERLAY_CACHE, 4096, 4096 },
+	};
+
+	open_kind(kinds[_i].kind);
+	ck_assert_uint_eq(block->atomic_max, kinds[_i].most);
+	ck_assert_uint_eq(block->atomic_align, kinds[_i].align);
+	ck_assert_uint_eq(block->atomic_granularity, kinds[_i].align);
+	ck_assert(!block->atomic_natural);
+}
+END_TEST
+
+/* Among all other changes, over what is in the image and in either place beside it. */
+START_TEST(atomic_among_others)
+{
+	static const enum block_io verbs[] = { BLOCK_WRITE, BLOCK_WRITE, BLOCK_ZERO,
+					       BLOCK_DISCARD };
+	uint32_t state = 7 + _i, i;
+
+	open_kind(_i ? BLOCK_OVERLAY_COMMIT : BLOCK_OVERLAY_DROP);
+	for (i = 0; i < 400; i++) {
+		uint64_t at, len;
+
+		state = state * 1103515245 + 12345;
+		at = (state >> 8) % 300 * 4096;
+		len = (1 + (state >> 20) % 9) * (_i || state & 0x40 ? 4096 : 512);
+		if (state & 0x80)
+			change(BLOCK_WRITE, BLOCK_ATOMIC, at, _i ? 4096 : len);
+		else
+			change(verbs[state >> 28 & 3], 0, at + 512, len);
+		if (i % 20 == 0)
+			check_block();
+	}
+	check_block();
+	if (_i) {
+		ck_assert_int_eq(block_commit(block), 0);
+		check_image(want);
+	}
+	close_all();
+	check_image(_i ? want : image);
+}
+END_TEST
+
+START_TEST(atomic_holes)
+{
+	uint64_t end;
+
+	open_kind(BLOCK_OVERLAY_DROP);
+	change(BLOCK_WRITE, BLOCK_ATOMIC, 8192, 8192);
+	ck_assert(block_is_mapped(block, 8192, &end));
+	ck_assert_uint_eq(end, 16384);
+	change(BLOCK_DISCARD, 0, 8192, 4096);
+	ck_assert(!block_is_mapped(block, 8192, &end));
+	ck_assert_uint_eq(end, 12288);
+	ck_assert(block_is_mapped(block, 12288, &end));
+	ck_assert_uint_eq(end, 16384);
+	check_block();
+}
+END_TEST
+
+/* More pieces of memory than one part takes. */
+START_TEST(atomic_pieces)
+{
+	static struct iovec iov[300];
+	static uint8_t data[300 * 512];
+	unsigned i;
+
+	open_kind(BLOCK_OVERLAY_DROP);
+	change(BLOCK_WRITE, 0, 20 * 512, 512);
+	for (i = 0; i < 300; i++) {
+		memset(data + i * 512, i, 512);
+		iov[i] = (struct iovec){ data + i * 512, 512 };
+	}
+	ck_assert_int_eq(block_run_iov(chan, BLOCK_WRITE, BLOCK_ATOMIC, 5120, iov, 300), 0);
+	memcpy(want + 5120, data, sizeof(data));
+	check_block();
+}
+END_TEST
+
+/* One part is written, the other one cannot be. */
+START_TEST(atomic_fails)
+{
+	struct rlimit old, limit = { SIZE, SIZE };
+	static uint8_t data[8192];
+
+	signal(SIGXFSZ, SIG_IGN);
+	open_kind(BLOCK_OVERLAY_DROP);
+	change(BLOCK_WRITE, BLOCK_ATOMIC, 0, 4096);
+	change(BLOCK_WRITE, 0, 6144, 512);
+	getrlimit(RLIMIT_FSIZE, &old);
+	limit.rlim_max = old.rlim_max;
+	setrlimit(RLIMIT_FSIZE, &limit);
+	ck_assert_int_eq(block_run(chan, BLOCK_WRITE, BLOCK_ATOMIC, 0, data, 8192), -EFBIG);
+	check_block();
+	setrlimit(RLIMIT_FSIZE, &old);
+	change(BLOCK_WRITE, BLOCK_ATOMIC, 0, 8192);
+	check_block();
+}
+END_TEST
+
+START_TEST(atomic_in_a_cache)
+{
+	open_kind(BLOCK_OVERLAY_CACHE);
+	change(BLOCK_WRITE, BLOCK_ATOMIC, 4096, 4096);
+	change(BLOCK_WRITE, BLOCK_ATOMIC, 4096, 4096);
+	check_block();
+	check_image(image);
+	ck_assert_int_eq(block_run(chan, BLOCK_FLUSH, 0, 0, NULL, 0), 0);
+	check_image(want);
+	change(BLOCK_WRITE, BLOCK_ATOMIC | BLOCK_FUA, 8192, 4096);
+	check_image(want);
+}
+END_TEST
+
 START_TEST(refused)
 {
 	struct block_open how = { .path = path, .overlay = BLOCK_OVERLAY_DROP, .readonly = true };
 
 	stderr_begin(&said);
-	ck_assert_int_eq(block_open(&how, &block), -EINVAL);
+	ck_assert_int_eq(block_open(&how, &block), -EUSAGE);
 	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "disk.img: readonly=on: nothing is written "
 							"then; leave overlay=on out\n"));
 	how.readonly = false;
@@ -335,6 +461,15 @@ Suite *overlay_suite(void)
 	tcase_add_test(tc, commit_fails_and_is_taken_up);
 	tcase_add_test(tc, cache_is_flushed);
 	tcase_add_test(tc, refused);
+
+	tc = unit_case(s, "atomic");
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_loop_test(tc, atomic_limits, 0, 3);
+	tcase_add_loop_test(tc, atomic_among_others, 0, 2);
+	tcase_add_test(tc, atomic_holes);
+	tcase_add_test(tc, atomic_pieces);
+	tcase_add_test(tc, atomic_fails);
+	tcase_add_test(tc, atomic_in_a_cache);
 	return s;
 }
 

@@ -2,15 +2,18 @@
 
 #include <errno.h>
 #include <linux/pci_regs.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/lib/stderr.h"
 #include "tests/lib/testbed.h"
+#include "vmm/core/state.h"
 #include "vmm/core/util.h"
 
 Suite *pci_host_suite(void);
 
 #define ADDRESS 0xcf8
+#define RESET 0xcf9
 #define DATA 0xcfc
 #define ENABLE 0x80000000u
 
@@ -22,6 +25,7 @@ static void set_up(void)
 {
 	testbed_init(&tb);
 	ck_assert_int_eq(device_create(&tb.p, &tb.devices, "virtio-rng"), 0);
+	ck_assert_int_eq(device_ready_all(&tb.devices), 0);
 }
 
 static void tear_down(void)
@@ -110,13 +114,26 @@ START_TEST(address_register)
 	put(&tb.pio, ADDRESS, 0xffffffff, 4);
 	ck_assert_uint_eq(get(&tb.pio, ADDRESS, 4), 0x80fffffc);
 	put(&tb.pio, ADDRESS, ENABLE, 4);
-	put(&tb.pio, 0xcf9, 6, 1); /* a PC's reset register */
 	put(&tb.pio, 0xcfb, 1, 1);
 	put(&tb.pio, ADDRESS, 1, 2);
 	ck_assert_uint_eq(get(&tb.pio, ADDRESS, 4), ENABLE);
-	ck_assert_uint_eq(get(&tb.pio, 0xcf9, 1), 0xff);
+	ck_assert_uint_eq(get(&tb.pio, 0xcfa, 1), 0xff);
 	ck_assert_uint_eq(get(&tb.pio, ADDRESS, 2), 0xffff);
+}
+END_TEST
+
+/* Bit 2 of the register at 0xcf9, and only there: the address register takes all of its bits. */
+START_TEST(resets)
+{
+	put(&tb.pio, ADDRESS, 0xffffffff, 4);
+	put(&tb.pio, RESET - 1, 0xffff, 2);
+	put(&tb.pio, RESET, 0x0606, 2);
+	put(&tb.pio, RESET, 0x0a, 1);
 	ck_assert_int_eq(tb.last_event, -1);
+	ck_assert_uint_eq(get(&tb.pio, RESET, 1), 0x0a);
+	put(&tb.pio, RESET, 0x0e, 1);
+	ck_assert_int_eq(tb.last_event, GUEST_RESET);
+	ck_assert_uint_eq(get(&tb.pio, RESET, 1), 0x0a);
 }
 END_TEST
 
@@ -139,6 +156,34 @@ START_TEST(ports_to_nowhere)
 	ck_assert_uint_eq(get(&tb.pio, DATA - 2, 4), 0xffffffff);
 	put(&tb.pio, DATA - 2, 0xffffffff, 4);
 	ck_assert_uint_eq(get(&tb.pio, ADDRESS, 4), ENABLE | 1 << 11);
+}
+END_TEST
+
+/* The registers of the bridge, and where the device's are. */
+START_TEST(saved)
+{
+	put(&tb.pio, RESET, 0x0a, 1);
+	put(&tb.mmio, ecam(1, 0, PCI_BASE_ADDRESS_0), TESTBED_BARS + 0x40000, 4);
+	put(&tb.mmio, ecam(1, 0, PCI_COMMAND), PCI_COMMAND_MEMORY, 2);
+	select_register(1, 0, PCI_BASE_ADDRESS_0);
+	testbed_reborn(&tb, tear_down, set_up);
+	ck_assert_uint_eq(get(&tb.pio, RESET, 1), 0x0a);
+	ck_assert_uint_eq(get(&tb.pio, DATA, 4), TESTBED_BARS + 0x40000);
+	ck_assert_uint_eq(get(&tb.mmio, TESTBED_BARS + 0x40000 + 0x12, 2), 1); /* queues */
+}
+END_TEST
+
+/* Behind the name of the bridge: the two registers, its ids, its vectors, its config space. */
+START_TEST(bad_state)
+{
+	static const unsigned bad[] = { 16, 20, 24, 28, 32 };
+	uint8_t *data;
+	size_t len;
+
+	ck_assert_int_eq(state_save(device_state_all, &tb.fixed, &data, &len), 0);
+	data[bad[_i]] ^= 0x01;
+	ck_assert_int_eq(state_restore(device_state_all, &tb.fixed, data, len), -EINVAL);
+	free(data);
 }
 END_TEST
 
@@ -172,7 +217,10 @@ Suite *pci_host_suite(void)
 	tcase_add_test(tc, by_ecam);
 	tcase_add_test(tc, by_ports);
 	tcase_add_test(tc, address_register);
+	tcase_add_test(tc, resets);
 	tcase_add_loop_test(tc, ports_to_nowhere, 0, ARRAY_SIZE(nowhere));
+	tcase_add_test(tc, saved);
+	tcase_add_loop_test(tc, bad_state, 0, 5);
 	tcase_add_test(tc, only_one);
 	tcase_add_test(tc, leaves_nothing);
 	return s;

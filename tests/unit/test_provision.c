@@ -122,11 +122,28 @@ START_TEST(write_same_without_data)
 }
 END_TEST
 
+START_TEST(write_same_to_the_end)
+{
+	memset(block, 0x31, sizeof(block));
+	ck_assert_uint_eq(write_same10(0, RIG_BLOCKS - 5, 0, 512), 0);
+	ck_assert_uint_eq(rig.cmd.moved, 512);
+	check_untouched(RIG_BLOCKS - 6);
+	check_blocks(RIG_BLOCKS - 5, RIG_BLOCKS);
+	ck_assert_uint_eq(write_same16(0, RIG_BLOCKS - 300, 0, 512), 0);
+	check_untouched(RIG_BLOCKS - 301);
+	check_blocks(RIG_BLOCKS - 300, RIG_BLOCKS);
+	memset(block, 0, sizeof(block));
+	ck_assert_uint_eq(write_same16(0x09, 1, 0, 0), 0);
+	check_untouched(0);
+	check_blocks(1, RIG_BLOCKS);
+}
+END_TEST
+
 START_TEST(write_same_limits)
 {
-	ck_assert_uint_eq(write_same10(0, 10, 0, 512), 0x052400); /* WSNZ */
-	ck_assert_mem_eq(rig.cmd.sense + 15, "\xcf\x00\x07", 3);
-	ck_assert_uint_eq(write_same16(0x01, 10, 0, 0), 0x052400);
+	ck_assert_uint_eq(write_same10(0, RIG_BLOCKS, 0, 512), 0x052100);
+	ck_assert_uint_eq(write_same16(0x01, RIG_BLOCKS, 0, 0), 0x052100);
+	ck_assert_uint_eq(write_same16(0, UINT64_MAX, 0, 512), 0x052100);
 	ck_assert_uint_eq(write_same16(0, RIG_BLOCKS - 1, 2, 512), 0x052100);
 	ck_assert_uint_eq(write_same16(0, 1ull << 55, 1, 512), 0x052100);
 	ck_assert_uint_eq(write_same16(0, UINT64_MAX, 1, 512), 0x052100);
@@ -136,7 +153,12 @@ START_TEST(write_same_limits)
 	rig.ram->block.size = 1ull << 30;
 	ck_assert_uint_eq(write_same16(0, 0, 131073, 512), 0x052400);
 	ck_assert_mem_eq(rig.cmd.sense + 15, "\xcf\x00\x0a", 3);
+	/* To the end: over the limit, too. */
+	ck_assert_uint_eq(write_same16(0x01, (1 << 21) - 131073, 0, 0), 0x052400);
+	ck_assert_uint_eq(write_same10(0, 0, 0, 512), 0x052400);
+	ck_assert_mem_eq(rig.cmd.sense + 15, "\xcf\x00\x07", 3);
 	rig.ram->block.size = RIG_BLOCKS * 512;
+	ck_assert_uint_eq(rig.ram->nlog, 0);
 
 	/* Protection, anchor and the old LBDATA are refused; UNMAP, if it is not offered. */
 	ck_assert_uint_eq(write_same16(0x20, 0, 1, 512), 0x052400);
@@ -304,13 +326,60 @@ START_TEST(unmap_limits)
 	add(&u, 0, 1);
 	ck_assert_uint_eq(unmap(&u), 0x052600);
 	ck_assert_mem_eq(rig.cmd.sense + 15, "\x8f\x00\x02", 3);
+}
+END_TEST
+
+#define STEP_BLOCKS (SBC_UNMAP_STEP / 512)
+
+/* As many blocks as there are, at any rate; the store gets them in pieces. */
+START_TEST(unmap_in_steps)
+{
+	struct unmap u = { .count = 0 };
+
+	rig.ram->block.discard_zeroes = false;
+	rig.ram->block.size = 1ull << 44;
+	add(&u, 8, 2 * STEP_BLOCKS + 1);
+	add(&u, 5, 0);
+	add(&u, 3, STEP_BLOCKS);
+	ck_assert_uint_eq(unmap(&u), 0);
+	ck_assert_uint_eq(rig.ram->nlog, 4);
+	ck_assert_uint_eq(rig.ram->log[1].off, (8 + STEP_BLOCKS) * 512ull);
+	ck_assert_uint_eq(rig.ram->log[1].len, SBC_UNMAP_STEP);
+	ck_assert_uint_eq(rig.ram->log[2].off, (8 + 2 * STEP_BLOCKS) * 512ull);
+	ck_assert_uint_eq(rig.ram->log[2].len, 512);
+	ck_assert_uint_eq(rig.ram->log[3].off, 3 * 512);
+	ck_assert_uint_eq(rig.ram->log[3].len, SBC_UNMAP_STEP);
 
 	u.count = 0;
-	rig.ram->block.size = 1ull << 40;
-	add(&u, 0, 0x800000);
-	add(&u, 0x800000, 1);
-	ck_assert_uint_eq(unmap(&u), 0x052600);
-	ck_assert_mem_eq(rig.cmd.sense + 15, "\x8f\x00\x20", 3);
+	rig.ram->nlog = 0;
+	add(&u, 7, UINT32_MAX);
+	add(&u, 9, UINT32_MAX);
+	ck_assert_uint_eq(unmap(&u), 0);
+	ck_assert_uint_eq(rig.ram->nlog, 2 * 2048);
+	rig.ram->block.size = RIG_BLOCKS * 512;
+}
+END_TEST
+
+/* Not all of it is waited for. */
+START_TEST(unmap_is_aborted_between_steps)
+{
+	const struct scsi_tmf_request reset = { .what = SCSI_LOGICAL_UNIT_RESET };
+	struct scsi_flight flight = { .cmd.tag = 0 };
+	struct scsi_ctx *ctx = &rig.ctx;
+	struct unmap u = { .count = 0 };
+
+	rig.ram->block.discard_zeroes = false;
+	rig.ram->block.size = 1ull << 44;
+	rig.ram->hold = true;
+	be16_put(u.bytes, 22);
+	be16_put(u.bytes + 2, 16);
+	add(&u, 7, UINT32_MAX);
+	flight_start(&flight, &rig, CDB(0x42, [8] = 24), u.bytes, 24, NULL, 0);
+	ck_assert(ramstore_step(rig.ctx.path[0]->chan));
+	ck_assert_uint_eq(flight.done, 0);
+	ck_assert_int_eq(scsi_tmf(&ctx, 1, &reset), SCSI_TMF_COMPLETE);
+	ck_assert_uint_eq(flight_result(&flight), RIG_RESPONSE(SCSI_RESPONSE_RESET));
+	ck_assert_uint_eq(rig.ram->nlog, 2);
 	rig.ram->block.size = RIG_BLOCKS * 512;
 }
 END_TEST
@@ -443,6 +512,7 @@ Suite *provision_suite(void)
 	tcase_add_test(tc, write_same_of_data);
 	tcase_add_test(tc, write_same_of_zeroes);
 	tcase_add_test(tc, write_same_without_data);
+	tcase_add_test(tc, write_same_to_the_end);
 	tcase_add_test(tc, write_same_limits);
 	tcase_add_test(tc, write_same_errors);
 	tcase_add_test(tc, write_through_holds_for_all);
@@ -454,6 +524,8 @@ Suite *provision_suite(void)
 	tcase_add_test(tc, unmap_all_or_nothing);
 	tcase_add_test(tc, unmap_bad_lists);
 	tcase_add_test(tc, unmap_limits);
+	tcase_add_test(tc, unmap_in_steps);
+	tcase_add_test(tc, unmap_is_aborted_between_steps);
 	tcase_add_test(tc, unmap_fails_half_way);
 	tcase_add_test(tc, lba_status);
 	tcase_add_test(tc, lba_status_of_holes);

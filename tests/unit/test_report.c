@@ -5,12 +5,12 @@
 
 #include "tests/lib/stderr.h"
 #include "vmm/core/log.h"
-#include "vmm/machine.h"
-#include "vmm/report/report.h"
+#include "vmm/run/guest.h"
+#include "vmm/run/report/report.h"
 
 Suite *report_suite(void);
 
-static struct machine_cfg cfg;
+static struct guest_cfg cfg;
 static struct report r;
 static struct stderr_text said;
 

@@ -9,12 +9,15 @@
 #include <unistd.h>
 
 #include "tests/lib/stderr.h"
-#include "vmm/report/report_file.h"
+#include "vmm/core/claim.h"
+#include "vmm/core/fail.h"
+#include "vmm/run/report/report_file.h"
 
 Suite *report_file_suite(void);
 
 static char dir[64], path[100];
 static struct report_file f;
+static struct claims *claims;
 static struct stderr_text said;
 
 static void set_up(void)
@@ -22,6 +25,7 @@ static void set_up(void)
 	snprintf(dir, sizeof(dir), "/tmp/lunette-report-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/out", dir);
+	claims = claims_create(false);
 }
 
 static void tear_down(void)
@@ -29,6 +33,7 @@ static void tear_down(void)
 	char command[100];
 
 	report_file_close(&f);
+	claims_destroy(claims);
 	snprintf(command, sizeof(command), "rm -r %s", dir);
 	ck_assert_int_eq(system(command), 0);
 }
@@ -55,7 +60,7 @@ START_TEST(is_replaced)
 	char old[10] = "";
 	int fd;
 
-	ck_assert_int_eq(report_file_open(&f, "--json", path), 0);
+	ck_assert_int_eq(report_file_open(&f, claims, "--json", path), 0);
 	ck_assert(report_file_is_replaced(&f));
 	put("a longer first one");
 	fd = open(path, O_RDONLY);
@@ -78,7 +83,7 @@ START_TEST(a_link_stays_one)
 	snprintf(link, sizeof(link), "%s/link", dir);
 	close(open(path, O_WRONLY | O_CREAT, 0600));
 	ck_assert_int_eq(symlink("out", link), 0);
-	ck_assert_int_eq(report_file_open(&f, "--json", link), 0);
+	ck_assert_int_eq(report_file_open(&f, claims, "--json", link), 0);
 	put("text");
 	ck_assert_int_eq(lstat(link, &st), 0);
 	ck_assert(S_ISLNK(st.st_mode));
@@ -117,7 +122,7 @@ START_TEST(rests_of_the_dead_are_removed)
 	make("out.2000000000.part");
 	for (i = 0; i < sizeof(others) / sizeof(*others); i++)
 		make(others[i]);
-	ck_assert_int_eq(report_file_open(&f, "--json", path), 0);
+	ck_assert_int_eq(report_file_open(&f, claims, "--json", path), 0);
 	ck_assert(!is_there("out.2000000000.part"));
 	ck_assert(is_there(own));
 	for (i = 0; i < sizeof(others) / sizeof(*others); i++)
@@ -132,7 +137,7 @@ START_TEST(fifo)
 
 	ck_assert_int_eq(mkfifo(path, 0600), 0);
 	fd = open(path, O_RDONLY | O_NONBLOCK);
-	ck_assert_int_eq(report_file_open(&f, "--json", path), 0);
+	ck_assert_int_eq(report_file_open(&f, claims, "--json", path), 0);
 	ck_assert(!report_file_is_replaced(&f));
 	put("text");
 	ck_assert_int_eq(read(fd, text, 9), 4);
@@ -155,7 +160,7 @@ START_TEST(descriptor)
 	for (i = 0; i < 2; i++) {
 		ck_assert_int_eq(write(fd, "-", 1), 1);
 		snprintf(name, sizeof(name), names[i], fd);
-		ck_assert_int_eq(report_file_open(&f, "--json", name), 0);
+		ck_assert_int_eq(report_file_open(&f, claims, "--json", name), 0);
 		ck_assert(!report_file_is_replaced(&f));
 		put("text");
 		report_file_close(&f);
@@ -168,7 +173,7 @@ END_TEST
 static void refused(const char *name, int err, const char *why)
 {
 	stderr_begin(&said);
-	ck_assert_int_eq(report_file_open(&f, "--junit", name), err);
+	ck_assert_int_eq(report_file_open(&f, claims, "--junit", name), err);
 	stderr_end(&said);
 	ck_assert_msg(strstr(said.text, "--junit "), "%s", said.text);
 	ck_assert_msg(strstr(said.text, why), "%s", said.text);
@@ -181,10 +186,45 @@ START_TEST(what_cannot_be_written)
 	refused(dir, -EISDIR, "Is a directory");
 	refused("/dev/fd/987", -EBADF, "Bad file descriptor");
 	snprintf(name, sizeof(name), "%s/none/out", dir);
-	ck_assert_int_eq(report_file_open(&f, "--json", name), 0);
+	refused(name, -ENOENT, "No such file or directory");
+}
+END_TEST
+
+/* Until it is written it is as it was; if it was not there, it can tell nobody anything wrong. */
+START_TEST(is_left_alone)
+{
+	make("out");
+	ck_assert_int_eq(report_file_open(&f, claims, "--json", path), 0);
+	ck_assert(!report_file_is_new(&f));
+	report_file_close(&f);
+	has(path, "");
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(report_file_open(&f, claims, "--json", path), 0);
+	ck_assert(report_file_is_new(&f));
+	report_file_close(&f);
+	ck_assert(!is_there("out"));
+	ck_assert_int_eq(report_file_open(&f, claims, "--json", path), 0);
+	put("kept");
+	report_file_close(&f);
+	has(path, "kept");
+}
+END_TEST
+
+/* A disk that is found to be the same one later. */
+START_TEST(other_file_of_the_run)
+{
+	struct claim *claim;
+	int fd;
+
+	make("out");
+	ck_assert_int_eq(report_file_open(&f, claims, "--json", path), 0);
+	fd = open(path, O_RDONLY);
 	stderr_begin(&said);
-	ck_assert_int_eq(report_file_write(&f, "", 0), -ENOENT);
-	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "No such file or directory"));
+	ck_assert_int_eq(claim_read(claims, "--disk out", fd, false, &claim), -EUSAGE);
+	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "is the same file as --disk out"));
+	put("text");
+	has(path, "");
+	close(fd);
 }
 END_TEST
 
@@ -200,6 +240,8 @@ Suite *report_file_suite(void)
 	tcase_add_test(tc, fifo);
 	tcase_add_test(tc, descriptor);
 	tcase_add_test(tc, what_cannot_be_written);
+	tcase_add_test(tc, is_left_alone);
+	tcase_add_test(tc, other_file_of_the_run);
 	return s;
 }
 

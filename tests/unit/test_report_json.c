@@ -6,15 +6,15 @@
 
 #include "tests/lib/scsi_driver.h"
 #include "tests/lib/stderr.h"
-#include "vmm/console_log.h"
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
-#include "vmm/machine.h"
-#include "vmm/report/report.h"
+#include "vmm/machine/console_log.h"
+#include "vmm/run/guest.h"
+#include "vmm/run/report/report.h"
 
 Suite *report_json_suite(void);
 
-static struct machine_cfg cfg = { .kernel = "vml\xff", .cpus = 2, .memory = GIB(3) };
+static struct guest_cfg cfg = { .kernel = "vml\xff", .machine = { .cpus = 2, .memory = GIB(3) } };
 static struct report r;
 static json_t *all;
 static struct stderr_text said;
@@ -127,7 +127,7 @@ START_TEST(ends)
 	load(true);
 	is_number("status", 201);
 	ck_assert(json_is_null(at("signal")));
-	is_text("error", "disk \xef\xbf\xbd: no");
+	is_text("error", "disk \\xfe: no");
 	is_text("messages.0.level", "warning");
 	is_text("messages.0.text", "it is odd");
 	is_number("messages_lost", 0);

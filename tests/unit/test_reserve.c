@@ -1,7 +1,6 @@
 #include "tests/lib/scsi_run.h"
 
 #include "tests/unit/unit.h"
-#include "vmm/core/loop.h"
 #include "vmm/core/util.h"
 
 Suite *reserve_suite(void);
@@ -27,6 +26,17 @@ static void teardown(void)
 	rig_other_fini(&ports[1]);
 	rig_other_fini(&ports[0]);
 	rig_fini(&rig);
+}
+
+static void step(void)
+{
+	rig_rebirth(&rig, teardown, setup);
+}
+
+static void setup_reborn(void)
+{
+	setup();
+	rig.step = step;
 }
 
 static uint32_t run(unsigned who, const uint8_t *cdb, const void *out, size_t out_len,
@@ -495,6 +505,20 @@ Suite *reserve_suite(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, old_reserve);
 	tcase_add_test(tc, old_reserve_and_resets);
+
+	tc = unit_case(suite, "reborn"); /* saved, destroyed and restored before each command */
+	tcase_add_checked_fixture(tc, setup_reborn, teardown);
+	tcase_add_test(tc, registration);
+	tcase_add_loop_test(tc, access_by_type, 0, ARRAY_SIZE(types));
+	tcase_add_test(tc, unregister_releases);
+	tcase_add_test(tc, clear);
+	tcase_add_test(tc, preempt_the_holder);
+	tcase_add_test(tc, preempt_a_registrant);
+	tcase_add_test(tc, preempt_all_registrants);
+	tcase_add_test(tc, register_and_move);
+	tcase_add_test(tc, full_status);
+	tcase_add_test(tc, refused);
+	tcase_add_test(tc, old_reserve);
 	return suite;
 }
 

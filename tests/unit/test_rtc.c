@@ -1,8 +1,11 @@
 #include "tests/unit/unit.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "tests/lib/testbed.h"
+#include "vmm/core/state.h"
 
 Suite *rtc_suite(void);
 
@@ -90,6 +93,32 @@ START_TEST(other_cells_are_memory)
 }
 END_TEST
 
+START_TEST(saved)
+{
+	uint8_t v = 0x77;
+
+	select_cell(0x7f);
+	ck_assert(bus_write(&tb.pio, 0x71, &v, 1));
+	testbed_reborn(&tb, tear_down, set_up);
+	v = 0;
+	ck_assert(bus_read(&tb.pio, 0x71, &v, 1));
+	ck_assert_uint_eq(v, 0x77);
+	ck_assert_uint_eq(cell(0x7e), 0);
+}
+END_TEST
+
+START_TEST(bad_state)
+{
+	uint8_t *data;
+	size_t len;
+
+	ck_assert_int_eq(state_save(device_state_all, &tb.devices, &data, &len), 0);
+	data[16] = 0x80; /* behind the name: the index */
+	ck_assert_int_eq(state_restore(device_state_all, &tb.devices, data, len), -EINVAL);
+	free(data);
+}
+END_TEST
+
 Suite *rtc_suite(void)
 {
 	Suite *s = suite_create("rtc");
@@ -99,6 +128,8 @@ Suite *rtc_suite(void)
 	tcase_add_test(tc, tells_the_time);
 	tcase_add_test(tc, is_a_working_24_hour_bcd_clock);
 	tcase_add_test(tc, other_cells_are_memory);
+	tcase_add_test(tc, saved);
+	tcase_add_test(tc, bad_state);
 	return s;
 }
 

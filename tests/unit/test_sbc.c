@@ -1,3 +1,4 @@
+#include "tests/lib/scsi_examples.h"
 #include "tests/lib/scsi_run.h"
 
 #include <errno.h>
@@ -283,6 +284,19 @@ START_TEST(write_protected)
 }
 END_TEST
 
+/* It would have been held; what ends it is a pause, after which it is to be sent again. */
+START_TEST(full_and_to_be_held)
+{
+	rig.ram->block.full = FULL_STOP;
+	rig.ram->fail_with = -ENOSPC;
+	rig.ram->fail_at = 1;
+	ck_assert_uint_eq(write_blocks(0x2a, 3, 2, 1024), RIG_STATUS(SCSI_BUSY));
+	ck_assert_uint_eq(write_blocks(0x2a, 3, 2, 1024), 0);
+	rig.ram->fail_at = 1;
+	ck_assert_uint_eq(scsi_run(&rig, CDB(0x91), NULL, 0, NULL, 0), 0x072707);
+}
+END_TEST
+
 START_TEST(store_errors)
 {
 	static const struct {
@@ -335,6 +349,117 @@ START_TEST(synchronize_cache)
 	ck_assert_uint_eq(scsi_run(&rig, CDB(0x35, 0, 1), NULL, 0, NULL, 0), 0x052100);
 	ck_assert_uint_eq(scsi_run(&rig, CDB(0x91, 0, 0x80), NULL, 0, NULL, 0), 0x052100);
 	ck_assert_uint_eq(rig.ram->nlog, 3);
+}
+END_TEST
+
+/* Nothing is read; GOOD, as not all of it is in a cache. */
+START_TEST(pre_fetch)
+{
+	static const uint8_t opcodes[] = { 0x34, 0x90 };
+	uint8_t cdb[SCSI_CDB_MAX], immed;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(opcodes); i++) {
+		for (immed = 0; immed <= 2; immed += 2) {
+			rw_cdb(cdb, opcodes[i], LAST - 7, 8);
+			cdb[1] |= immed;
+			ck_assert_uint_eq(scsi_run(&rig, cdb, NULL, 0, NULL, 0), 0);
+			rw_cdb(cdb, opcodes[i], LAST, 2);
+			cdb[1] |= immed;
+			ck_assert_uint_eq(scsi_run(&rig, cdb, NULL, 0, NULL, 0), 0x052100);
+		}
+		rw_cdb(cdb, opcodes[i], LAST + 1, 0);
+		ck_assert_uint_eq(scsi_run(&rig, cdb, NULL, 0, NULL, 0), 0);
+	}
+	ck_assert_uint_eq(rig.ram->nlog, 0);
+}
+END_TEST
+
+/* SYNC_NV and IMMED change nothing. */
+START_TEST(synchronize_cache_bits)
+{
+	static const uint8_t opcodes[] = { 0x35, 0x91 };
+	unsigned bits;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(opcodes); i++) {
+		for (bits = 0; bits < 8; bits += 2) {
+			rig.ram->nlog = 0;
+			ck_assert_uint_eq(scsi_run(&rig, CDB(opcodes[i], bits), NULL, 0, NULL, 0),
+					  0);
+			ck_assert_uint_eq(rig.ram->nlog, 1);
+			ck_assert_uint_eq(rig.ram->log[0].io, BLOCK_FLUSH);
+		}
+		ck_assert_uint_eq(scsi_run(&rig, CDB(opcodes[i], 8), NULL, 0, NULL, 0), 0x052400);
+	}
+	scsi_lun_eject(&rig.lun);
+	for (i = 0; i < ARRAY_SIZE(opcodes); i++)
+		ck_assert_uint_eq(scsi_run(&rig, CDB(opcodes[i], 6), NULL, 0, NULL, 0), 0x023a00);
+}
+END_TEST
+
+/* Which byte has GROUP NUMBER (SBC-3 5, SBC-4 5), by length; 0: no command of it has one. */
+static unsigned group_byte(const struct scsi_op *op)
+{
+	static const uint8_t none[] = { 0x25, 0x37, 0x9e, 0xb7 };
+	static const uint8_t bytes[] = { [10] = 6, [12] = 10, [16] = 14 };
+
+	return op->cdb_len < 10 || memchr(none, op->opcode, sizeof(none)) ? 0 : bytes[op->cdb_len];
+}
+
+START_TEST(group_number)
+{
+	static const uint8_t groups[] = { 1, 0x1f, 0x20, 0x3f };
+	const struct scsi_op *op;
+	unsigned byte, rows = 0;
+	size_t i;
+
+	memset(rig.ram->bytes, 0, 1024);
+	for (op = sbc_ops; op->run; op++) {
+		byte = group_byte(op);
+		rows += byte != 0;
+		for (i = 0; byte && i < ARRAY_SIZE(groups); i++)
+			if (scsi_example_run_with(&rig, op, byte, groups[i]))
+				ck_abort_msg("%s: group %u", op->name, groups[i]);
+		if (byte)
+			ck_assert_uint_eq(scsi_example_run_with(&rig, op, byte, 0x40), 0x052400);
+	}
+	ck_assert_uint_ge(rows, 20);
+}
+END_TEST
+
+static uint32_t defects(uint8_t opcode, uint8_t lists, uint8_t alloc_len)
+{
+	uint8_t cdb[SCSI_CDB_MAX] = { opcode };
+
+	cdb[opcode == 0x37 ? 2 : 1] = lists;
+	cdb[opcode == 0x37 ? 8 : 9] = alloc_len;
+	memset(data, 0xee, 64);
+	return scsi_run(&rig, cdb, NULL, 0, data, 64);
+}
+
+/* Empty lists, of the kinds and of the format that are asked for. */
+START_TEST(read_defect_data)
+{
+	unsigned lists;
+
+	for (lists = 0; lists < 0x20; lists++) {
+		uint32_t wanted = (lists & 7) < 6 ? 0 : 0x052400;
+		uint8_t list[9] = { 0, (uint8_t)lists, 0, 0, 0, 0, 0, 0, 0xee };
+
+		ck_assert_uint_eq(defects(0x37, (uint8_t)lists, 64), wanted);
+		ck_assert_uint_eq(rig.cmd.moved, wanted ? 0 : 4);
+		if (!wanted)
+			ck_assert_mem_eq(data, list, 4);
+		ck_assert_uint_eq(defects(0xb7, (uint8_t)lists, 64), wanted);
+		ck_assert_uint_eq(rig.cmd.moved, wanted ? 0 : 8);
+		if (!wanted)
+			ck_assert_mem_eq(data, list, 9);
+	}
+	ck_assert_uint_eq(defects(0xb7, 0x18, 3), 0);
+	ck_assert_mem_eq(data, "\0\x18\0\xee", 4);
+	ck_assert_uint_eq(defects(0x37, 0, 0), 0);
+	ck_assert_uint_eq(rig.cmd.moved, 0);
 }
 END_TEST
 
@@ -447,8 +572,13 @@ Suite *sbc_suite(void)
 	tcase_add_test(tc, longest_transfer);
 	tcase_add_test(tc, force_unit_access);
 	tcase_add_test(tc, write_protected);
+	tcase_add_test(tc, full_and_to_be_held);
 	tcase_add_test(tc, store_errors);
+	tcase_add_test(tc, pre_fetch);
 	tcase_add_test(tc, synchronize_cache);
+	tcase_add_test(tc, synchronize_cache_bits);
+	tcase_add_test(tc, group_number);
+	tcase_add_test(tc, read_defect_data);
 	tcase_add_test(tc, start_stop);
 	tcase_add_test(tc, read_capacity);
 	tcase_add_test(tc, read_capacity_of_large_ones);

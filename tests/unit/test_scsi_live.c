@@ -11,6 +11,7 @@
 #include "devices/scsi_host.h"
 #include "tests/lib/scsi_driver.h"
 #include "tests/lib/stderr.h"
+#include "vmm/core/fail.h"
 #include "vmm/core/util.h"
 
 Suite *scsi_live_suite(void);
@@ -113,7 +114,7 @@ START_TEST(grow_and_shrink)
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 		uint64_t gpa = give_event_buffer();
 
-		ck_assert_int_eq(disk->class->live->resize(disk, sizes[i]), 0);
+		ck_assert_int_eq(disk->class->medium->resize(disk, sizes[i]), 0);
 		mem_read(&tb.mem, gpa, event, sizeof(event));
 		ck_assert_uint_eq(le32_get(event), VIRTIO_SCSI_T_PARAM_CHANGE);
 		ck_assert_uint_eq(le32_get(event + 12), 0x092a);
@@ -122,7 +123,7 @@ START_TEST(grow_and_shrink)
 		ck_assert_int_eq(stat(path, &st), 0);
 		ck_assert_int_eq(st.st_size, sizes[i]);
 	}
-	ck_assert_int_eq(disk->class->live->resize(disk, 512), 0);
+	ck_assert_int_eq(disk->class->medium->resize(disk, 512), 0);
 	ck_assert_uint_eq(run(0, ready, NULL, 0), 0); /* nothing has changed */
 }
 END_TEST
@@ -176,11 +177,11 @@ START_TEST(shrink_under_writes)
 
 	for (n = 0; n < 20; n++) {
 		start_writes(MIB(1) / 512 - 8, answer);
-		ck_assert_int_eq(disk->class->live->resize(disk, MIB(1) / 2), 0);
+		ck_assert_int_eq(disk->class->medium->resize(disk, MIB(1) / 2), 0);
 		wait_for_writes();
 		ck_assert_int_eq(stat(path, &st), 0);
 		ck_assert_int_eq(st.st_size, MIB(1) / 2);
-		ck_assert_int_eq(disk->class->live->resize(disk, MIB(1)), 0);
+		ck_assert_int_eq(disk->class->medium->resize(disk, MIB(1)), 0);
 	}
 }
 END_TEST
@@ -190,13 +191,13 @@ START_TEST(what_cannot_be_resized)
 	struct device *disk = dev("disk"), *cd = dev("cd");
 
 	stderr_begin(&said);
-	ck_assert_int_eq(disk->class->live->resize(disk, 1000), -EINVAL);
-	ck_assert_int_eq(disk->class->live->resize(disk, 0), -EINVAL);
-	ck_assert_int_eq(disk->class->live->resize(disk, 1ull << 63), -EFBIG);
-	ck_assert_int_eq(cd->class->live->resize(cd, MIB(4)), -EINVAL);
+	ck_assert_int_eq(disk->class->medium->resize(disk, 1000), -EUSAGE);
+	ck_assert_int_eq(disk->class->medium->resize(disk, 0), -EUSAGE);
+	ck_assert_int_eq(disk->class->medium->resize(disk, 1ull << 63), -EFBIG);
+	ck_assert_int_eq(cd->class->medium->resize(cd, MIB(4)), -EUSAGE);
 	ck_assert_int_eq(device_create(&tb.p, &tb.devices, "scsi-disk,store=null,size=1M,fault=,"
 				       "id=f"), 0);
-	ck_assert_int_eq(dev("f")->class->live->resize(dev("f"), MIB(4)), -EOPNOTSUPP);
+	ck_assert_int_eq(dev("f")->class->medium->resize(dev("f"), MIB(4)), -EOPNOTSUPP);
 	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "cannot be made"));
 	ck_assert_uint_eq(run(0, ready, NULL, 0), 0x063f0e); /* of the disk that has come */
 	ck_assert_uint_eq(capacity(0, 512), MIB(1));
@@ -205,7 +206,7 @@ END_TEST
 
 static int set_fault(const char *rules)
 {
-	return dev("disk")->class->live->fault(dev("disk"), rules);
+	return dev("disk")->class->medium->fault(dev("disk"), rules);
 }
 
 START_TEST(fault_on_demand)
@@ -215,7 +216,7 @@ START_TEST(fault_on_demand)
 	scsi_driver_rw(cdb, false, 8, 1);
 	ck_assert_int_eq(set_fault(""), 0);
 	stderr_begin(&said);
-	ck_assert_int_eq(set_fault("read:sense=3/11"), -EINVAL);
+	ck_assert_int_eq(set_fault("read:sense=3/11"), -EUSAGE);
 	ck_assert_uint_eq(run(0, cdb, data, sizeof(data)), 0);
 	ck_assert_int_eq(set_fault("read:lba=8:sense=3/11/04"), 0);
 	ck_assert_uint_eq(run(0, cdb, data, sizeof(data)), 0x031104);
@@ -225,7 +226,7 @@ START_TEST(fault_on_demand)
 	stderr_end(&said);
 	ck_assert_int_eq(set_fault(""), 0);
 	ck_assert_uint_eq(run(0, cdb, data, sizeof(data)), 0);
-	ck_assert_int_eq(dev("disk")->class->live->resize(dev("disk"), MIB(4)), 0);
+	ck_assert_int_eq(dev("disk")->class->medium->resize(dev("disk"), MIB(4)), 0);
 	ck_assert_uint_eq(run(0, ready, NULL, 0), 0x062a09);
 	ck_assert_uint_eq(capacity(0, 512), MIB(4));
 }
@@ -255,9 +256,9 @@ START_TEST(change_of_medium)
 
 	snprintf(file, sizeof(file), "%s/other.iso", dir);
 	ck_assert_uint_eq(capacity(1, 2048), MIB(2));
-	ck_assert_int_eq(cd->class->live->eject(cd), 0);
+	ck_assert_int_eq(cd->class->medium->eject(cd), 0);
 	ck_assert_uint_eq(run(1, ready, NULL, 0), 0x023a00);
-	ck_assert_int_eq(cd->class->live->insert(cd, file), 0);
+	ck_assert_int_eq(cd->class->medium->insert(cd, file), 0);
 	ck_assert_uint_eq(run(1, ready, NULL, 0), 0x062800);
 	ck_assert_uint_eq(capacity(1, 2048), MIB(3));
 }
@@ -271,12 +272,12 @@ START_TEST(tray_of_the_guest)
 
 	ck_assert_uint_eq(run(1, SCSI_DRIVER_CDB(0x1b, 0, 0, 0, 2), NULL, 0), 0);
 	ck_assert_uint_eq(run(1, ready, NULL, 0), 0x023a00);
-	ck_assert_int_eq(cd->class->live->insert(cd, NULL), 0);
+	ck_assert_int_eq(cd->class->medium->insert(cd, NULL), 0);
 	ck_assert_uint_eq(run(1, ready, NULL, 0), 0x062800);
 	ck_assert_uint_eq(capacity(1, 2048), MIB(2));
 	ck_assert_uint_eq(run(1, SCSI_DRIVER_CDB(0x1b, 0, 0, 0, 2), NULL, 0), 0);
 	snprintf(file, sizeof(file), "%s/cd.iso", dir); /* which is still open, and locked */
-	ck_assert_int_eq(cd->class->live->insert(cd, file), 0);
+	ck_assert_int_eq(cd->class->medium->insert(cd, file), 0);
 	ck_assert_uint_eq(run(1, ready, NULL, 0), 0x062800);
 }
 END_TEST
@@ -289,15 +290,15 @@ START_TEST(locked_tray)
 
 	ck_assert_uint_eq(run(1, prevent, NULL, 0), 0);
 	stderr_begin(&said);
-	ck_assert_int_eq(cd->class->live->eject(cd), -EBUSY);
-	ck_assert_int_eq(disk->class->live->eject(disk), -EINVAL);
-	ck_assert_int_eq(disk->class->live->insert(disk, NULL), -EINVAL);
+	ck_assert_int_eq(cd->class->medium->eject(cd), -EBUSY);
+	ck_assert_int_eq(disk->class->medium->eject(disk), -EUSAGE);
+	ck_assert_int_eq(disk->class->medium->insert(disk, NULL), -EUSAGE);
 	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "prevents the removal"));
 	ck_assert_uint_eq(run(1, SCSI_DRIVER_CDB(0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8), event, 8), 0);
 	ck_assert_uint_eq(event[4], 1); /* EJECT REQUEST */
 	ck_assert_uint_eq(capacity(1, 2048), MIB(2));
 	ck_assert_uint_eq(run(1, allow, NULL, 0), 0);
-	ck_assert_int_eq(cd->class->live->eject(cd), 0);
+	ck_assert_int_eq(cd->class->medium->eject(cd), 0);
 }
 END_TEST
 
@@ -306,9 +307,9 @@ START_TEST(bad_medium)
 {
 	struct device *cd = dev("cd");
 
-	ck_assert_int_eq(cd->class->live->eject(cd), 0);
+	ck_assert_int_eq(cd->class->medium->eject(cd), 0);
 	stderr_begin(&said);
-	ck_assert_int_eq(cd->class->live->insert(cd, "/nonexistent.iso"), -ENOENT);
+	ck_assert_int_eq(cd->class->medium->insert(cd, "/nonexistent.iso"), -ENOENT);
 	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "there is no such file"));
 	ck_assert_uint_eq(run(1, ready, NULL, 0), 0x023a00);
 }
@@ -361,7 +362,7 @@ START_TEST(not_while_running)
 
 	stderr_begin(&said);
 	ck_assert_int_eq(device_plug(&tb.p, &tb.devices, "virtio-rng", &new), -EOPNOTSUPP);
-	ck_assert_int_eq(device_plug(&tb.p, &tb.devices, "no-such", &new), -EINVAL);
+	ck_assert_int_eq(device_plug(&tb.p, &tb.devices, "no-such", &new), -EUSAGE);
 	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "cannot come while the guest runs"));
 }
 END_TEST
@@ -402,7 +403,7 @@ static struct hearing counters(void)
 {
 	struct hearing h = { .facts = { hear_text, hear_number, hear_numbers } };
 
-	ck_assert_int_eq(dev("disk")->class->live->counters(dev("disk"), &h.facts), 0);
+	ck_assert_int_eq(dev("disk")->class->counters(dev("disk"), &h.facts), 0);
 	return h;
 }
 

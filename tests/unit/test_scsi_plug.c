@@ -179,6 +179,21 @@ START_TEST(missed)
 }
 END_TEST
 
+/* So is what happened in a pause, or before it. */
+START_TEST(missed_in_a_pause)
+{
+	start(~0ull);
+	if (_i)
+		ck_assert_int_eq(scsi_plug_add(host, &lun[1]), 0);
+	device_pause_all(&tb.devices, true);
+	if (!_i)
+		ck_assert_int_eq(scsi_plug_add(host, &lun[1]), 0);
+	device_pause_all(&tb.devices, false);
+	check(give(EVENT_LEN), VIRTIO_SCSI_T_EVENTS_MISSED, "\0\0\0\0\0\0\0\0", 0);
+	scsi_plug_remove(host, &lun[1]);
+}
+END_TEST
+
 /* A driver that has not taken the feature is left in peace, and so is one that is not there. */
 START_TEST(not_wanted)
 {
@@ -231,6 +246,7 @@ START_TEST(unplug_in_flight)
 	}
 	testbed_settle(&tb);
 	scsi_plug_remove(host, &lun[0]);
+	testbed_settle(&tb); /* what a round has answered is shown to the driver at its end */
 	for (q = 0; q < 2; q++) {
 		uint16_t head;
 		uint32_t len;
@@ -294,6 +310,7 @@ Suite *scsi_plug_suite(void)
 	tcase_add_test(tc, plug_and_unplug);
 	tcase_add_test(tc, resize);
 	tcase_add_test(tc, missed);
+	tcase_add_loop_test(tc, missed_in_a_pause, 0, 2);
 	tcase_add_test(tc, not_wanted);
 	tcase_add_test(tc, buffer_too_short);
 	tcase_add_test(tc, unplug_in_flight);

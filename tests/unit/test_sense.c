@@ -21,6 +21,7 @@ static const struct {
 	{ SENSE_RESERVATIONS_PREEMPTED, 0x6, 0x2a, 0x03 },
 	{ SENSE_RESERVATIONS_RELEASED, 0x6, 0x2a, 0x04 },
 	{ SENSE_REGISTRATIONS_PREEMPTED, 0x6, 0x2a, 0x05 },
+	{ SENSE_ACCESS_STATE_CHANGED, 0x6, 0x2a, 0x06 },
 	{ SENSE_CAPACITY_CHANGED, 0x6, 0x2a, 0x09 },
 	{ SENSE_LUNS_CHANGED, 0x6, 0x3f, 0x0e },
 	{ SENSE_INVALID_OPCODE, 0x5, 0x20, 0x00 },
@@ -31,6 +32,8 @@ static const struct {
 	{ SENSE_LBA_OUT_OF_RANGE, 0x5, 0x21, 0x00 },
 	{ SENSE_NO_SUCH_LUN, 0x5, 0x25, 0x00 },
 	{ SENSE_SAVING_NOT_SUPPORTED, 0x5, 0x39, 0x00 },
+	{ SENSE_STANDBY, 0x2, 0x04, 0x0b },
+	{ SENSE_UNAVAILABLE, 0x2, 0x04, 0x0c },
 	{ SENSE_STOPPED, 0x2, 0x04, 0x02 },
 	{ SENSE_NO_MEDIUM, 0x2, 0x3a, 0x00 },
 	{ SENSE_REMOVAL_PREVENTED, 0x5, 0x53, 0x02 },
@@ -47,8 +50,8 @@ START_TEST(every_reason_in_both_formats)
 	uint8_t sense[SCSI_SENSE_MAX];
 	size_t i;
 
-	/* All but NONE, PENDING, TOLD and the seven without sense data. */
-	ck_assert_uint_eq(ARRAY_SIZE(codes), SENSE_COUNT - 10);
+	/* All but NONE, PENDING, TOLD and the eight without sense data. */
+	ck_assert_uint_eq(ARRAY_SIZE(codes), SENSE_COUNT - 11);
 	for (i = 0; i < ARRAY_SIZE(codes); i++) {
 		uint8_t fixed[18] = { 0x70, 0, codes[i].key, 0, 0, 0, 0, 10,
 				      0, 0, 0, 0, codes[i].asc, codes[i].ascq };

@@ -1,5 +1,6 @@
 #include "tests/unit/unit.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/serial_reg.h>
 #include <pthread.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "tests/lib/testbed.h"
+#include "vmm/core/state.h"
 
 Suite *serial_suite(void);
 
@@ -247,6 +249,53 @@ START_TEST(looks_like_a_16550)
 }
 END_TEST
 
+/* Registers, input that the guest has not read, and an interrupt that it has not heard of. */
+START_TEST(saved)
+{
+	out(COM1 + UART_LCR, 0x83);
+	out(COM1 + UART_DLL, 12);
+	out(COM1 + UART_LCR, 0x03);
+	out(COM1 + UART_SCR, 0x5a);
+	out(COM1 + UART_FCR, UART_FCR_ENABLE_FIFO);
+	out(COM1 + UART_IER, UART_IER_RDI);
+	ck_assert_uint_eq(term.user->input(term.dev, "abc", 3), 3);
+	ck_assert_uint_eq(in(COM1), 'a');
+	testbed_reborn(&tb, tear_down, set_up);
+	ck_assert_uint_eq(in(COM1 + UART_SCR), 0x5a);
+	ck_assert_uint_eq(in(COM1 + UART_IIR), 0xc0 | UART_IIR_RDI);
+	ck_assert_uint_eq(in(COM1), 'b');
+	testbed_reborn(&tb, tear_down, set_up);
+	ck_assert_uint_eq(in(COM1), 'c');
+	ck_assert_uint_eq(in(COM1 + UART_IIR), 0xc0 | UART_IIR_NO_INT);
+	ck_assert_uint_eq(term.user->input(term.dev, "d", 1), 1);
+	ck_assert_uint_eq(testbed_irqs(&tb, COM1_GSI), 1);
+	out(COM1 + UART_LCR, 0x83);
+	ck_assert_uint_eq(in(COM1 + UART_DLL), 12);
+}
+END_TEST
+
+/* The device's name, 16; nine registers and bits; the FIFO, where it begins, how full it is. */
+START_TEST(bad_state)
+{
+	static const struct {
+		size_t at;
+		uint8_t value;
+	} bad[] = { { 0, 'x' }, { 16, 0x10 }, { 17, 1 }, { 19, 0x20 }, { 23, 2 }, { 41, 16 },
+		    { 42, 17 } };
+	uint8_t *data;
+	size_t len;
+
+	out(COM1 + UART_SCR, 0x5a);
+	ck_assert_int_eq(state_save(device_state_all, &tb.devices, &data, &len), 0);
+	ck_assert_uint_eq(len, 43);
+	out(COM1 + UART_SCR, 0xa5);
+	data[bad[_i].at] = bad[_i].value;
+	ck_assert_int_eq(state_restore(device_state_all, &tb.devices, data, len), -EINVAL);
+	ck_assert_uint_eq(in(COM1 + UART_SCR), 0xa5);
+	free(data);
+}
+END_TEST
+
 START_TEST(wide_accesses_do_nothing)
 {
 	uint32_t v = 0x41414141;
@@ -283,6 +332,8 @@ Suite *serial_suite(void)
 	tcase_add_test(tc, input_is_taken_as_there_is_room);
 	tcase_add_test(tc, looks_like_a_16550);
 	tcase_add_test(tc, wide_accesses_do_nothing);
+	tcase_add_test(tc, saved);
+	tcase_add_loop_test(tc, bad_state, 0, 7);
 	tcase_add_test(tc, a_port_is_there_once);
 	return s;
 }

@@ -54,6 +54,18 @@ START_TEST(inquiry)
 END_TEST
 
 /* The length that the data says does not depend on what was asked for. */
+/* Of an initiator that does not know yet what it talks to. */
+START_TEST(inquiry_with_an_old_lun)
+{
+	ck_assert_uint_eq(run_in(CDB(0x12, 0x20, 0, 0, 36), 36), 0);
+	ck_assert_uint_eq(rig.cmd.moved, 36);
+	ck_assert_uint_eq(data[2], 0x06);
+	ck_assert_uint_eq(run_in(CDB(0x12, 0xe1, 0x80, 0, 36), 36), 0);
+	ck_assert_uint_eq(data[1], 0x80);
+	ck_assert_uint_eq(run_in(CDB(0x12, 0x02, 0, 0, 36), 36), 0x052400);
+}
+END_TEST
+
 START_TEST(allocation_length)
 {
 	static const struct {
@@ -211,7 +223,7 @@ START_TEST(report_one_opcode)
 	/* READ(10) */
 	ck_assert_uint_eq(run_in(CDB(0xa3, 0x0c, 1, 0x28, [9] = 64), 64), 0);
 	ck_assert_uint_eq(rig.cmd.moved, 14);
-	ck_assert_mem_eq(data, "\x00\x03\x00\x0a\x28\x18\xff\xff\xff\xff\x00\xff\xff\x00", 14);
+	ck_assert_mem_eq(data, "\x00\x03\x00\x0a\x28\x18\xff\xff\xff\xff\x3f\xff\xff\x00", 14);
 	/* WRITE SAME(16), with the timeouts descriptor */
 	ck_assert_uint_eq(run_in(CDB(0xa3, 0x0c, 0x81, 0x93, [9] = 64), 64), 0);
 	ck_assert_uint_eq(rig.cmd.moved, 32);
@@ -279,6 +291,7 @@ Suite *spc_suite(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, test_unit_ready);
 	tcase_add_test(tc, inquiry);
+	tcase_add_test(tc, inquiry_with_an_old_lun);
 	tcase_add_test(tc, allocation_length);
 	tcase_add_test(tc, request_sense);
 	tcase_add_test(tc, descriptor_sense);

@@ -159,6 +159,55 @@ START_TEST(fua_by_flag_or_in_two_steps)
 }
 END_TEST
 
+/* All of it in one call, from one piece of memory, and none of it again without the flag. */
+START_TEST(atomic)
+{
+	struct block_req req = transfer(BLOCK_WRITE, BLOCK_ATOMIC | BLOCK_FUA);
+	unsigned i;
+
+	for (i = 0; i < 4096; i++)
+		memory[i] = i * 7 + i / 251;
+	ck_assert(step_begin(&s, &req, _i ? any : sectors));
+	check_call(STEP_WRITE, RWF_ATOMIC | RWF_DSYNC, 8192, 4096);
+	ck_assert_uint_eq(s.niov, 1);
+	ck_assert_mem_eq(s.iov[0].iov_base, memory, 1024);
+	ck_assert_mem_eq((uint8_t *)s.iov[0].iov_base + 1024, memory + 4096, 3072);
+	ck_assert(!step_next(&s, -EINVAL));
+	check_end(-EINVAL);
+
+	req.flags = BLOCK_ATOMIC;
+	req.niov = 1;
+	req.iov = &(struct iovec){ memory, 4096 };
+	ck_assert(step_begin(&s, &req, any));
+	check_call(STEP_WRITE, RWF_ATOMIC, 8192, 4096);
+	ck_assert_ptr_eq(s.iov[0].iov_base, memory);
+	ck_assert(step_next(&s, -EINTR));
+	check_call(STEP_WRITE, RWF_ATOMIC, 8192, 4096);
+	ck_assert(!step_next(&s, 4095));
+	check_end(-EIO);
+
+	ck_assert(step_begin(&s, &req, any));
+	ck_assert(!step_next(&s, 4096));
+	check_end(0);
+}
+END_TEST
+
+/* The longest, in any pieces: nothing is cut. */
+START_TEST(atomic_longest)
+{
+	struct iovec odd[2] = { { memory + 1, 30001 }, { memory + 40000, 35535 } };
+	struct block_req req = request(BLOCK_WRITE, BLOCK_ATOMIC, STEP_BOUNCE);
+
+	req.iov = odd;
+	req.niov = 2;
+	ck_assert(step_begin(&s, &req, sectors));
+	check_call(STEP_WRITE, RWF_ATOMIC, 8192, STEP_BOUNCE);
+	ck_assert_uint_eq(s.niov, 1);
+	ck_assert(!step_next(&s, STEP_BOUNCE));
+	check_end(0);
+}
+END_TEST
+
 /* More zeroes than one call takes. */
 START_TEST(zeroes_are_written)
 {
@@ -244,6 +293,8 @@ Suite *step_suite(void)
 	tcase_add_test(tc, short_transfers_go_on);
 	tcase_add_test(tc, end_of_the_file_is_an_error);
 	tcase_add_test(tc, fua_by_flag_or_in_two_steps);
+	tcase_add_loop_test(tc, atomic, 0, 2);
+	tcase_add_test(tc, atomic_longest);
 	tcase_add_test(tc, zeroes_are_written);
 	tcase_add_loop_test(tc, unaligned_is_copied, 0, 2);
 	tcase_add_test(tc, aligned_is_not_copied);

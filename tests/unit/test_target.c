@@ -1,6 +1,5 @@
+#include "tests/lib/scsi_examples.h"
 #include "tests/lib/scsi_run.h"
-
-#include <errno.h>
 
 #include "tests/unit/unit.h"
 #include "vmm/core/util.h"
@@ -66,7 +65,7 @@ START_TEST(unknown_service_actions)
 		if (action != 0x10 && action != 0x12)
 			ck_assert_uint_eq(scsi_run(&rig, CDB(0x9e, action), NULL, 0, NULL, 0),
 					  0x052400);
-		if (action != 0x0c && action != 0x0d)
+		if (action != 0x0c && action != 0x0d) /* nor 0Ah, with one port */
 			ck_assert_uint_eq(scsi_run(&rig, CDB(0xa3, action), NULL, 0, NULL, 0),
 					  0x052400);
 	}
@@ -101,6 +100,8 @@ START_TEST(reserved_bits)
 	const struct scsi_op *op;
 	unsigned rows = 0;
 	size_t t;
+
+	rig.lun.alua = true;
 
 	for (t = 0; t < ARRAY_SIZE(tables); t++) {
 		for (op = tables[t]; op->run; op++, rows++) {
@@ -205,6 +206,123 @@ START_TEST(no_channel_no_ctx)
 }
 END_TEST
 
+/* Media: every command of a type, where there is none to be had. */
+
+static enum scsi_type type;
+
+/* A LUN as after power on, whose first blocks are zeroes. */
+static void renew(void)
+{
+	rig_fini(&rig);
+	rig_init(&rig);
+	memset(rig.ram->bytes, 0, 1024);
+	rig.lun.removable = true;
+	if (type == SCSI_CD)
+		scsi_lun_become_cd(&rig.lun);
+	rig_restart(&rig);
+}
+
+static const struct scsi_op *const type_tables[][2] = {
+	[SCSI_DISK] = { spc_ops, sbc_ops },
+	[SCSI_CD] = { spc_ops, mmc_ops },
+};
+
+/* Runs @check for each row that the LUN offers. */
+static void each_row(void (*check)(const struct scsi_op *op))
+{
+	const struct scsi_op *op;
+	size_t t;
+
+	for (type = 0; type < SCSI_TYPES; type++) {
+		for (t = 0; t < 2; t++) {
+			for (op = type_tables[type][t]; op->run; op++) {
+				renew();
+				if (scsi_op_offered(op, &rig.lun))
+					check(op);
+			}
+		}
+	}
+}
+
+static void take_medium(void)
+{
+	scsi_lun_eject(&rig.lun);
+	rig.lun.block = NULL;
+	ck_assert_int_eq(scsi_ctx_sync(&rig.ctx), 0);
+}
+
+static void is_good(const struct scsi_op *op)
+{
+	uint32_t result = scsi_example_run(&rig, op);
+
+	if (op->flags & SCSI_OP_MEDIUM && result)
+		ck_abort_msg("%s: %x", op->name, result);
+}
+
+static void has_none(const struct scsi_op *op, uint32_t with)
+{
+	uint32_t without = scsi_example_run(&rig, op);
+
+	if (without != (op->flags & SCSI_OP_MEDIUM ? 0x023a00 : with))
+		ck_abort_msg("%s: %x", op->name, without);
+	if (rig.ram->nlog && op->flags & SCSI_OP_MEDIUM)
+		ck_abort_msg("%s: reaches the medium", op->name);
+}
+
+/* A command needs the medium, or does the same without, and with one in an open tray. */
+static void no_medium(const struct scsi_op *op)
+{
+	uint32_t with = scsi_example_run(&rig, op);
+
+	renew();
+	scsi_lun_eject(&rig.lun);
+	has_none(op, with);
+	renew();
+	take_medium();
+	has_none(op, with);
+	ck_assert_uint_eq(rig.ram->nlog, 0);
+}
+
+/* The medium goes when the store has done none, one or two of the steps. */
+static void during_eject(const struct scsi_op *op)
+{
+	struct scsi_flight flight = { .cmd.tag = 0 };
+	unsigned steps, i;
+
+	for (steps = 0; steps < 3; steps++) {
+		renew();
+		rig.ram->hold = true;
+		scsi_example_start(&flight, &rig, op);
+		for (i = 0; i < steps; i++)
+			ramstore_step(rig.ctx.path[0]->chan);
+		i = flight.done;
+		take_medium();
+		ck_assert_uint_eq(flight.done, 1);
+		if (!i && flight_result(&flight) != RIG_RESPONSE(SCSI_RESPONSE_RESET))
+			ck_abort_msg("%s: %x", op->name, flight_result(&flight));
+		ck_assert(LIST_EMPTY(&rig.ctx.tasks));
+	}
+}
+
+/* Examples that do nothing would test nothing. */
+START_TEST(all_with_a_medium)
+{
+	each_row(is_good);
+}
+END_TEST
+
+START_TEST(all_without_a_medium)
+{
+	each_row(no_medium);
+}
+END_TEST
+
+START_TEST(all_during_eject)
+{
+	each_row(during_eject);
+}
+END_TEST
+
 Suite *target_suite(void)
 {
 	Suite *suite = suite_create("target");
@@ -222,6 +340,13 @@ Suite *target_suite(void)
 	tcase_add_test(tc, reserved_bits);
 	tcase_add_test(tc, table_is_in_order);
 	tcase_add_test(tc, drain_ends_all);
+
+	tc = unit_case(suite, "media");
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, all_with_a_medium);
+	tcase_add_test(tc, all_without_a_medium);
+	tcase_add_test(tc, all_during_eject);
 
 	return suite;
 }

@@ -4,36 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vmm/core/text.h"
 #include "vmm/core/util.h"
-#include "vmm/text.h"
 
 Suite *text_suite(void);
 
 #define BAD "\xef\xbf\xbd"
-
-START_TEST(characters)
-{
-	static const struct {
-		const char *text;
-		unsigned len;
-	} rows[] = {
-		{ "a", 1 }, { "\x7f", 1 }, { "\x80", 0 }, { "\xc1\x80", 0 }, { "\xc2\x80", 2 },
-		{ "\xdf\xbf", 2 }, { "\xc2", 0 }, { "\xc2\x7f", 0 }, { "\xe0\x9f\xbf", 0 },
-		{ "\xe0\xa0\x80", 3 }, { "\xe2\x82", 0 }, { "\xe2\x82\xac", 3 },
-		{ "\xed\x9f\xbf", 3 }, { "\xed\xa0\x80", 0 }, { "\xee\x80\x80", 3 },
-		{ "\xf0\x8f\xbf\xbf", 0 }, { "\xf0\x90\x80\x80", 4 }, { "\xf4\x8f\xbf\xbf", 4 },
-		{ "\xf4\x90\x80\x80", 0 }, { "\xf5\x80\x80\x80", 0 }, { "\xff", 0 },
-		{ "\xf1\x80\x80\xc0", 0 }, { "\xf1\x80\x80", 0 },
-	};
-	unsigned i;
-
-	for (i = 0; i < ARRAY_SIZE(rows); i++)
-		ck_assert_msg(text_char(rows[i].text, strlen(rows[i].text)) == rows[i].len, "%u",
-			      i);
-	ck_assert_uint_eq(text_char("", 0), 0);
-	ck_assert_uint_eq(text_char("\0", 1), 1);
-}
-END_TEST
 
 static void becomes(const char *text, size_t len, const char *wanted)
 {
@@ -106,7 +82,6 @@ Suite *text_suite(void)
 	Suite *s = suite_create("text");
 	TCase *tc = unit_case(s, "text");
 
-	tcase_add_test(tc, characters);
 	tcase_add_test(tc, utf8);
 	tcase_add_test(tc, json);
 	tcase_add_test(tc, xml);

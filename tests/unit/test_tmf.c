@@ -116,6 +116,37 @@ START_TEST(nexus_reset)
 }
 END_TEST
 
+/* A disk that hangs: the function fails in time, and who comes next does not wait for it again. */
+START_TEST(disk_hangs)
+{
+	static struct scsi_lun other;
+	unsigned i;
+
+	scsi_lun_init(&other, &rig.ram->block, 5, "serial-5");
+	rig_add(&rig, &other);
+	start_reads();
+	rig.ram->stuck = true;
+	ck_assert_int_eq(ask(SCSI_ABORT_TASK, 12), SCSI_TMF_FAILURE);
+	ck_assert_int_eq(rig.ram->waited, BLOCK_PATIENCE_TMF);
+	ck_assert_uint_eq(flight[2].done, 0);
+	ck_assert_int_eq(ask(SCSI_LOGICAL_UNIT_RESET, 0), SCSI_TMF_FAILURE);
+	ck_assert_int_eq(rig.ram->waited, 0);
+	rig.ram->waited = -1;
+	ck_assert_int_eq(ask_of(ctxs, 1, SCSI_LOGICAL_UNIT_RESET, lun5, 0), SCSI_TMF_COMPLETE);
+	ck_assert_int_eq(ask(SCSI_QUERY_TASK, 13), SCSI_TMF_SUCCEEDED);
+	ck_assert_int_eq(rig.ram->waited, -1);
+
+	/* It moves again. */
+	rig.ram->stuck = false;
+	ck_assert(ramstore_step(rig.ctx.path[0]->chan));
+	ck_assert_uint_eq(flight_result(&flight[0]), RIG_RESPONSE(SCSI_RESPONSE_RESET));
+	ck_assert_int_eq(ask(SCSI_LOGICAL_UNIT_RESET, 0), SCSI_TMF_COMPLETE);
+	ck_assert_int_eq(rig.ram->waited, BLOCK_PATIENCE_TMF);
+	for (i = 0; i < 4; i++)
+		ck_assert_uint_eq(flight_result(&flight[i]), RIG_RESPONSE(SCSI_RESPONSE_RESET));
+}
+END_TEST
+
 START_TEST(queries)
 {
 	ck_assert_int_eq(ask(SCSI_QUERY_TASK_SET, 0), SCSI_TMF_COMPLETE);
@@ -140,6 +171,32 @@ START_TEST(refused)
 	for (what = 0; what < SCSI_TMF_COUNT; what++)
 		if (what != SCSI_CLEAR_ACA && what != SCSI_I_T_NEXUS_RESET)
 			ck_assert_int_eq(ask_of(ctxs, 1, what, lun5, 0), SCSI_TMF_INCORRECT_LUN);
+}
+END_TEST
+
+static enum scsi_tmf_response idle(struct scsi_port *port, enum scsi_tmf what, uint8_t target,
+				   const uint8_t lun_field[8])
+{
+	struct scsi_tmf_request request = { .what = what, .target = target };
+
+	memcpy(request.lun_field, lun_field, 8);
+	return scsi_tmf_idle(port, &request);
+}
+
+/* The same answers where somebody else has served, and where nobody knows what LUNs there are. */
+START_TEST(idle_answers)
+{
+	struct scsi_port *port = rig.ctx.port;
+	unsigned what;
+
+	for (what = 0; what <= SCSI_TMF_COUNT; what++) {
+		ck_assert_int_eq(idle(port, what, 0, lun0), ask(what, 4711));
+		ck_assert_int_eq(idle(port, what, 0, lun5), ask_of(ctxs, 1, what, lun5, 4711));
+		ck_assert_int_eq(idle(port, what, 9, lun0), SCSI_TMF_BAD_TARGET);
+		ck_assert_int_eq(idle(NULL, what, 9, lun5),
+				 what == SCSI_CLEAR_ACA || what == SCSI_TMF_COUNT ?
+				 SCSI_TMF_REJECTED : SCSI_TMF_COMPLETE);
+	}
 }
 END_TEST
 
@@ -283,8 +340,10 @@ Suite *tmf_suite(void)
 	tcase_add_test(tc, abort_and_clear_task_set);
 	tcase_add_test(tc, logical_unit_reset);
 	tcase_add_test(tc, nexus_reset);
+	tcase_add_test(tc, disk_hangs);
 	tcase_add_test(tc, queries);
 	tcase_add_test(tc, refused);
+	tcase_add_test(tc, idle_answers);
 	tcase_add_test(tc, abort_between_steps);
 	tcase_add_test(tc, other_lun);
 	tcase_add_test(tc, other_initiator);

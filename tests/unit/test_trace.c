@@ -1,5 +1,6 @@
 #include "tests/unit/unit.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,15 +9,25 @@
 
 #include "devices/scsi/trace.h"
 #include "tests/lib/scsi_run.h"
-#include "tests/lib/stderr.h"
-#include "vmm/core/loop.h"
+#include "vmm/core/platform.h"
+#include "vmm/core/stream.h"
 
 Suite *trace_suite(void);
 
 static struct scsi_rig rig;
-static struct stderr_text said;
 static char path[64];
 static int fd;
+static struct stream out;
+static struct platform p;
+static int failures;
+
+static void failed(struct platform *platform, const char *what, int err)
+{
+	ck_assert_ptr_eq(platform, &p);
+	ck_assert_str_eq(what, "--trace scsi=x");
+	ck_assert_int_eq(err, ENOSPC);
+	failures++;
+}
 
 static void set_up(void)
 {
@@ -25,13 +36,16 @@ static void set_up(void)
 	ck_assert_int_ge(fd, 0);
 	rig_init(&rig);
 	scsi_ctx_fini(&rig.ctx);
-	rig.port.trace = fd;
+	p = (struct platform){ .output_failed = failed };
+	ck_assert_int_eq(stream_open(&out, &p, "--trace scsi=x", fd), 0);
+	rig.port.trace = &out;
 	ck_assert_int_eq(scsi_ctx_init(&rig.ctx, &rig.port, rig.loop), 0);
 }
 
 static void tear_down(void)
 {
 	rig_fini(&rig);
+	stream_close(&out);
 	close(fd);
 	unlink(path);
 }
@@ -115,23 +129,22 @@ START_TEST(many)
 }
 END_TEST
 
-/* A full disk ends the trace, with one line, and nothing else. */
+/* Who runs the guest hears of a full disk. */
 START_TEST(no_room)
 {
+	struct stream full;
 	unsigned n;
 
 	scsi_ctx_fini(&rig.ctx);
-	rig.port.trace = open("/dev/full", O_WRONLY);
-	ck_assert_int_ge(rig.port.trace, 0);
+	ck_assert_int_eq(stream_open(&full, &p, out.what, open("/dev/full", O_WRONLY)), 0);
+	rig.port.trace = &full;
 	ck_assert_int_eq(scsi_ctx_init(&rig.ctx, &rig.port, rig.loop), 0);
-	stderr_begin(&said);
 	for (n = 0; n < 3000; n++)
 		ck_assert_uint_eq(scsi_run(&rig, CDB(0x00), NULL, 0, NULL, 0), 0);
 	scsi_ctx_fini(&rig.ctx);
-	ck_assert_str_eq(stderr_end(&said), "lunette: warning: --trace scsi: it ends here: "
-			 "No space left on device\n");
-	close(rig.port.trace);
-	rig.port.trace = 0;
+	ck_assert_int_gt(failures, 0);
+	stream_close(&full);
+	rig.port.trace = &out;
 	ck_assert_int_eq(scsi_ctx_init(&rig.ctx, &rig.port, rig.loop), 0);
 }
 END_TEST

@@ -1,60 +1,18 @@
 /*
  * test_transport.c - what no driver and no device can tell apart: the same on every transport.
  */
-#include "tests/unit/unit.h"
+#include "tests/unit/echo_rig.h"
 
 #include <linux/virtio_ring.h>
 #include <string.h>
 #include <sys/eventfd.h>
 
-#include "tests/lib/echo.h"
 #include "tests/lib/stderr.h"
-#include "tests/lib/vdriver.h"
 #include "vmm/core/util.h"
 
 Suite *transport_suite(void);
 
 #define ALL_FEATURES UINT64_MAX
-
-static struct testbed tb;
-static struct echo echo;
-static struct vdriver v;
-
-static void set_up(enum virtio_transport transport)
-{
-	log_set_level(LOG_ERR);
-	testbed_init(&tb);
-	echo_init(&echo, &tb, "e0", transport);
-	testbed_start(&tb);
-	ck_assert(vdriver_probe(&v, &tb, 0));
-}
-
-static void set_up_pci(void)
-{
-	set_up(VIRTIO_ON_PCI);
-}
-
-static void set_up_mmio(void)
-{
-	set_up(VIRTIO_ON_MMIO);
-}
-
-static void tear_down(void)
-{
-	vdriver_fini(&v);
-	echo_fini(&echo);
-	ck_assert_uint_eq(tb.mmio.nbells, 0);
-	testbed_fini(&tb);
-}
-
-static void check_echo(unsigned q)
-{
-	char sent[] = "hello, device", got[sizeof(sent)] = { 0 };
-	struct iovec out = { sent, sizeof(sent) }, in = { got, sizeof(got) };
-
-	ck_assert_int_eq(vdriver_request(&v, q, &out, 1, &in, 1, 5000), sizeof(sent));
-	ck_assert_str_eq(got, sent);
-}
 
 START_TEST(offer)
 {
@@ -224,15 +182,20 @@ END_TEST
 
 static void add_tests(TCase *tc, SFun set_up_on)
 {
-	tcase_add_checked_fixture(tc, set_up_on, tear_down);
+	tcase_add_checked_fixture(tc, set_up_on, echo_tear_down);
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, offer);
 	tcase_add_loop_test(tc, request, 0, 4);
 	tcase_add_test(tc, interrupts_are_counted);
-	tcase_add_test(tc, kick_of_an_idle_queue);
 	tcase_add_test(tc, config_change);
 	tcase_add_test(tc, foreign_call);
 	tcase_add_test(tc, bad_ring);
+}
+
+/* Those with many steps, or in which a queue that is looked at after a pause would count. */
+static void add_more(TCase *tc)
+{
+	tcase_add_test(tc, kick_of_an_idle_queue);
 	tcase_add_loop_test(tc, hostile_rings, 0, 2);
 }
 
@@ -240,8 +203,15 @@ Suite *transport_suite(void)
 {
 	Suite *s = suite_create("transport");
 
-	add_tests(unit_case(s, "pci"), set_up_pci);
-	add_tests(unit_case(s, "mmio"), set_up_mmio);
+	TCase *pci = unit_case(s, "pci"), *mmio = unit_case(s, "mmio");
+
+	add_tests(pci, echo_set_up_pci);
+	add_tests(mmio, echo_set_up_mmio);
+	add_more(pci);
+	add_more(mmio);
+	/* Saved, destroyed and restored at every step. */
+	add_tests(unit_case(s, "pci reborn"), echo_set_up_pci_reborn);
+	add_tests(unit_case(s, "mmio reborn"), echo_set_up_mmio_reborn);
 	return s;
 }
 

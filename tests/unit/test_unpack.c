@@ -8,7 +8,7 @@
 #include <zstd.h>
 
 #include "vmm/core/util.h"
-#include "vmm/kernel/unpack.h"
+#include "vmm/machine/unpack.h"
 
 Suite *unpack_suite(void);
 
@@ -219,6 +219,21 @@ START_TEST(too_much)
 }
 END_TEST
 
+/* zstd alone says it at the beginning, which may come from anywhere. */
+START_TEST(size_at_the_beginning)
+{
+	char bytes[64];
+	size_t i, len = ZSTD_compress(packed, ROOM, "kernel", 6, 1);
+
+	ck_assert_uint_eq(unpack_size(packed, len), 6);
+	ck_assert_uint_eq(unpack_size(packed, 3), 0);
+	for (i = 0; i < 256; i++) {
+		memset(bytes, i, sizeof(bytes));
+		ck_assert_uint_eq(unpack_size(bytes, sizeof(bytes)), 0);
+	}
+}
+END_TEST
+
 START_TEST(unknown)
 {
 	memcpy(packed, "BZh91AY&SY", 10);
@@ -245,6 +260,7 @@ Suite *unpack_suite(void)
 	tcase_add_test(tc, gzip_without_its_last_word);
 	tcase_add_test(tc, lz4_block_longer_than_the_file);
 	tcase_add_test(tc, too_much);
+	tcase_add_test(tc, size_at_the_beginning);
 	tcase_add_test(tc, unknown);
 	return suite;
 }

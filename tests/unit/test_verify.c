@@ -342,6 +342,79 @@ START_TEST(compare_and_write_on_two_threads)
 }
 END_TEST
 
+static uint32_t orwrite(uint8_t bits, uint64_t lba, uint32_t blocks, size_t len)
+{
+	uint8_t cdb[SCSI_CDB_MAX] = { 0x8b, bits };
+
+	be64_put(cdb + 2, lba);
+	be32_put(cdb + 10, blocks);
+	return scsi_run(&rig, cdb, out, len, NULL, 0);
+}
+
+START_TEST(orwrite_good)
+{
+	static const size_t cuts[] = { 0, 700 };
+	size_t i, k;
+
+	for (k = 0; k < ARRAY_SIZE(cuts); k++) {
+		uint64_t at = (9 + 400 * k) * 512;
+
+		for (i = 0; i < sizeof(out); i++)
+			out[i] = (uint8_t)(i * 5 + k);
+		rig.cut = cuts[k];
+		rig.ram->nlog = 0;
+		ck_assert_uint_eq(orwrite(8 * (uint8_t)k, 9 + 400 * k, 300, 300 * 512), 0);
+		ck_assert_uint_eq(rig.cmd.moved, 300 * 512);
+		for (i = 0; i < 300 * 512; i++)
+			ck_assert_uint_eq(rig.ram->bytes[at + i], rig_byte(at + i) | out[i]);
+		ck_assert_uint_eq(rig.ram->bytes[at - 1], rig_byte(at - 1));
+		ck_assert_uint_eq(rig.ram->bytes[at + i], rig_byte(at + i));
+		/* Read, write, three times; FUA. */
+		ck_assert_uint_eq(rig.ram->nlog, 6);
+		ck_assert_uint_eq(rig.ram->log[5].io, BLOCK_WRITE);
+		ck_assert_uint_eq(rig.ram->log[5].flags, k ? BLOCK_FUA : 0);
+	}
+}
+END_TEST
+
+START_TEST(orwrite_limits)
+{
+	ck_assert_uint_eq(orwrite(0, 0, 0, 0), 0);
+	ck_assert_uint_eq(orwrite(0, RIG_BLOCKS, 0, 0), 0);
+	ck_assert_uint_eq(orwrite(0, RIG_BLOCKS + 1, 0, 0), 0x052100);
+	ck_assert_uint_eq(orwrite(0, RIG_BLOCKS - 1, 2, 1024), 0x052100);
+	ck_assert_uint_eq(orwrite(0, UINT64_MAX, 1, 512), 0x052100);
+	ck_assert_uint_eq(orwrite(0, 0, 2, 1023), OVERRUN);
+	ck_assert_uint_eq(orwrite(0x20, 0, 1, 512), 0x052400);
+	rig.lun.readonly = true;
+	ck_assert_uint_eq(orwrite(0, 0, 1, 512), 0x072700);
+	ck_assert_uint_eq(rig.ram->nlog, 0);
+	rig.lun.readonly = false;
+	rig.ram->fail_with = -EIO;
+	rig.ram->fail_at = 1;
+	ck_assert_uint_eq(orwrite(0, 0, 1, 512), 0x031100);
+	rig.ram->fail_at = 2;
+	ck_assert_uint_eq(orwrite(0, 0, 1, 512), 0x030c00);
+}
+END_TEST
+
+/* The bits that another command sets between its read and its write would be lost. */
+START_TEST(orwrite_is_alone)
+{
+	static struct scsi_flight orw, other;
+
+	rig.ram->hold = true;
+	memset(out, 1, sizeof(out));
+	flight_start(&orw, &rig, CDB(0x8b, [9] = 40, [13] = 2), out, 1024, NULL, 0);
+	flight_start(&other, &rig, CDB(0x2a, [5] = 41, [8] = 1), out, 512, NULL, 0);
+	ck_assert_uint_eq(flight_result(&other), RIG_STATUS(SCSI_BUSY));
+	flight_start(&other, &rig, CDB(0x8b, [9] = 41, [13] = 1), out, 512, NULL, 0);
+	ck_assert_uint_eq(flight_result(&other), RIG_STATUS(SCSI_BUSY));
+	scsi_ctx_drain(&rig.ctx);
+	ck_assert_uint_eq(flight_result(&orw), 0);
+}
+END_TEST
+
 Suite *verify_suite(void)
 {
 	Suite *suite = suite_create("verify");
@@ -362,6 +435,12 @@ Suite *verify_suite(void)
 	tcase_add_test(tc, compare_and_write_limits);
 	tcase_add_test(tc, compare_and_write_is_alone);
 	tcase_add_test(tc, compare_and_write_on_two_threads);
+
+	tc = unit_case(suite, "orwrite");
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, orwrite_good);
+	tcase_add_test(tc, orwrite_limits);
+	tcase_add_test(tc, orwrite_is_alone);
 	return suite;
 }
 

@@ -47,7 +47,7 @@ START_TEST(takes_the_file_over)
 
 	testbed_init(&tb);
 	echo_init(&echo, &tb, "e0", VIRTIO_ON_MMIO);
-	be = vhost_scsi_create(&echo.vdev, fd, "naa.1", tb.main_loop);
+	be = vhost_scsi_create(&echo.vdev, fd, "naa.1", &tb.p);
 	ck_assert_ptr_nonnull(be);
 	ck_assert_str_eq(be->ops->name, "vhost");
 	be->ops->destroy(be);

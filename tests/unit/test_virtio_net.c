@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "tests/lib/net_driver.h"
+#include "vmm/core/fail.h"
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
 
@@ -100,6 +101,7 @@ START_TEST(explains_itself)
 	FILE *out = open_memstream(&text, &len);
 
 	ck_assert_int_eq(make(",mac=02:00:00:00:00:07"), 0);
+	ck_assert_int_eq(device_ready_all(&tb.devices), 0);
 	device_explain_all(&tb.devices, out);
 	fclose(out);
 	ck_assert_ptr_nonnull(strstr(text, "02:00:00:00:00:07"));
@@ -122,6 +124,7 @@ static const struct {
 	{ ",user,mac=02:00:00:00:00:0", "mac=" },
 	{ ",user,mac=02:00:00:00:00:011", "mac=" },
 	{ ",user,mac=02:00:00:00:00:0g", "mac=" },
+	{ ",user,mac=00:00:00:00:00:00", "mac=" },
 	{ ",user,mac=03:00:00:00:00:01", "mac=" }, /* of a group */
 	{ ",user,mac=02-00-00-00-00-01", "mac=" },
 	{ ",user,publish=80", "publish=80" },
@@ -133,7 +136,7 @@ START_TEST(options_that_make_no_sense)
 	char text[128];
 
 	snprintf(text, sizeof(text), "virtio-net%s", bad[_i].options);
-	ck_assert_int_eq(device_create(&tb.p, &tb.devices, text), -EINVAL);
+	ck_assert_int_eq(device_create(&tb.p, &tb.devices, text), -EUSAGE);
 	ck_assert_msg(strstr(said, bad[_i].said), "%s", said);
 }
 END_TEST

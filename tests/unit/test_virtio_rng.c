@@ -13,7 +13,7 @@ static struct vdriver v;
 static void set_up(const char *text)
 {
 	testbed_init(&tb);
-	ck_assert_int_eq(device_create(&tb.p, &tb.devices, text), 0);
+	testbed_device(&tb, text);
 	testbed_start(&tb);
 	ck_assert(vdriver_probe(&v, &tb, 0));
 }
@@ -26,6 +26,13 @@ static void set_up_pci(void)
 static void set_up_mmio(void)
 {
 	set_up("virtio-rng,id=r0,transport=mmio");
+}
+
+static void set_up_reborn(void)
+{
+	set_up_pci();
+	tb.step = testbed_rebirth;
+	tb.step_arg = &tb;
 }
 
 static void tear_down(void)
@@ -107,6 +114,7 @@ Suite *virtio_rng_suite(void)
 
 	add_tests(unit_case(s, "pci"), set_up_pci);
 	add_tests(unit_case(s, "mmio"), set_up_mmio);
+	add_tests(unit_case(s, "pci reborn"), set_up_reborn); /* at every step */
 	return s;
 }
 

@@ -1,7 +1,5 @@
 #include "tests/lib/scsi_run.h"
 
-#include <stdio.h>
-
 #include "tests/unit/unit.h"
 #include "vmm/core/util.h"
 
@@ -130,11 +128,12 @@ END_TEST
 START_TEST(block_limits)
 {
 	uint8_t expected[64] = {
-		0, 0xb0, 0, 60, 0x01, 128, 0, 8,          /* WSNZ, CAW, physical block */
+		0, 0xb0, 0, 60, 0, 128, 0, 8,             /* no WSNZ; CAW, physical block */
 		0, 1, 0, 0, 0, 0, 0x08, 0, 0, 0, 0, 0,    /* 32 MiB, 1 MiB, no prefetch */
-		0, 0x80, 0, 0, 0, 0, 1, 0,                /* 4 GiB, 256 descriptors */
+		0xff, 0xff, 0xff, 0xff, 0, 0, 1, 0,       /* no limit, 256 descriptors */
 		0, 0, 0, 8, 0x80, 0, 0, 0,                /* granularity, alignment */
 		0, 0, 0, 0, 0, 2, 0, 0,                   /* 64 MiB */
+		0, 0, 0, 128, 0, 0, 0, 2, 0, 0, 0, 2,     /* atomic: most, alignment, granularity */
 	};
 
 	ck_assert_uint_eq(get(0xb0), 64);
@@ -142,6 +141,8 @@ START_TEST(block_limits)
 
 	rig.lun.discard = false;
 	memset(expected + 20, 0, 16);
+	rig.lun.atomic = false;
+	memset(expected + 44, 0, 12);
 	get(0xb0);
 	ck_assert_mem_eq(page, expected, 64);
 }
@@ -156,9 +157,10 @@ START_TEST(block_limits_of_4k)
 	ck_assert_uint_eq(page[5], 16);
 	ck_assert_uint_eq(be16_get(page + 6), 1);
 	ck_assert_uint_eq(be32_get(page + 8), 8192);
-	ck_assert_uint_eq(be32_get(page + 20), 1 << 20);
+	ck_assert_uint_eq(be32_get(page + 20), UINT32_MAX);
 	ck_assert_uint_eq(be32_get(page + 28), 1);
 	ck_assert_uint_eq(be64_get(page + 36), 16384);
+	ck_assert_mem_eq(page + 44, "\0\0\0\x10\0\0\0\1\0\0\0\1\0\0\0\0\0\0\0", 20);
 }
 END_TEST
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/matrix/words.h"
+#include "vmm/run/matrix/words.h"
 
 Suite *words_suite(void);
 
@@ -27,7 +27,7 @@ static void check(const char *text, const char *wanted)
 		free(line.word);
 	}
 	if (r < 0) {
-		ck_assert_int_eq(r, -EINVAL);
+		ck_assert_int_eq(r, -EBADMSG);
 		ck_assert_ptr_null(line.word);
 		sprintf(got + strlen(got), "%u!", line.number);
 	}
@@ -83,6 +83,30 @@ START_TEST(what_is_not_closed)
 }
 END_TEST
 
+START_TEST(printed_for_a_shell)
+{
+	static const struct {
+		const char *word, *printed;
+	} rows[] = {
+		{ "--cpus=4", " --cpus=4" }, { "", " ''" }, { "a b", " 'a b'" },
+		{ "it's", " 'it'\\''s'" }, { "a\\b", " 'a\\b'" }, { "\xc3\xa9", " '\xc3\xa9'" },
+		{ "a\nb", " $'a\\nb'" }, { "it's\033\\\xc3\xa9", " $'it\\'s\\x1b\\\\\xc3\xa9'" },
+	};
+	unsigned i;
+	char *text;
+	size_t len;
+	FILE *out;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		out = open_memstream(&text, &len);
+		words_print(out, rows[i].word);
+		fclose(out);
+		ck_assert_str_eq(text, rows[i].printed);
+		free(text);
+	}
+}
+END_TEST
+
 Suite *words_suite(void)
 {
 	Suite *s = suite_create("words");
@@ -93,6 +117,7 @@ Suite *words_suite(void)
 	tcase_add_test(tc, quotes);
 	tcase_add_test(tc, joined_lines);
 	tcase_add_test(tc, what_is_not_closed);
+	tcase_add_test(tc, printed_for_a_shell);
 	return s;
 }
 

@@ -15,14 +15,27 @@
 #define UNIT_MAIN(suite)                                        \
 	int main(void)                                          \
 	{                                                       \
-		SRunner *runner = srunner_create(suite());      \
-		int failed;                                     \
-								\
-		srunner_run_all(runner, CK_ENV);                \
-		failed = srunner_ntests_failed(runner);         \
-		srunner_free(runner);                           \
-		return failed ? 1 : 0;                          \
+		return unit_run(suite());                       \
 	}
+
+/* The same of a program that may be called as another: @fn(argc, argv) looks, and ends it then. */
+#define UNIT_MAIN_OR(suite, fn)                                 \
+	int main(int argc, char **argv)                         \
+	{                                                       \
+		fn(argc, argv);                                 \
+		return unit_run(suite());                       \
+	}
+
+static inline int unit_run(Suite *suite)
+{
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}
 
 /* A case named @name with the tests that follow; each is a START_TEST function. */
 static inline TCase *unit_case(Suite *suite, const char *name)

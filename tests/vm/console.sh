@@ -83,6 +83,18 @@ test_through_the_guest() { # 20 MB in and out again, to the end of the input
 	cmp data back
 }
 
+test_nothing_is_lost_on_the_serial_port() { # a CPU waits for the reader, and another one powers off
+	mkfifo pipe
+	{ sleep 5; cat; } <pipe >got &
+	reader=$!
+	job 'dd if=/dev/zero bs=1k count=67 2>/dev/null | tr "\0" x; echo the end'
+	status 0 timeout -k 5 "$seconds" lunette run --kernel "$kernel" --initrd initrd --vhost "$vhost" \
+		--cpus 2 --append loglevel=1 >pipe 2>err </dev/null
+	wait $reader
+	equal "$(wc -c <got)" $((67 * 1024 + 8))
+	equal "$(tail -c 8 got)" 'the end'
+}
+
 test_slow_reader_of_a_port() { # stops its writer, and nobody else
 	mkfifo pipe
 	{ until_true 40 grep -q 'others go on' out; cat; } <pipe >got &

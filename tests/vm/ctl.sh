@@ -20,11 +20,13 @@ while read -r number command; do
 done
 END
 mkfifo keys
+here=bus=virtio-scsi0 # the other controller is for test_paths
 job 'echo up; sh /files/serve </dev/console'
 {
 	timeout -k 5 300 lunette run --kernel "$kernel" --initrd initrd --append loglevel=1 \
-		--vhost off --control socket --trace scsi=trace --disk first.img,lun=0 \
-		--disk fault.img,lun=4 --cdrom one.iso,id=cd,lun=1 >out 2>err <keys
+		--vhost off --control socket --trace scsi=trace --device virtio-scsi,id=virtio-scsi0 \
+		--disk first.img,lun=0,$here --disk fault.img,lun=4,$here \
+		--cdrom one.iso,id=cd,lun=1,$here --device virtio-scsi,id=s1 >out 2>err <keys
 	echo $? >status
 } &
 run=$!
@@ -59,7 +61,7 @@ test_boots() {
 
 # Without a rescan in the guest: by the event queue alone.
 test_plug_and_unplug() {
-	lunette ctl --wait "$shared/socket" plug second.img,lun=7,serial=new >answer
+	lunette ctl --wait "$shared/socket" plug "second.img,lun=7,serial=new,$here" >answer
 	contains answer '^scsi-disk[0-9]* .*lun=7 served=process serial=new'
 	guest_says 10 'ls -d /sys/bus/scsi/devices/0:0:0:7/block/sd*' '/block/sdc'
 	tell 'cat /sys/block/sdc/size; head -c 4096 /dev/zero | tr "\000" x | dd of=/dev/sdc conv=fsync 2>&1'
@@ -111,6 +113,50 @@ test_fault() {
 	contains said '^status 0'
 }
 
+# With nothing in it a disk turns its write cache off, and flushes nothing.
+test_no_medium() {
+	truncate -s 8M removable.img
+	lunette ctl --wait "$shared/socket" plug "$PWD/removable.img,removable=on,lun=8,$here" >answer
+	guest_says 10 'ls -d /sys/bus/scsi/devices/0:0:0:8/block/sd*' '/block/sd'
+	ctl eject lun:8
+	tell 'sg=/dev/$(ls /sys/bus/scsi/devices/0:0:0:8/scsi_generic); { printf "\0\0\0\0\10\22"; head -c 18 /dev/zero; } | sg_raw -s 24 $sg 15 10 00 00 18 00; sg_sync $sg; sg_start --stop $sg'
+	contains "$shared/trace" ' 1:0:8 151000001800 GOOD '
+	contains "$shared/trace" ' 1:0:8 35[0-9a-f]* CHECK-CONDITION 2/3a/00'
+	contains "$shared/trace" ' 1:0:8 1b0000000000 GOOD '
+	ctl unplug lun:8
+}
+
+# Of a disk on two controllers; what the guest has of each path.
+test_paths() {
+	local far state
+	truncate -s 8M both.img
+	lunette ctl --wait "$shared/socket" plug "$PWD/both.img,bus=virtio-scsi0+s1,lun=9,serial=both" >answer
+	contains answer 'bus=virtio-scsi0.s1 .*paths=virtio-scsi0=optimized.s1=optimized'
+	guest_says 10 'ls -d /sys/bus/scsi/devices/1:0:0:9/scsi_generic/sg*' '/scsi_generic/sg[0-9]' # and not ls, that there is none
+	far=/dev/$(sed -n 's,.*/,,;s/sg/&/p' said | head -n 1)
+	for state in 'standby 2/04/0b' 'unavailable 2/04/0c' 'optimized 0/00/00'; do
+		ctl path lun:9 s1 "${state% *}" >answer
+		contains answer "s1=${state% *}"
+		tell "sg_turs $far; sg_turs $far"
+		contains "$shared/trace" ' 2:0:9 [0-9a-f]* CHECK-CONDITION 6/2a/06' # by whatever came first
+		grep ' 2:0:9 000000000000 ' "$shared/trace" | tail -n 1 >last
+		contains last " ${state#* } "
+	done
+	ctl path lun:9 s1 non-optimized
+	tell "sg_raw -r 64 $far a3 0a 00 00 00 00 00 00 00 40 00 00; sg_raw -r 64 $far a3 0a 00 00 00 00 00 00 00 40 00 00"
+	contains said '00 00 00 18 0' # two groups
+	contains said '^status 0'
+	ctl path lun:9 s1 fails
+	tell "sg_inq $far"
+	contains said 'DID_TRANSPORT_DISRUPTED'
+	tell 'dd if=/dev/$(ls /sys/bus/scsi/devices/0:0:0:9/block) of=/dev/null bs=4096 count=1 iflag=direct 2>&1'
+	contains said '^status 0'
+	status 1 ctl path lun:0 virtio-scsi0 standby 2>why
+	contains why 'is on one bus'
+	ctl unplug lun:9
+	guest_says 10 'ls -d /sys/bus/scsi/devices/1:0:0:9' 'No such file'
+}
+
 test_counters() {
 	local read written flushes dd='bs=64k 2>&1'
 	tell sync
@@ -120,6 +166,22 @@ test_counters() {
 	equal "$(count_of 0 read)" $((read + (1 << 20)))
 	equal "$(count_of 0 written)" $((written + (256 << 10)))
 	[ "$(count_of 0 flushes)" -gt "$flushes" ] || fail "no flush was counted"
+}
+
+test_pause() { # nothing happens meanwhile, and nothing is lost
+	local number=$(($(cat "$shared/number") + 1))
+
+	ctl pause
+	ctl pause # that changes nothing
+	echo $number >"$shared/number"
+	echo "$number dd if=/dev/sda of=/dev/null count=16 iflag=direct" >&4
+	sleep 2
+	! grep -q "^== $number" out || fail 'the guest did not stand still'
+	ctl devices >list
+	contains list '^cd class=scsi-cd'
+	ctl resume
+	until_true 30 sh -c "sed -n '/^== $number\r*\$/,\$p' $shared/out | grep -q '^status 0'"
+	ctl resume
 }
 
 test_what_clients_see() {

@@ -124,6 +124,60 @@ test_several_shares_and_disks() { # which keep their letters and numbers
 5'
 }
 
+test_one_in_another() { # in any order of the options
+	mkdir -p outer/sub inner
+	echo outer >outer/file
+	echo hidden >outer/sub/file
+	echo inner >inner/file
+	status 0 run --share inner:/x/sub --share outer:/x --out res:/x/res -- \
+		sh -c 'cat /x/file /x/sub/file; cp /x/sub/file /x/res; echo >/x/sub/new'
+	equal "$(cat out res/file)" 'outer
+inner
+inner'
+}
+
+test_holes() { # stay holes, in and out
+	mkdir src
+	truncate -s 3G src/hole
+	printf odd | dd of=src/hole bs=1 seek=1234567891 conv=notrunc
+	printf end | dd of=src/hole bs=1 seek=3221225469 conv=notrunc
+	status 0 run --memory 1G --share src --out res -- sh -c '
+		stat -c %s hole
+		dd if=hole bs=1 skip=1234567891 count=3
+		dd if=hole bs=1 skip=3221225468 | od -An -c
+		truncate -s 9G /out/hole
+		printf odd | dd of=/out/hole bs=1 seek=3234567891 conv=notrunc
+		printf end | dd of=/out/hole bs=1 seek=9663676413 conv=notrunc
+		echo last >/out/last'
+	equal "$(cat out)" '3221225472
+odd  \0   e   n   d'
+	[ "$(du -k cache | tail -n 1 | cut -f 1)" -lt 65536 ] || fail "$(du -k cache)"
+	equal "$(stat -c %s res/hole; cat res/last)" '9663676416
+last'
+	[ "$(stat -c %b res/hole)" -le 64 ] || fail "$(stat -c %b res/hole) blocks"
+	equal "$(dd if=res/hole bs=1 skip=3234567890 count=5 2>/dev/null | tr '\0' .)" .odd.
+	equal "$(dd if=res/hole bs=1 skip=9663676413 2>/dev/null)" end
+}
+
+test_no_home() { # whoever it is, the image finds a place
+	mkdir src tmp
+	echo hello >src/file
+	chmod 777 tmp
+	for home in '' /proc /proc/nowhere; do # / is everybody's here
+		rm -rf tmp/*
+		status 0 user env -u XDG_CACHE_HOME HOME=$home TMPDIR="$PWD/tmp" timeout "$seconds" \
+			lunette run --kernel "$kernel" --initrd "$initrd" --vhost off --share src -- \
+			cat file >out 2>err </dev/null
+		equal "$(cat out err; ls tmp)" 'hello
+lunette-1000'
+	done
+	echo secret >src/secret
+	chmod 600 src/secret
+	status 201 user env HOME=/nowhere TMPDIR="$PWD/tmp" XDG_CACHE_HOME= \
+		lunette run --kernel "$kernel" --initrd "$initrd" --share src -- true 2>err
+	contains err '^lunette: error: --share .*/src: .*/src/secret: Permission denied$'
+}
+
 test_share_with_a_root_on_a_disk() {
 	echo none | rootfs
 	mkdir src
@@ -142,9 +196,13 @@ test_share_mistakes() {
 	status 201 run --share file -- true
 	contains err '^lunette: error: --share file: '
 	status 200 run --share .:/ -- true
-	contains err 'give another PATH'
+	contains err '^lunette: error: --share .:/: /: .*; another PATH: --share DIR:PATH'
+	status 200 run --share .:/usr/bin --out res -- true
+	status 200 run --share .:/x --share .:/x --out res -- true
+	status 200 run --share .:/out/x --out res -- true
+	[ ! -e res ]
 	status 200 lunette run --kernel "$kernel" --share . 2>err
-	contains err '--share.* are about a command'
+	contains err '--share: is about a command'
 	PATH=/nowhere status 201 "$(command -v lunette)" run --kernel "$kernel" \
 		--initrd "$initrd" --share . -- true 2>err
 	contains err "mkfs.erofs is missing; 'apt-get install erofs-utils'"
@@ -197,7 +255,7 @@ old'
 test_more_than_is_allowed() { # fails a run that was a success
 	status 211 run --out res --out-limit 1M -- sh -c '
 		head -c 3000000 /dev/zero >/out/b; echo first >/out/a'
-	contains err 'the guest cannot give all of its results: tar has failed'
+	contains err 'the guest cannot give all of its results: some find no room'
 	equal "$(cat res/a)" first
 	equal "$(ls -A res)" a
 	contains json '"cause": "host-io"'

@@ -6,7 +6,7 @@
 refused() {
 	local wanted=$1 pattern=$2
 	shift 2
-	status "$wanted" $as timeout 10 lunette run "$@" >out 2>err </dev/null
+	status "$wanted" $as timeout 60 lunette run "$@" >out 2>err </dev/null
 	contains err "$pattern"
 	[ "$(wc -l <err)" = 1 ] || fail "not one line:
 $(cat err)"
@@ -120,7 +120,7 @@ test_lun_out_of_range() {
 }
 test_lun_twice() {
 	truncate -s 1M a.img b.img
-	disk 201 'lun=5.*a.img' a.img,lun=5 b.img,lun=5
+	disk 200 'lun=5.*a.img' a.img,lun=5 b.img,lun=5
 }
 test_serial_too_long() {
 	truncate -s 1M disk.img
@@ -154,6 +154,7 @@ test_kvm_without_permission() { # says what gives it
 # Every capability that lunette asks for, answered with 0: it is needed, and named, or not needed.
 test_kvm_too_old() {
 	kernel=/lab/payload.elf
+	wants_triple_fault
 	strace -f -e trace=ioctl -o calls lunette run --kernel "$kernel" >out </dev/null 2>&1 || true
 	grep -o 'ioctl(.*' calls | sed -n '/KVM_RUN/q; /KVM_CHECK_EXTENSION/{
 		=
@@ -163,7 +164,7 @@ test_kvm_too_old() {
 	while read -r n capability; do
 		rc=0
 		strace -f -o strace -e trace=ioctl -e inject=ioctl:retval=0:when="$n" \
-			timeout 10 lunette run --kernel "$kernel" >out 2>err </dev/null || rc=$?
+			timeout 60 lunette run --kernel "$kernel" >out 2>err </dev/null || rc=$?
 		echo "$capability: $rc, $(cat err)"
 		case $rc in
 		202) contains err "$capability" && equal "$(wc -l <err)" 1 ;;

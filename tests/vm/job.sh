@@ -2,21 +2,6 @@
 # job.sh - a command in a guest: its streams, its end, and what lunette says of that.
 . "$(dirname "$0")/lib.sh"
 
-# run [OPTION...] -- COMMAND...: ./out and ./err are its outputs, ./json the report.
-run() {
-	timeout -k 5 "$seconds" lunette run --kernel "$kernel" --initrd "$initrd" --vhost "$vhost" \
-		--json json "$@" >out 2>err
-}
-
-# ends STATUS CAUSE [OPTION...] -- COMMAND...
-ends() {
-	local wanted=$1 cause=$2
-	shift 2
-	status "$wanted" run "$@" </dev/null
-	contains json "\"status\": $wanted,"
-	contains json "\"cause\": \"$cause\","
-}
-
 test_statuses() {
 	ends 0 exit -- true
 	ends 1 exit -- false
@@ -65,6 +50,29 @@ test_not_a_command_of_ours() { # an init that does not know of ports and powers 
 	{ cat "$initrd"; echo script | cpio -o -H newc 2>/dev/null; } >other
 	ends 213 boot --initrd other --append 'rdinit=/bin/sh -- /script' -- true
 	contains err 'powered itself off before it got as far as its command'
+}
+
+# Only a reader that leaves is no error; a command that writes nothing does not mind.
+test_output_that_cannot_be_written() {
+	lunette="lunette run --kernel $kernel --initrd $initrd --vhost off --json json --timeout ${seconds}s"
+	status 211 $lunette -- cat /proc/version >/dev/full 2>err </dev/null
+	equal "$(cat err)" 'lunette: error: stdout: cannot be written: No space left on device; the run ends here, as what the guest says would be lost'
+	contains json '"cause": "host-io"'
+	status 211 $lunette -- sh -c 'echo x >&2; exit 3' >out 2>/dev/full </dev/null
+	contains json '"error": "stderr: cannot be written: No space left on device'
+	status 211 $lunette -- sh -c 'echo x; echo y >&2' >/dev/full 2>&1 </dev/null
+	status 211 $lunette -- sh -c 'while :; do echo x; done' >/dev/full 2>err </dev/null
+	status 211 $lunette -- echo x >&- 2>err </dev/null
+	contains err 'stdout: cannot be written: Bad file descriptor'
+	status 0 $lunette -- true >&- 2>err </dev/null
+	(
+		ulimit -f 8
+		status 211 $lunette -- sh -c 'head -c 100000 /dev/zero' >out 2>err </dev/null
+	)
+	contains err 'stdout: cannot be written: File too large'
+	truncate -s 1M disk.img # and what was to be kept after a success is not kept
+	status 211 $lunette --disk disk.img,overlay=commit -- sh -c 'echo x >/dev/sda; sync; echo y' >/dev/full 2>err </dev/null
+	equal "$(head -c 1 disk.img | tr '\0' 0)" 0
 }
 
 test_signals_from_outside() {
@@ -117,8 +125,9 @@ test_every_byte() {
 	cmp bytes out
 }
 
-test_100_megabytes() {
-	sum=$(dd if=/dev/urandom bs=1M count=100 2>/dev/null | tee data | md5sum)
+test_megabytes() { # far more than all buffers on the way
+	[ "$EXTENT" = all ] && many=100 || many=20
+	sum=$(dd if=/dev/urandom bs=1M count=$many 2>/dev/null | tee data | md5sum)
 	status 0 run -- sh -c 'tee /dev/stderr | md5sum' <data
 	equal "$(cat out)" "$sum"
 	cmp err data
@@ -152,9 +161,10 @@ test_children_end_with_it() { # and do not keep its output open
 }
 
 test_environment() {
-	THERE=here status 0 run --env A='1 2' --env THERE --env MISSING --cwd /tmp -- \
-		sh -c 'echo $A $THERE ${MISSING-none} $HOME; pwd; hostname' </dev/null
-	equal "$(cat out)" '1 2 here none /root
+	THERE=here EMPTY='' status 0 run --env A='1 2' --env THERE --env MISSING --env EMPTY \
+		--cwd /tmp -- sh -c 'echo $A $THERE ${MISSING-none} "${EMPTY-none}" $HOME
+		pwd; hostname' </dev/null
+	equal "$(cat out)" '1 2 here none  /root
 /tmp
 lunette'
 }
@@ -178,8 +188,9 @@ test_root_on_a_disk() { # without an init of its own
 	equal "$(cat out)" 'kept
 init'
 	e2fsck -fn disk.img >fsck || fail "$(cat fsck)"
+	status 0 run --disk disk.img,readonly=on --append 'root=LABEL=rootfs' -- grep -c ' / ext4' /proc/mounts
 	ends 213 boot --disk store=null,size=1M --root lun:0 -- true
-	contains err 'the guest: the root file system cannot be used'
+	contains err 'the guest: root=lun:0: there is no file system on /dev/sda'
 }
 
 test_hostile_control_port() { # the guest says what it likes, but not more than it may

@@ -64,14 +64,6 @@ guest 'sh /files/ask' --device virtio-scsi,id=s0 --device virtio-scsi,id=s1 \
 	--cdrom disc.iso,bus=s0
 booted=$?
 
-# says SECTION PATTERN...: each is in a line
-says() {
-	local name=$1 pattern
-	shift
-	(cd "$shared" && section "$name") >"$name"
-	for pattern; do contains "$name" "$pattern"; done
-}
-
 test_guest_ends_well() { cat "$shared/err"; equal "$booted" 0; }
 test_all_are_found() { says nodes '^/dev/sg[0-9]+ /dev/sg[0-9]+ /dev/sg[0-9]+ /dev/sg[0-9]+$'; }
 test_one_disk_by_two_ports() {

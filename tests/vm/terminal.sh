@@ -84,12 +84,25 @@ command_jobs() { # the shell has job control: ^Z, and its terminal echoes
 	until_true 10 grep -q 'Stopped' out
 	contains out '# jobs; kill -9 %1'
 }
+# What init says to who gets a shell, and its answer to poweroff, without -f.
+greeting() {
+	contains out '^Linux [^ ]+, 1 CPU, [0-9]+ MiB'
+	contains out '^lun:0  sda  3 MiB  first'
+	contains out '^target 2, lun:7  sdb  5 MiB  second'
+	echo poweroff >&3
+}
+plain_reboot() { echo reboot >&3; }
 command_end_of_file() { printf '\004' >&3; }
 
 test_command_resize() { on_terminal 3 command_resize -t -- sh; }
 test_command_interrupt() { on_terminal 4 command_interrupt -t -- sh; }
 test_command_jobs() { on_terminal 5 command_jobs -t -- sh; }
 test_command_end_of_file() { on_terminal 0 command_end_of_file -t -- sh; }
+two_disks='--disk store=null,size=3M,serial=first --disk store=null,size=5M,serial=second,target=2,lun=7'
+test_shell() { on_terminal 0 greeting -t $two_disks; }
+test_shell_reboot() { on_terminal 204 plain_reboot -t; }
+test_shell_on_the_console() { on_terminal 0 greeting $two_disks; }
+test_reboot() { on_terminal 204 plain_reboot; }
 test_command_escape() { on_terminal 208 escape -t -- sh; }
 test_hvc_poweroff() { on_terminal 0 poweroff_it --console hvc; }
 test_hvc_escape() { on_terminal 208 escape --console hvc; }

@@ -194,8 +194,37 @@ test_root_file_system() {
 	nothing_left
 }
 
-# With the tracer of the host's kernel: between the first and the last read no thread of lunette
-# makes a system call, and no vCPU comes back from KVM_RUN.
+# Since Linux 6.5 each request queue has a worker of its own, and they are threads of lunette's; before
+# there was one for all.
+test_workers() {
+	truncate -s 4M disk.img
+	case $(uname -r) in
+	5.* | 6.[0-4].*) count=1 said='one worker' ;;
+	*) count=3 said='a worker for each request queue' ;;
+	esac
+	start 'echo up
+		for cpu in 0 1 2; do
+			taskset -c $cpu dd if=/dev/sda of=/dev/null bs=4k count=200 iflag=direct 2>/dev/null
+		done
+		echo read
+		sleep 1000' --vhost on --cpus 3 --disk disk.img
+	until_true 60 grep -q ^read out
+	contains err "$said"
+	workers=$(grep -l ^vhost- /proc/[0-9]*/comm /proc/$vmm/task/*/comm || true)
+	equal "$(echo "$workers" | wc -l)" $count
+	for worker in $workers; do
+		switches=$(awk '/ctxt_switches/ { n += $2 } END { print n }' "${worker%comm}status")
+		[ "$switches" -ge 100 ] || fail "$worker: $switches switches"
+	done
+	kill $vmm
+	status 143 wait $vmm
+	nothing_left
+}
+
+# With the tracer of the host's kernel: while there are reads no thread of lunette makes a system call,
+# and no vCPU comes back from KVM_RUN. But the main thread looks now and then whether the guest has
+# halted (vmm/machine/halt.h), by read, clock_gettime and epoll_wait; and where the vCPU had little of the
+# processors, it is asked: by a signal, at which it comes out, says how it is, and goes on.
 test_reads_without_lunette() {
 	local trace=/sys/kernel/tracing reads before
 	mounted $trace || mount -t tracefs none $trace
@@ -205,21 +234,27 @@ test_reads_without_lunette() {
 		--vhost on --disk disk.img
 	reads=$(echo $target/core/fileio_10*/lunette*/statistics/scsi_lu/num_cmds)
 	before=$(cat $reads)
-	sleep 1 # the console's last words
+	until_true 60 sh -c "[ \$(cat $reads) -ge $((before + 500)) ]"
 	echo 0 >$trace/tracing_on
 	echo >$trace/trace
 	ls /proc/$vmm/task >$trace/set_event_pid
 	echo 1 >$trace/events/raw_syscalls/sys_enter/enable
 	echo 1 >$trace/events/kvm/kvm_userspace_exit/enable
 	echo 1 >$trace/tracing_on
-	until_true 120 sh -c "[ \$(cat $reads) -ge $((before + 10000)) ]"
+	until_true 120 sh -c "[ \$(cat $reads) -ge $((before + 8500)) ]"
 	grep -v '^#' $trace/trace >events || true
 	status 0 wait $vmm
 	grep -v '^#' $trace/trace >end_events || true
 	echo 0 >$trace/events/raw_syscalls/sys_enter/enable
 	echo 0 >$trace/events/kvm/kvm_userspace_exit/enable
 	echo >$trace/set_event_pid
-	equal "$(cat events)" ''
+	looks="-$vmm +\[.*sys_enter: NR (0|14|39|228|232|234) "
+	answers='vcpu0-.*(sys_enter: NR 1[56] |kvm_userspace_exit: reason restart )'
+	equal "$(grep -vE -e "$looks" -e "$answers" events)" ''
+	asked=$(grep -c 'sys_enter: NR 234 ' events || true)
+	answered=$(grep -c kvm_userspace_exit events || true)
+	[ "$answered" -le $((asked + 1)) ] || fail "$answered exits, $asked signals" # one before the trace
+	[ "$(wc -l <events)" -lt 2500 ] || fail "lunette made $(wc -l <events) system calls"
 	contains end_events kvm_userspace_exit # at its end it prints, and powers off
 	contains end_events sys_enter
 }
@@ -243,6 +278,72 @@ test_lun_added_and_the_image_removed() {
 0'
 	nothing_left
 	rmdir $target/core/fileio_9/added $target/core/fileio_9
+}
+
+# By the user's word: the target gets and loses the LUN, and the kernel's event queue tells the guest.
+test_plug_and_unplug() {
+	truncate -s 4M disk.img more.img
+	truncate -s 2M fixed.img
+	start 'echo up
+		there() { [ -e /sys/block/sdb ]; }
+		until there; do usleep 100000; done
+		cat /sys/block/sdb/size /sys/block/sdb/ro
+		echo x | dd of=/dev/sdb conv=sync,fsync 2>/dev/null && echo written
+		while there; do usleep 100000; done
+		echo gone
+		until there; do usleep 100000; done
+		cat /sys/block/sdb/size /sys/block/sdb/ro
+		dd if=/dev/sda of=/dev/null bs=64k iflag=direct 2>/dev/null && echo read' \
+		--vhost on --control socket --disk disk.img
+	lunette ctl socket plug more.img,lun=3,serial=new >answer
+	contains answer 'lun=3 served=kernel serial=new'
+	ls -d $target/vhost/naa.lunette-$vmm-*/tpgt_0/lun/lun_3 || fail 'there is no such LUN'
+	until_true 30 grep -q ^written out
+	equal "$(head -c 1 more.img)" x
+	status 1 lunette ctl socket plug disk.img,lun=3 2>why
+	status 1 lunette ctl socket plug fixed.img,lun=3,readonly=on 2>why
+	contains why 'lun=3: is in use by new'
+	status 1 lunette ctl socket plug null,store=null,size=1M 2>why
+	contains why 'cannot be put on virtio-scsi0: null: its store is ours alone'
+	status 1 lunette ctl socket plug fixed.img,overlay=on 2>why
+	contains why 'cannot be put on virtio-scsi0: fixed.img: '
+	status 1 lunette ctl socket resize lun:3 8M 2>why
+	contains why 'served by the kernel \(vhost\), for which there are plug and unplug alone'
+	equal "$(stat -c %s more.img)" 4194304
+	lunette ctl socket unplug lun:3
+	equal "$(echo $target/core/*/lunette-$vmm-*:3)" "$target/core/*/lunette-$vmm-*:3"
+	until_true 30 grep -q ^gone out
+	lunette ctl socket plug fixed.img,readonly=on >answer
+	contains answer 'lun=1 served=kernel serial=fixed.img .*access=ro'
+	status 0 wait $vmm
+	equal "$(sed 1d out | tr -d '\r')" '8192
+0
+written
+gone
+4096
+1
+read'
+	nothing_left
+}
+
+# The kernel writes them down in a folder that nobody but lunette makes for it.
+test_persistent_reservations() {
+	tools=/lab/tools.cpio
+	rm -rf "$(cat $target/dbroot)/pr"
+	truncate -s 4M disk.img
+	status 0 guest 'p() { sg_persist -n "$@" /dev/sda || exit 1; }
+		p --out --register --param-sark=123abc
+		p --in --read-keys
+		p --out --reserve --param-rk=123abc --prout-type=5
+		p --in --read-reservation
+		sg_reset -d /dev/sda
+		p --in --read-reservation
+		p --out --release --param-rk=123abc --prout-type=5
+		echo end' --vhost on --disk disk.img
+	contains out '0x123abc'
+	equal "$(grep -c 'Write Exclusive, registrants only' out)" 2
+	contains out '^end'
+	[ -d "$(cat $target/dbroot)/pr" ]
 }
 
 test_killed() {
@@ -284,21 +385,50 @@ test_a_target_that_is_there() {
 	by_hand_remove naa.5001405000000001 3
 }
 
-# Gone when the driver comes: a line for the user, and the run goes on, with a device that needs a
-# reset. (Linux waits for its disks all the same.)
+# Bus mastering off, as before a kexec: reads wait, and go on when it is on again.
+bus_mastering() { # OPTION...
+	mkdir -p files && cp /lab/verify files
+	truncate -s 4M disk.img
+	status 0 guest '
+		function=$(readlink -f /sys/block/sda | sed "s,/virtio[0-9]*/.*,,")
+		bits() { printf "$1" | dd of=$function/config bs=1 seek=4 conv=notrunc 2>/dev/null; }
+		/files/verify read /dev/sda 50 || exit 1
+		bits "\002\004"
+		/files/verify read /dev/sda 50 &
+		sleep 3
+		kill -0 $! && echo waits
+		bits "\006\004"
+		wait $! && echo goes on' "$@" --disk disk.img
+	equal "$(cat out)" 'waits
+goes on'
+}
+test_bus_mastering_in_process() { bus_mastering --vhost off; }
+test_bus_mastering_in_kernel() { bus_mastering --vhost on; }
+
+# Gone when a driver comes, the second one, so that there is time to take it away: a line for the user,
+# and the run goes on, with a device that needs a reset. (Linux waits for its disks all the same.)
 test_a_target_that_goes_away() {
 	truncate -s 4M other.img
 	by_hand naa.5001405000000002 0 "$PWD/other.img"
-	job 'echo up'
-	lunette run --kernel "$kernel" --initrd initrd --append 'quiet loglevel=1' \
-		--device virtio-scsi,vhost=naa.5001405000000002 >out 2>err </dev/null &
+	mkfifo keys
+	lunette run --kernel "$kernel" --initrd "$initrd" --log note \
+		--device virtio-scsi,vhost=naa.5001405000000002 -- sh -c '
+			cd /sys/bus/virtio/drivers/virtio_scsi
+			device=$(basename virtio*)
+			echo $device >unbind
+			echo up
+			read line
+			echo $device >bind' <keys >out 2>err &
 	vmm=$!
-	until_true 10 grep -q 'served by the kernel' err
+	exec 3>keys
+	until_true 60 grep -q ^up out
 	by_hand_remove naa.5001405000000002 0
+	echo go >&3
 	until_true 60 grep -q 'naa.5001405000000002: there is no such target' err
 	sleep 2
 	kill $vmm
 	status 143 wait $vmm
+	exec 3>&-
 	equal "$(wc -l <err)" 2
 }
 

@@ -41,6 +41,13 @@ void irq_raise(const struct irq *irq)
 	eventfd_write(irq->fd, 1); /* fails only when the count is full: it is raised already */
 }
 
+void irq_forget(const struct irq *irq)
+{
+	eventfd_t count;
+
+	eventfd_read(irq->fd, &count);
+}
+
 bool irq_pending(const struct irq *irq)
 {
 	struct pollfd p = { .fd = irq->fd, .events = POLLIN };

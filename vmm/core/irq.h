@@ -26,9 +26,10 @@ struct irqchip_ops {
 	int (*bind)(void *chip, const struct irq *irq);
 	/* What was written before the call has been injected when this returns; the count is 0. */
 	void (*unbind)(void *chip, const struct irq *irq);
-	/* From now on @gsi, which platform_msi_alloc() gave out, is the message @data to @addr.
-	 * Both are as the guest wrote them, and need not make sense. -errno. */
-	int (*route_msi)(void *chip, uint32_t gsi, uint64_t addr, uint32_t data);
+	/* From now on @gsi, which platform_msi_alloc() gave out, is the message @data to @addr from
+	 * the function @devid, by its bus, device and function (16 bits). The first two are as the
+	 * guest wrote them, and need not make sense. -errno. */
+	int (*route_msi)(void *chip, uint32_t gsi, uint64_t addr, uint32_t data, uint32_t devid);
 };
 
 /* Makes the eventfd, not bound yet. -errno. [setup] */
@@ -42,6 +43,8 @@ void irq_fini(struct irq *irq, const struct irqchip_ops *ops, void *chip);
 
 /* An interrupt now, if bound; otherwise as soon as it is. Any thread. */
 void irq_raise(const struct irq *irq);
+/* What it has been raised while nobody listened is forgotten. */
+void irq_forget(const struct irq *irq);
 /* Has it been raised while nobody listened? Any thread. */
 bool irq_pending(const struct irq *irq);
 

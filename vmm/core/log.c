@@ -9,7 +9,10 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "vmm/core/utf8.h"
+
 #define ROOM_MS 1000
+#define LINE_SIZE 1024
 
 static enum log_level threshold = LOG_NOTE;
 
@@ -26,6 +29,8 @@ static struct {
 
 static atomic_uint lost; /* lines for which there was no room, since there last was some */
 
+static atomic_uint errors;
+
 static const char *const names[] = {
 	[LOG_ERR] = "error: ",
 	[LOG_WARN] = "warning: ",
@@ -37,14 +42,6 @@ static const char *const names[] = {
 void log_set_level(enum log_level level)
 {
 	threshold = level;
-}
-
-/* A file's name may have line ends in it, and what makes a terminal do other things. */
-static void be_one_line(char *line, size_t len)
-{
-	while (len--)
-		if ((unsigned char)line[len] < ' ' || line[len] == 0x7f)
-			line[len] = '?';
 }
 
 /*
@@ -76,20 +73,52 @@ static void print(const char *line, size_t len)
 		return; /* nobody to tell */
 }
 
+/* Of what is very long, as a value may be that the user gave, the end is wanted, too. */
+static bool put_long(char *to, size_t size, const char *fmt, va_list ap)
+{
+	char *text, *plain = NULL;
+	int len = vasprintf(&text, fmt, ap);
+	bool fits;
+
+	if (len < 0)
+		return false;
+	plain = malloc(4 * (size_t)len + 1);
+	fits = plain != NULL;
+	if (fits)
+		utf8_fit(to, size, plain, utf8_plain(plain, 4 * (size_t)len + 1, text, len));
+	free(plain);
+	free(text);
+	return fits;
+}
+
+static void put_text(char *to, size_t size, const char *fmt, va_list ap)
+{
+	char text[LINE_SIZE], plain[4 * LINE_SIZE];
+	va_list again;
+	int len;
+
+	va_copy(again, ap);
+	len = vsnprintf(text, sizeof(text), fmt, ap);
+	if (len < (int)sizeof(text) || !put_long(to, size, fmt, again)) {
+		len = utf8_plain(plain, sizeof(plain), text, len < 0 ? 0 : strlen(text));
+		utf8_fit(to, size, plain, len);
+	}
+	va_end(again);
+}
+
 static void put(enum log_level level, const char *fmt, va_list ap, const char *tail)
 {
-	char line[1024];
-	int head, body;
+	char line[LINE_SIZE];
+	int head;
 	size_t len;
 
 	head = snprintf(line, sizeof(line), "lunette: %s", names[level]);
-	body = vsnprintf(line + head, sizeof(line) - head, fmt, ap);
-	len = head + (body > 0 ? body : 0);
-	if (len > sizeof(line) - 1)
-		len = sizeof(line) - 1;
-	be_one_line(line, len);
+	put_text(line + head, sizeof(line) - head, fmt, ap);
+	len = strlen(line);
+	if (level == LOG_ERR)
+		atomic_fetch_add(&errors, 1);
 	if (level == LOG_ERR && heard.text) {
-		snprintf(heard.text, heard.size, "%s", line + head);
+		utf8_fit(heard.text, heard.size, line + head, len - head);
 		return;
 	}
 	len += snprintf(line + len, sizeof(line) - len, "%s", tail);
@@ -111,6 +140,18 @@ void log_hear(char *text, size_t size)
 	heard.size = size;
 	if (text)
 		*text = 0;
+}
+
+unsigned log_errors(void)
+{
+	return atomic_load(&errors);
+}
+
+int log_if_silent(unsigned before, const char *what, int err)
+{
+	if (err < 0 && log_errors() == before)
+		log_err("%s: %s", what, strerror(-err));
+	return err;
 }
 
 void log_watch(void (*fn)(void *arg, enum log_level level, const char *text), void *arg)

@@ -6,7 +6,9 @@
  * The place that knows the file, the option or the device writes the line; its
  * callers pass -errno up and write nothing. A line about a user's mistake says
  * what failed, on what, why, and the cure. What a guest can cause goes through
- * a struct log_limit, so that it cannot flood the host.
+ * a struct log_limit, so that it cannot flood the host. Control characters are
+ * shown as utf8_plain() does, and a line of more than 1023 bytes lacks its
+ * middle (utf8_fit()): a name may be long, and the reason stands behind it.
  *
  * A note is about a choice that lunette has made for the user; it has no word
  * before it.
@@ -33,11 +35,20 @@ void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(
 void log_text(const char *line);
 
 /*
- * From now on this thread's error lines do not go to stderr: the last one is in @text, cut to @size
- * bytes (at least 1); before the first one it is empty. For who tells it to somebody else. NULL: no
- * longer.
+ * From now on this thread's error lines do not go to stderr: the last one is in @text, short enough
+ * for @size bytes (at least 1); before the first one it is empty. For who tells it to somebody
+ * else. NULL: no longer.
  */
 void log_hear(char *text, size_t size);
+
+/* How many error lines there have been, also those that log_hear() has. */
+unsigned log_errors(void);
+
+/*
+ * A line about -errno, unless there has been an error line since log_errors() was @before: for
+ * those through whom all failures pass, as who runs out of memory says nothing. Returns @err.
+ */
+int log_if_silent(unsigned before, const char *what, int err);
 
 /*
  * From now on @fn hears each line that is printed, in the thread that prints it: the text, without

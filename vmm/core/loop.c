@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "vmm/core/log.h"
+#include "vmm/core/thread.h"
 
 #define EVENTS 16
 
@@ -34,7 +35,8 @@ struct loop {
 	atomic_bool running; /* there is a thread, and it is ... */
 	pthread_t thread;    /* ... this one, which is written first */
 
-	bool own_thread; /* made by loop_start() */
+	struct thread own; /* made by loop_start() ... */
+	bool own_thread;   /* ... if it has been called */
 	/* The events of the round under way: loop_pause() takes its source out of them. */
 	struct epoll_event event[EVENTS];
 	int nevents;
@@ -68,6 +70,12 @@ static void woken(void *arg)
 	pthread_mutex_lock(&loop->lock);
 	run_calls(loop);
 	pthread_mutex_unlock(&loop->lock);
+}
+
+void loop_serve(struct loop *loop)
+{
+	BUG_ON(!loop_is_current(loop));
+	woken(loop);
 }
 
 struct loop *loop_create(const char *name)
@@ -156,13 +164,9 @@ void loop_run(struct loop *loop)
 	pthread_mutex_unlock(&loop->lock);
 }
 
-static void *thread_main(void *arg)
+static void run_own(void *arg)
 {
-	struct loop *loop = arg;
-
-	pthread_setname_np(pthread_self(), loop->name);
-	loop_run(loop);
-	return NULL;
+	loop_run(arg);
 }
 
 int loop_start(struct loop *loop)
@@ -171,10 +175,12 @@ int loop_start(struct loop *loop)
 
 	/* Under the lock, so that the thread cannot end before it counts as running. */
 	pthread_mutex_lock(&loop->lock);
-	r = pthread_create(&loop->thread, NULL, thread_main, loop);
-	loop->running = loop->own_thread = !r;
+	r = thread_start(&loop->own, THREAD_IO, loop->name, run_own, loop);
+	if (r == 0)
+		loop->thread = loop->own.id;
+	loop->running = loop->own_thread = r == 0;
 	pthread_mutex_unlock(&loop->lock);
-	return -r;
+	return r;
 }
 
 void loop_stop(struct loop *loop)
@@ -188,7 +194,7 @@ void loop_join(struct loop *loop)
 	if (!loop->own_thread)
 		return;
 	loop_stop(loop);
-	pthread_join(loop->thread, NULL);
+	thread_join(&loop->own);
 	loop->own_thread = false;
 }
 

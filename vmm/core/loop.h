@@ -79,6 +79,9 @@ const char *loop_name(const struct loop *loop);
 /* Runs fn(arg) on the loop's thread and returns its result. Callable from that thread too. */
 int loop_call(struct loop *loop, int (*fn)(void *arg), void *arg);
 
+/* Answers those who wait in loop_call(), for a callback that waits for them. [the loop's thread] */
+void loop_serve(struct loop *loop);
+
 /* Is this the loop's thread (or has it none yet)? For assertions of ownership. */
 bool loop_is_current(const struct loop *loop);
 

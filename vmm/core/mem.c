@@ -9,11 +9,33 @@
 
 #define HUGE_PAGE MIB(2)
 
+/* The bytes of all regions are in one memfd, each at its guest address: the rest is a hole. */
+static int put_memfd(const struct mem *mem, struct mem_region *r)
+{
+	int err, fd = mem->nregions ? mem->region[0].fd : memfd_create("guest", MFD_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, r->gpa + r->size) == 0 &&
+	    mmap(r->hva, r->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
+		 fd, r->gpa) != MAP_FAILED) {
+		r->fd = fd;
+		r->fd_off = r->gpa;
+		return 0;
+	}
+	err = errno;
+	if (!mem->nregions)
+		close(fd);
+	return -err;
+}
+
 int mem_add(struct mem *mem, uint64_t gpa, uint64_t size)
 {
 	struct mem_region *last = mem->nregions ? &mem->region[mem->nregions - 1] : NULL;
 	uint64_t page = sysconf(_SC_PAGESIZE), end, room, skip;
+	struct mem_region region = { .gpa = gpa, .size = size, .fd = -1 };
 	uint8_t *map;
+	int r;
 
 	if (!size || gpa % page || size % page || !add_u64(gpa, size, &end) ||
 	    !add_u64(size, HUGE_PAGE, &room) || (last && gpa < last->gpa + last->size))
@@ -30,17 +52,24 @@ int mem_add(struct mem *mem, uint64_t gpa, uint64_t size)
 	if (skip)
 		munmap(map, skip);
 	munmap(map + skip + size, HUGE_PAGE - skip);
-	map += skip;
+	region.hva = map + skip;
+	r = mem->shared ? put_memfd(mem, &region) : 0;
+	if (r < 0) {
+		munmap(region.hva, size);
+		return r;
+	}
 	/* A wish: without huge pages in the kernel everything still works. */
-	madvise(map, size, MADV_HUGEPAGE);
+	madvise(region.hva, size, MADV_HUGEPAGE);
 	/* A core dump of ours should hold our state, not a guest's memory. */
-	madvise(map, size, MADV_DONTDUMP);
-	mem->region[mem->nregions++] = (struct mem_region){ .gpa = gpa, .size = size, .hva = map };
+	madvise(region.hva, size, MADV_DONTDUMP);
+	mem->region[mem->nregions++] = region;
 	return 0;
 }
 
 void mem_free(struct mem *mem)
 {
+	if (mem->nregions && mem->shared)
+		close(mem->region[0].fd);
 	while (mem->nregions) {
 		struct mem_region *r = &mem->region[--mem->nregions];
 

@@ -10,12 +10,16 @@
  * then use the copy. Another vCPU may change the original at any moment. Only
  * payload is touched in place, through the iovec of mem_iov().
  *
+ * Memory is anonymous, unless another process is to serve a device: then it is
+ * a memfd, which is sent there.
+ *
  * The map is fixed before the first vCPU runs; all functions but mem_add() and
  * mem_free() may then be called from any thread.
  */
 #ifndef CORE_MEM_H
 #define CORE_MEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -25,17 +29,20 @@
 struct mem_region {
 	uint64_t gpa, size; /* bytes, multiples of the page size */
 	uint8_t *hva;
+	int fd;          /* -1: nobody else can map it */
+	uint64_t fd_off; /* where in @fd it begins */
 };
 
 struct mem {
 	struct mem_region region[MEM_REGIONS]; /* ascending, not touching each other's bytes */
 	unsigned nregions;
+	bool shared; /* regions are of a memfd, one for all. Set before the first one is added */
 };
 
 /*
  * Maps @size fresh zero bytes at guest-physical @gpa, above all earlier regions. The mapping is
- * anonymous and aligned to 2 MiB as guest addresses are, so that KVM can use huge pages on both
- * levels. -ENOMEM, -ENOSPC (no free region), -EINVAL. [setup]
+ * aligned to 2 MiB as guest addresses are, so that KVM can use huge pages on both levels. -ENOMEM,
+ * -ENOSPC (no free region), -EINVAL; those of a memfd. [setup]
  */
 int mem_add(struct mem *mem, uint64_t gpa, uint64_t size);
 void mem_free(struct mem *mem);

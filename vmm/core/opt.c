@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vmm/core/fail.h"
+#include "vmm/core/help.h"
 #include "vmm/core/log.h"
+#include "vmm/core/near.h"
 #include "vmm/core/util.h"
 
 static const struct opt *find(const struct opt *table, const char *key)
@@ -111,12 +114,14 @@ static const char *words_text(const char *const *words, char *buf, size_t size)
 	return buf;
 }
 
-static int append(struct opt_list *list, const char *value)
+int opt_list_add(struct opt_list *list, const char *value)
 {
 	const char **item = realloc(list->item, (list->count + 1) * sizeof(*item));
 
-	if (!item)
+	if (!item) {
+		log_err("out of memory");
 		return -ENOMEM;
+	}
 	item[list->count++] = value;
 	list->item = item;
 	return 0;
@@ -150,8 +155,9 @@ static int refuse(const struct opt *o, const char *what, const char *value, cons
 	va_start(ap, fmt);
 	vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
-	log_err("%s%s%s%s%s: %s", what, word ? "" : ": ", o->key, word ? " " : "=", value, why);
-	return -EINVAL;
+	log_err("%s%s%s%s%s: %s", what, word ? "" : ": ", o->key, word ? " " : "=",
+		*value || !word ? value : "''", why);
+	return -EUSAGE;
 }
 
 static bool parse_number(const struct opt *o, const char *value, uint64_t *v)
@@ -164,21 +170,39 @@ static bool parse_number(const struct opt *o, const char *value, uint64_t *v)
 	return o->type == OPT_TIME ? duration(value, v) : number(value, o->type == OPT_SIZE, v);
 }
 
-static int set_number(const struct opt *o, void *at, const char *what, const char *value)
+static int refuse_number(const struct opt *o, const char *what, const char *value)
 {
 	static const char *const wanted[] = {
 		[OPT_U32] = "number",
 		[OPT_SIZE] = "size (a number; K, M, G or T for powers of 1024)",
 		[OPT_TIME] = "time (a number with ms, s, m or h)",
 	};
+	char buf[128] = "";
+
+	if (!o->words || o->type == OPT_SIZE)
+		return refuse(o, what, value, "not a %s", wanted[o->type]);
+	return refuse(o, what, value, "not a %s, and none of: %s", wanted[o->type],
+		      words_text(o->words, buf, sizeof(buf)));
+}
+
+static int refuse_range(const struct opt *o, const char *what, const char *value, uint64_t v)
+{
+	bool bytes = o->type == OPT_SIZE && v < o->min && v && !value[strspn(value, "0123456789")];
 	char lo[24], hi[24];
+
+	return refuse(o, what, value, "out of range, %s to %s%s", bound_text(o, o->min, lo),
+		      bound_text(o, o->max, hi),
+		      bytes ? "; without K, M, G or T these are bytes" : "");
+}
+
+static int set_number(const struct opt *o, void *at, const char *what, const char *value)
+{
 	uint64_t v;
 
 	if (!parse_number(o, value, &v))
-		return refuse(o, what, value, "not a %s", wanted[o->type]);
+		return refuse_number(o, what, value);
 	if (word_index(o, value) < 0 && (v < o->min || v > o->max))
-		return refuse(o, what, value, "out of range, %s to %s", bound_text(o, o->min, lo),
-			      bound_text(o, o->max, hi));
+		return refuse_range(o, what, value, v);
 	if (o->type == OPT_U32)
 		*(uint32_t *)at = v;
 	else
@@ -210,6 +234,8 @@ static int set_row(const struct opt *o, void *settings, const char *what, const 
 {
 	void *at = (char *)settings + o->offset;
 
+	if ((o->type == OPT_STR || o->type == OPT_LIST) && !*value && !o->may_be_empty)
+		return refuse(o, what, value, "is empty; %s is wanted", o->arg);
 	switch (o->type) {
 	case OPT_STR:
 		*(const char **)at = value;
@@ -223,9 +249,9 @@ static int set_row(const struct opt *o, void *settings, const char *what, const 
 	case OPT_ENUM:
 		return set_word(o, at, what, value);
 	case OPT_LIST:
-		return append(at, value);
+		return opt_list_add(at, value);
 	}
-	return -EINVAL;
+	return -EUSAGE;
 }
 
 void opt_defaults(const struct opt *table, void *settings)
@@ -236,27 +262,141 @@ void opt_defaults(const struct opt *table, void *settings)
 	}
 }
 
+static bool is_word(const struct opt_reader *r)
+{
+	return !strcmp(r->what, "--");
+}
+
+static int refuse_key(const struct opt_reader *r, const char *mark, const char *key)
+{
+	char meant[NEAR_TEXT];
+	const struct opt *o;
+	struct near near;
+
+	if (!*key && !is_word(r)) {
+		log_err("%s: nothing is behind a comma; one that is part of a value is written "
+			"twice", r->what);
+		return -EUSAGE;
+	}
+	near_begin(&near, key);
+	for (o = r->table; o->key; o++)
+		near_try(&near, o->key);
+	near_text(&near, is_word(r) ? "--" : "", meant);
+	if (is_word(r))
+		log_err("unknown option %s%s%s", mark, key, *meant ? meant : "; --help lists them");
+	else
+		log_err("%s: unknown option '%s'%s%s%s", r->what, key,
+			*meant ? meant : "; --device ", *meant ? "" : r->what,
+			*meant ? "" : ",help lists them");
+	return -EUSAGE;
+}
+
+static int refuse_lone(const struct opt_reader *r, const struct opt *o, const char *instead)
+{
+	log_err("%s%s%s needs a value: %s%s%s%s", r->what, is_word(r) ? "" : ": ", o->key, o->help,
+		instead ? "; '" : "", instead ? instead : "", instead ? "' is another option" : "");
+	return -EUSAGE;
+}
+
+static int read_row(struct opt_reader *r, const struct opt *o, const char *value)
+{
+	uint64_t bit = 1ull << (o - r->table);
+
+	BUG_ON(o - r->table >= OPT_ROWS_MAX);
+	if (!value && o->type == OPT_BOOL)
+		value = "on";
+	if (!value)
+		return refuse_lone(r, o, NULL);
+	if (r->given & bit && o->type != OPT_LIST)
+		return refuse(o, r->what, value, "given twice; one of them has to go");
+	r->given |= bit;
+	return set_row(o, r->settings, r->what, value);
+}
+
+int opt_read(struct opt_reader *r, const char *key, const char *value)
+{
+	const struct opt *o = find(r->table, key);
+
+	return o ? read_row(r, o, value) : refuse_key(r, "--", key);
+}
+
 int opt_set(const struct opt *table, void *settings, const char *what, const char *key,
 	    const char *value)
 {
-	const struct opt *o = find(table, key);
+	struct opt_reader r = { table, settings, what, 0 };
 
-	if (!o) {
-		if (!strcmp(what, "--"))
-			log_err("unknown option --%s; --help lists them", key);
+	return opt_read(&r, key, value);
+}
+
+/* How many that were. */
+static int words_taken(int err, int words)
+{
+	return err < 0 ? err : words;
+}
+
+static int read_letter(struct opt_reader *r, const char *word)
+{
+	const struct opt *o;
+
+	for (o = r->table; o->key; o++) {
+		if (o->letter && o->letter == word[1] && !word[2])
+			return words_taken(read_row(r, o, NULL), 1);
+	}
+	return refuse_key(r, "-", word + 1);
+}
+
+/* "--kernel --initrd x": the value has been forgotten. */
+static bool is_option(const struct opt *table, const char *word)
+{
+	char key[32];
+
+	if (strncmp(word, "--", 2))
+		return false;
+	snprintf(key, sizeof(key), "%.*s", (int)strcspn(word + 2, "="), word + 2);
+	return !*key || find(table, key);
+}
+
+int opt_word(struct opt_reader *r, char **argv)
+{
+	char *key = argv[0] + 2, *value;
+	const struct opt *o;
+
+	if (argv[0][0] != '-' || !argv[0][1])
+		return 0;
+	if (argv[0][1] != '-')
+		return read_letter(r, argv[0]);
+	value = strchr(key, '=');
+	if (value)
+		*value++ = 0;
+	o = find(r->table, key);
+	if (!o)
+		return refuse_key(r, "--", key);
+	if (value || o->type == OPT_BOOL || !argv[1])
+		return words_taken(read_row(r, o, value), 1);
+	if (is_option(r->table, argv[1]))
+		return refuse_lone(r, o, argv[1]);
+	return words_taken(read_row(r, o, argv[1]), 2);
+}
+
+int opt_end(const struct opt_reader *r, bool command)
+{
+	const struct opt *o, *on;
+
+	for (o = r->table; o->key; o++) {
+		if (!o->needs || !(r->given & 1ull << (o - r->table)))
+			continue;
+		on = find(r->table, o->needs);
+		if (on ? r->given & 1ull << (on - r->table) : command)
+			continue;
+		if (on)
+			log_err("%s%s%s: is about %s%s, which is not given", r->what,
+				is_word(r) ? "" : ": ", o->key, is_word(r) ? "--" : "", on->key);
 		else
-			log_err("%s: unknown option '%s'; --device %s,help lists them", what, key,
-				what);
-		return -EINVAL;
+			log_err("--%s: is about a command, and there is none; it comes last, "
+				"after --", o->key);
+		return -EUSAGE;
 	}
-	if (!value && o->type == OPT_BOOL)
-		value = "on";
-	if (!value) {
-		log_err("%s%s%s needs a value: %s", what, strcmp(what, "--") ? ": " : "", key,
-			o->help);
-		return -EINVAL;
-	}
-	return set_row(o, settings, what, value);
+	return 0;
 }
 
 /* Ends @text at its first single comma, makes double ones single; returns what follows, or NULL. */
@@ -281,24 +421,36 @@ static char *cut(char *text)
 int opt_parse(const struct opt *table, void *settings, const char *what, const char *first,
 	      char *text)
 {
+	struct opt_reader r = { table, settings, what, 0 };
 	char *next, *value;
-	int r;
+	int err = 0;
 
 	opt_defaults(table, settings);
-	for (; text; text = next, first = NULL) {
+	for (; text && !err; text = next, first = NULL) {
 		next = cut(text);
 		value = strchr(text, '=');
 		if (first && (!value || (size_t)(value - text) != strcspn(text, "=/."))) {
-			r = opt_set(table, settings, what, first, text);
+			err = opt_read(&r, first, text);
 		} else {
 			if (value)
 				*value++ = 0;
-			r = opt_set(table, settings, what, text, value);
+			err = opt_read(&r, text, value);
 		}
-		if (r < 0)
-			return r;
 	}
-	return 0;
+	return err < 0 ? err : opt_end(&r, false);
+}
+
+void opt_each_written(const struct opt *table, const void *settings, opt_hear *fn, void *arg)
+{
+	const char *value;
+
+	for (; table->key; table++) {
+		if (!table->written)
+			continue;
+		value = *(const char *const *)((const char *)settings + table->offset);
+		if (value)
+			fn(arg, table->key, value);
+	}
 }
 
 void opt_free(const struct opt *table, void *settings)
@@ -313,28 +465,40 @@ void opt_free(const struct opt *table, void *settings)
 	}
 }
 
-static void help_bounds(const struct opt *o, FILE *out)
+/* "-t, --tty", "--memory SIZE", "size=BYTES" */
+static void help_key(const struct opt *o, const char *prefix, char *buf, size_t size)
+{
+	const char *arg = o->arg ? o->arg : o->type == OPT_BOOL ? "on|off" : "N";
+	bool word = *prefix == '-', alone = word && o->type == OPT_BOOL;
+	char letter[] = { '-', o->letter, ',', ' ', 0 };
+
+	snprintf(buf, size, "%s%s%s%s%s", o->letter ? letter : "", prefix, o->key,
+		 alone ? "" : word ? " " : "=", alone ? "" : arg);
+}
+
+static void help_text(const struct opt *o, char *text, size_t size)
 {
 	char lo[24], hi[24], buf[256];
+	size_t at = snprintf(text, size, "%s", o->help);
 
 	if (o->type == OPT_ENUM)
-		fprintf(out, ": %s", words_text(o->words, buf, sizeof(buf)));
+		at += snprintf(text + at, size - at, ": %s",
+			       words_text(o->words, buf, sizeof(buf)));
 	if (o->type == OPT_U32 || o->type == OPT_SIZE || o->type == OPT_TIME)
-		fprintf(out, ", %s to %s", bound_text(o, o->min, lo), bound_text(o, o->max, hi));
+		at += snprintf(text + at, size - at, ", %s to %s", bound_text(o, o->min, lo),
+			       bound_text(o, o->max, hi));
 	if (o->def)
-		fprintf(out, " (default %s)", o->def);
+		at += snprintf(text + at, size - at, " (default %s)", o->def);
+	BUG_ON(at >= size); /* the tables are ours */
 }
 
 void opt_help(const struct opt *table, const char *prefix, FILE *out)
 {
-	for (; table->key; table++) {
-		char left[64];
+	char key[64], text[512];
 
-		snprintf(left, sizeof(left), "%s%s%s%s", prefix, table->key,
-			 *prefix == '-' ? " " : "=",
-			 table->arg ? table->arg : table->type == OPT_BOOL ? "on|off" : "N");
-		fprintf(out, "  %-24s %s", left, table->help);
-		help_bounds(table, out);
-		fputc('\n', out);
+	for (; table->key; table++) {
+		help_key(table, prefix, key, sizeof(key));
+		help_text(table, text, sizeof(text));
+		help_row(out, 27, key, text);
 	}
 }

@@ -28,7 +28,10 @@ int outlet_open(struct outlet *o, int fd)
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	o->socket = S_ISSOCK(st.st_mode);
-	if (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)) {
+	o->terminal = isatty(fd);
+	/* One that is not open for writing is not to become so. */
+	if ((S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)) &&
+	    (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY) {
 		o->fd = open_again(fd);
 		o->shared = o->fd < 0;
 	}
@@ -45,6 +48,18 @@ void outlet_close(struct outlet *o)
 	o->fd = -1;
 }
 
+/* A terminal that has been hung up, and a socket that was closed with input unread, say it so. */
+int outlet_error(const struct outlet *o, int err)
+{
+	struct pollfd hung = { .fd = o->fd };
+
+	if (err == ECONNRESET && o->socket)
+		return EPIPE;
+	if (err == EIO && o->terminal && poll(&hung, 1, 0) > 0 && hung.revents & POLLHUP)
+		return EPIPE;
+	return err;
+}
+
 ssize_t outlet_write(struct outlet *o, const void *data, size_t len)
 {
 	struct pollfd room = { .fd = o->fd, .events = POLLOUT };
@@ -59,5 +74,5 @@ ssize_t outlet_write(struct outlet *o, const void *data, size_t len)
 		n = o->socket ? send(o->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL) :
 				write(o->fd, data, len);
 	while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : n;
+	return n < 0 ? -outlet_error(o, errno) : n;
 }

@@ -14,7 +14,7 @@
 
 struct outlet {
 	int fd; /* of our own; to be polled for room. -1: closed */
-	bool socket;
+	bool socket, terminal;
 	bool shared; /* it cannot be opened again: only so much is written as will not wait */
 };
 
@@ -24,8 +24,11 @@ void outlet_close(struct outlet *o);
 
 /*
  * Writes what there is room for. Returns how many bytes, at least 1 for @len >= 1; -EAGAIN: none,
- * wait until it is writable; other -errno: nobody will ever read it.
+ * wait until it is writable; -EPIPE: its reader has left; other -errno: it cannot be written.
  */
 ssize_t outlet_write(struct outlet *o, const void *data, size_t len);
+
+/* What outlet_write() would make of the error of a write to the same file: EPIPE, or itself. */
+int outlet_error(const struct outlet *o, int err);
 
 #endif

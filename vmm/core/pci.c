@@ -1,12 +1,14 @@
 #include "vmm/core/pci.h"
 
 #include <errno.h>
+#include <linux/pci.h>
 #include <linux/pci_regs.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "vmm/core/bus.h"
 #include "vmm/core/platform.h"
+#include "vmm/core/state.h"
 #include "vmm/core/util.h"
 
 #define FIRST_CAPABILITY 0x40
@@ -127,7 +129,7 @@ static void vector_bind(struct pci_function *f, struct pci_vector *v)
 	int r;
 
 	r = p->irqchip->route_msi(p->chip, v->irq.gsi, le64_get(v->entry),
-				  le32_get(v->entry + VECTOR_DATA));
+				  le32_get(v->entry + VECTOR_DATA), PCI_DEVFN(f->slot, 0));
 	if (r == 0)
 		r = p->irqchip->bind(p->chip, &v->irq);
 	v->bound = r == 0;
@@ -139,7 +141,8 @@ static void vector_bind(struct pci_function *f, struct pci_vector *v)
 static void vector_settle(struct pci_function *f, struct pci_vector *v)
 {
 	uint16_t control = le16_get(f->config + f->msix + PCI_MSIX_FLAGS);
-	bool heard = control & PCI_MSIX_FLAGS_ENABLE && !(control & PCI_MSIX_FLAGS_MASKALL) &&
+	bool heard = f->config[PCI_COMMAND] & PCI_COMMAND_MASTER &&
+		     control & PCI_MSIX_FLAGS_ENABLE && !(control & PCI_MSIX_FLAGS_MASKALL) &&
 		     !(v->entry[VECTOR_CONTROL] & PCI_MSIX_ENTRY_CTRL_MASKBIT);
 
 	if (!heard)
@@ -304,6 +307,59 @@ void pci_config_write(struct pci_bus *bus, unsigned devfn, unsigned off, const v
 	pthread_mutex_unlock(&bus->lock);
 	if (f->ops->config_written)
 		f->ops->config_written(f, off, len);
+}
+
+/* State. */
+
+static void vector_state(struct pci_function *f, struct pci_vector *v, struct state *s)
+{
+	bool pending = !v->bound && irq_pending(&v->irq);
+	uint8_t entry[sizeof(v->entry)];
+
+	memcpy(entry, v->entry, sizeof(entry));
+	state_bytes(s, entry, sizeof(entry));
+	state_bool(s, &pending);
+	state_check(s, !(le32_get(entry + VECTOR_CONTROL) & ~PCI_MSIX_ENTRY_CTRL_MASKBIT));
+	if (!state_takes(s))
+		return;
+	vector_unbind(f, v);
+	memcpy(v->entry, entry, sizeof(entry));
+	irq_forget(&v->irq);
+	if (pending)
+		irq_raise(&v->irq);
+}
+
+/* What the guest cannot write is as it was made. */
+static void config_state(struct pci_function *f, struct state *s)
+{
+	uint8_t config[PCI_CONFIG_LEN];
+	unsigned i;
+
+	for (i = 0; i < sizeof(config); i++)
+		config[i] = f->config[i] & f->writable[i];
+	state_bytes(s, config, sizeof(config));
+	for (i = 0; i < sizeof(config); i++) {
+		state_check(s, !(config[i] & ~f->writable[i]));
+		if (state_takes(s))
+			f->config[i] = (f->config[i] & ~f->writable[i]) | config[i];
+	}
+}
+
+void pci_function_state(struct pci_function *f, struct state *s)
+{
+	unsigned i;
+
+	pthread_mutex_lock(&f->bus->lock);
+	state_same(s, le32_get(f->config + PCI_VENDOR_ID));
+	state_same(s, f->nvectors);
+	config_state(f, s);
+	for (i = 0; i < f->nvectors; i++)
+		vector_state(f, &f->vector[i], s);
+	if (state_takes(s)) {
+		bars_settle(f->bus);
+		vectors_settle(f);
+	}
+	pthread_mutex_unlock(&f->bus->lock);
 }
 
 /* Set-up. */

@@ -11,9 +11,10 @@
  * move with it.
  *
  * A vector of MSI-X is an eventfd and a message, which is routed to a GSI. The
- * eventfd is bound while MSI-X is enabled and the vector not masked; else it
- * counts, and that is the vector's pending bit. There is no other interrupt: no
- * INTx. That a function may be no bus master is noted and changes nothing.
+ * eventfd is bound while MSI-X is enabled, the vector not masked and the function
+ * a bus master, as a message is a write to memory; else it counts, and that is
+ * the vector's pending bit. There is no other interrupt: no INTx. That it writes
+ * nothing else while it is no bus master is the function's own business.
  *
  * Locks: the bus has one, for the config spaces, vectors and places of all its
  * functions. It is never held while a function is called.
@@ -31,6 +32,7 @@
 
 struct pci_function;
 struct platform;
+struct state;
 
 #define PCI_SLOTS 32
 #define PCI_CONFIG_LEN 256
@@ -131,6 +133,9 @@ void pci_config_set(struct pci_function *f, unsigned off, const void *data, unsi
 /* An access to the BAR, vectors included; outside of it as where nobody is. [vcpu] */
 void pci_bar_read(struct pci_function *f, uint64_t off, void *data, unsigned len);
 void pci_bar_write(struct pci_function *f, uint64_t off, const void *data, unsigned len);
+
+/* Visits what a guest has written: config space, vectors. The owner visits its own. [main] */
+void pci_function_state(struct pci_function *f, struct state *s);
 
 /* Any thread. */
 static inline bool pci_msix_enabled(const struct pci_function *f)

@@ -1,7 +1,7 @@
 /*
  * platform.h - all that a device may ask of the machine around it.
  *
- * The machine (vmm/machine.c) has one; a test (tests/lib/testbed.c) has one
+ * The machine (vmm/machine/machine.c) has one; a test (tests/lib/testbed.c) has one
  * without KVM. A device is built against this header alone, so it cannot tell.
  *
  * Everything here is for set-up, unless a line says otherwise.
@@ -15,17 +15,21 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "vmm/core/policy.h"
+
 struct bus;
+struct bus_ops;
+struct claims;
 struct irqchip_ops;
 struct loop;
 struct mem;
 struct pci_bus;
+struct stream;
 
 /*
- * The power-off and reset registers, I/O ports of one byte: devices/acpi_pm.c has them, the
- * architecture's tables announce them.
+ * The power-off and reset registers, of one byte: devices/acpi_pm.c has them, the architecture's
+ * tables announce them.
  */
-#define ACPI_PM_BASE 0x600
 #define ACPI_PM_SIZE 4
 #define ACPI_PM_SLEEP_CONTROL 0
 #define ACPI_PM_SLEEP_STATUS 1
@@ -35,25 +39,39 @@ struct pci_bus;
 
 /*
  * The network that devices/net_passt.c makes for one guest: the guest, the host as the guest sees
- * it, and who answers its DNS queries. vmm/net.c tells the guest.
+ * it, and who answers its DNS queries. vmm/run/net.c tells the guest.
  */
 #define USERNET_ADDRESS "10.0.2.15"
 #define USERNET_PREFIX "24"
 #define USERNET_GATEWAY "10.0.2.2"
 #define USERNET_DNS "10.0.2.3"
 
-/* May the kernel serve the disks of the guest? */
-enum platform_vhost {
-	PLATFORM_VHOST_AUTO, /* where it can */
-	PLATFORM_VHOST_ON,   /* or the machine is not to start */
-	PLATFORM_VHOST_OFF,
-};
-
-/* What becomes of a guest's write when a disk of the host's is full? devices/scsi_disk.c tells. */
-enum platform_full { PLATFORM_FULL_REPORT, PLATFORM_FULL_STOP, PLATFORM_FULL_FAIL };
-
 /* How the guest can end its own run. */
 enum guest_event { GUEST_POWEROFF, GUEST_RESET, GUEST_PANIC };
+
+/*
+ * Devices that are not on PCI and no slot has been made for: each machine has some of them, at
+ * places that the architecture chooses.
+ */
+enum platform_fixed {
+	PLATFORM_SERIAL0,
+	PLATFORM_SERIAL1,
+	PLATFORM_RTC,
+	PLATFORM_PL031,
+	PLATFORM_PVPANIC, /* without a place it is on PCI */
+	PLATFORM_ACPI_PM,
+	PLATFORM_I8042,
+	PLATFORM_NMI_STATUS,
+	PLATFORM_ECAM,      /* PCI's config space; the bus is there if this is */
+	PLATFORM_PCI_PORTS, /* the old way to it */
+	PLATFORM_FIXED
+};
+
+struct platform_place {
+	struct bus *bus; /* NULL: this machine has no such device */
+	uint64_t base;
+	uint32_t gsi; /* where it has an interrupt */
+};
 
 /* Where a device stands that the guest's firmware tables have to announce. */
 struct mmio_slot {
@@ -62,13 +80,7 @@ struct mmio_slot {
 	uint32_t gsi;
 };
 
-/* Interrupt inputs are the 24 of one I/O APIC; below 5 stand the devices of the PC. */
-#define PLATFORM_FIRST_GSI 5
-#define PLATFORM_LAST_GSI 23
-#define PLATFORM_SLOTS (PLATFORM_LAST_GSI - PLATFORM_FIRST_GSI + 1)
-
-/* From here on numbers stand for messages, which end at no input but at a CPU. */
-#define PLATFORM_FIRST_MSI_GSI (PLATFORM_LAST_GSI + 1)
+#define PLATFORM_SLOTS 32
 #define PLATFORM_MSI_GSIS 1000
 
 /* The user's terminal. */
@@ -93,28 +105,40 @@ struct console_user {
 
 struct platform {
 	unsigned cpus; /* of the guest; 0: not known */
-	enum platform_vhost vhost; /* for devices whose options say nothing of it */
-	enum platform_full on_enospc; /* likewise */
+	enum vhost_policy vhost; /* for devices whose options say nothing of it */
+	enum full_policy on_enospc; /* likewise */
 	bool overlay; /* of image files whose options say nothing of it: changes vanish */
 	bool commit; /* what would vanish with a good run is kept */
-	int scsi_trace; /* descriptor that a line for each SCSI command goes to; 0: none */
+	struct claims *claims; /* of the files of the run */
+	const char *keep; /* a folder for what would vanish with a bad run; NULL: none */
+	uint64_t file_limit; /* bytes of each file that the guest fills (stream.h); 0: none */
+	struct stream *scsi_trace; /* a line for each SCSI command goes there; NULL: none */
+	unsigned overlays; /* disks whose changes are kept apart. The devices count them. */
 	struct mem *mem;
 	struct bus *mmio, *pio;
 	const struct irqchip_ops *irqchip;
 	void *chip;
 	struct loop *main_loop;
 
+	struct platform_place place[PLATFORM_FIXED];
+
+	/* Numbers of interrupts: the next free input of a controller, the first after the end; and
+	 * those that stand for messages, at most PLATFORM_MSI_GSIS. */
+	uint32_t gsi_next, gsi_end;
+	uint32_t msi_next, msi_end;
+
 	/* Window for devices on the memory bus: next free address, first one after the end. */
 	uint64_t mmio_next, mmio_end;
 	struct mmio_slot slot[PLATFORM_SLOTS];
 	unsigned nslots;
 
-	/* PCI: the window for BARs, as above and below 4 GiB; where config space is; and the bus,
-	 * which the pci-host device sets. NULL: this machine has none. */
+	/* PCI: the window for BARs, as above and below 4 GiB; and the bus, which the pci-host
+	 * device sets. NULL: this machine has none. */
 	uint64_t pci_next, pci_end;
-	uint64_t ecam_base;
 	struct pci_bus *pci;
-	unsigned nmsis; /* GSIs given out for messages */
+	/* Why this host's guests can have no PCI: virtio devices are on the memory bus then,
+	 * whatever was asked for. NULL: they can. */
+	const char *no_pci;
 
 	/* The terminal. NULL: none, output vanishes. Any device may write; what is typed goes to
 	 * the one that was attached last. */
@@ -124,7 +148,8 @@ struct platform {
 
 	/* What the guest has sent by a port of this name, and what has been written of it; may be
 	 * the guest's memory. NULL: nobody reads along. [iothread] */
-	void (*port_sent)(struct platform *p, const char *name, const void *data, size_t len);
+	void (*port_sent)(void *arg, const char *name, const void *data, size_t len);
+	void *port_sent_arg;
 
 	/* The run is to end at once: nobody waits any more for those who read what the guest has
 	 * sent. Any thread. */
@@ -138,10 +163,37 @@ struct platform {
 	void (*guest_event)(struct platform *p, enum guest_event event);
 	/* A disk of the host's is full, and the run is to end for that. Any thread. */
 	void (*disk_full)(struct platform *p);
+	/* What the guest says cannot be written, and the run is to end for that; @what: the name of
+	 * that output. Returns at once. NULL: nobody hears. Any thread, perhaps often. */
+	void (*output_failed)(struct platform *p, const char *what, int err);
+	/* One hangs, and something waits for it that cannot end: the process ends without. Returns
+	 * if it is at its end already. Any thread. */
+	void (*disk_hangs)(struct platform *p);
 };
 
 /* Is p->hurry set, or is it by now, as the deadline is over? Any thread. */
 bool platform_hurries(struct platform *p);
+
+/*
+ * How many of @len bytes of an output may be written: all of them, until platform_hurries(); from
+ * then on so many in all, which platform_wrote() counts in @late. What is more is lost: a guest
+ * that does not stop must not go on filling the host's disk while its run is ended. Any thread.
+ */
+#define PLATFORM_LATE_MAX (1u << 20)
+size_t platform_allows(struct platform *p, const atomic_size_t *late, size_t len);
+void platform_wrote(struct platform *p, atomic_size_t *late, size_t len);
+
+/* p->output_failed, where there is one. Any thread. */
+void platform_output_failed(struct platform *p, const char *what, int err);
+
+/*
+ * @dev answers for @what, in @len bytes of its place. -ENODEV: this machine has none; -EEXIST:
+ * there is one already. After one line, which names it @id.
+ */
+int platform_map(struct platform *p, const char *id, enum platform_fixed what, uint64_t len,
+		 const struct bus_ops *ops, void *dev);
+/* What was mapped there, if this machine has it. No vCPU runs any more. */
+void platform_unmap(struct platform *p, enum platform_fixed what);
 
 /* A window of @size bytes (a power of two, its alignment too) and an interrupt. -ENOSPC. */
 int platform_slot_alloc(struct platform *p, uint32_t size, struct mmio_slot *slot);

@@ -54,6 +54,17 @@ static inline bool mul_u64(uint64_t a, uint64_t b, uint64_t *product)
 	return !__builtin_mul_overflow(a, b, product);
 }
 
+/* FNV-1a: the same at every start, and no secret. */
+static inline uint64_t hash_u64(const void *data, size_t len)
+{
+	const uint8_t *byte = (const uint8_t *)data;
+	uint64_t hash = 0xcbf29ce484222325;
+
+	while (len--)
+		hash = (hash ^ *byte++) * 0x100000001b3;
+	return hash;
+}
+
 /* Replaces the low (@half 0) or the high (1) half of *@v. */
 static inline void set_half_u64(uint64_t *v, unsigned half, uint32_t bits)
 {

@@ -1,0 +1,338 @@
+# files.sh - the files of tests/vm, each in a lab host: what they need there, and which runs where. It is
+# sourced by ../run.sh, whose names these are: $work, a folder; $extent, "test" or "all"; names, seconds,
+# step, count and make.
+# shellcheck shell=bash
+# shellcheck disable=SC2154
+
+arch_of() { # CPU, as the table "places" has it
+	case $1 in amd | intel) echo x86_64 ;; *) echo "$1" ;; esac
+}
+
+# The kernel for a file of tests: the stock kernel stays tested in a few.
+stock_files=' boot console fs '
+kernel_for() { # NAME GUEST ARCH: as the table "places" has it
+	if [ "$1" = fs ]; then echo stock # of which it needs modules that the small kernel has not
+	elif [ "$1" = modules ]; then echo backports # whose modules are packed
+	elif [ "$1" = atomic ]; then echo backports # which has atomic writes
+	elif [ -n "${KERNEL-}" ]; then echo "$KERNEL"
+	elif [ "$2" != - ]; then echo "$2"
+	elif [[ $stock_files == *" $1 "* ]] || [ "$3" != x86_64 ] ||
+		[ ! -e "$cache/kernel-micro" ]; then echo stock
+	else echo micro
+	fi
+}
+kernel_line() {
+	if [ -n "${KERNEL-}" ]; then echo "vm: guests have the $KERNEL kernel"
+	elif [ -e "$cache/kernel-micro" ]; then
+		echo "vm: guests have the small kernel, and the stock kernel in:$stock_files"
+	else echo 'vm: guests have the stock kernel; "make guest-kernel" makes one that starts faster'
+	fi
+}
+
+# vmlinuz, release and initramfs.cpio of a kernel, and x86_64's vmlinux, in the folder ARCH-NAME
+kernel_files() { # ARCH stock | backports | newest | micro
+	local arch=$1 dir=$work/$1-$2 modules=-
+	mkdir "$dir"
+	[ "$2" = micro ] || modules=$(tests/lab/kernel -a "$arch" "$2") || return
+	if [ "$arch" = x86_64 ]; then x86_files "$modules"
+	else
+		cp "$modules/vmlinuz" "$dir/vmlinuz" && ls "$modules/lib/modules" >"$dir/release"
+	fi || return
+	cp "$(guest/mkinitramfs.sh -a "$arch" base "$modules" "$(tests/lab/busybox "$arch")")" \
+		"$dir/initramfs.cpio"
+}
+x86_files() { # MODULES
+	local from=$cache/kernel-micro setup offset length packed
+	if [ "$1" != - ]; then
+		cp "$1/vmlinuz" "$dir/vmlinuz"
+		# The ELF file inside the bzImage, with a size after it that no unpacker likes.
+		setup=$((($(od -An -tu1 -j 0x1f1 -N 1 "$dir/vmlinuz") + 1) * 512))
+		offset=$(od -An -tu4 -j 0x248 -N 4 "$dir/vmlinuz")
+		length=$(od -An -tu4 -j 0x24c -N 4 "$dir/vmlinuz")
+		packed=lz4
+		! grep -qx CONFIG_KERNEL_ZSTD=y "$1/config" || packed=zstd
+		tail -c +$((setup + offset + 1)) "$dir/vmlinuz" | head -c "$length" |
+			$packed -dc >"$dir/vmlinux" 2>/dev/null
+		[ -s "$dir/vmlinux" ] || return
+	else
+		cp "$from/bzImage" "$dir/vmlinuz" && cp "$from/vmlinux" "$dir/vmlinux" || return
+	fi
+	# The header has the place of "RELEASE (builder@host) ...".
+	offset=$(od -An -tu2 -j 0x20e -N 2 "$dir/vmlinuz")
+	tail -c +$((offset + 512 + 1)) "$dir/vmlinuz" | head -c 100 | tr ' ' '\n' | sed 1q >"$dir/release"
+	[ -s "$dir/release" ]
+}
+
+# Programs of Debian's for lab hosts and guests of another architecture, and their libraries.
+others_programs() { # ARCH: prints the folder
+	tests/lab/deb -a "$1" -r e2fsprogs sg3-utils udev util-linux bsdutils dmsetup erofs-utils strace tmux \
+		xz-utils zstd
+}
+# program ARCH NAME: prints FILE:DEST
+program() {
+	local tree= dir
+	if [ "$1" = "$(uname -m)" ]; then set -- "$1" "$(command -v "$2")"
+	else
+		tree=$(others_programs "$1")
+		for dir in bin sbin; do
+			[ ! -e "$tree/usr/$dir/$2" ] || set -- "$1" "/usr/$dir/$2"
+		done
+	fi
+	[ -e "$tree$2" ] && echo "$tree$2:$2"
+}
+
+# The programs and libraries of packages that are unpacked and not installed, as FILE:DEST lines.
+unpacked() { # PACKAGE...
+	local package tree
+	for package; do
+		tree=$(tests/lab/deb "$package") || return
+		find "$tree" \( -path '*bin/*' -type f \) -o \( -name '*.so*' ! -type d \) |
+			sed "s,^$tree\(.*\),&:\1,"
+	done
+}
+
+# What guests of tests/vm/fs.sh are made of: an archive of its own, as it is ten times the usual one.
+storage() {
+	local list files
+	list=$(unpacked xfsprogs libinih1 liburcu8 btrfs-progs liblzo2-2 parted libparted2 lvm2 \
+		libdevmapper-event1.02.1 libdevmapper1.02.1 libaio1 libedit2 libbsd0 libmd0 \
+		multipath-tools libjson-c5 |
+		grep '\.so\|/sbin/\(mkfs.*\|xfs_repair\|parted\|lvm\|multipath\):\|/bin/btrfs:') || return
+	mapfile -t files <<<"$list"
+	guest/mkinitramfs.sh extra "$work/storage-tools" "$(command -v e2fsck)" "${files[@]}" || return
+	cat "$(guest/mkinitramfs.sh base "$(tests/lab/kernel)" \
+		"$(tests/lab/deb busybox-static)/bin/busybox" sd_mod sg virtio_scsi virtio_console virtio_pci \
+		-xfs -btrfs -dm_mod -dm_multipath -dm_service_time)" "$work/storage-tools" \
+		>"$work/storage.cpio"
+}
+
+# libiscsi's tests for targets, for the guests of tests/vm/conformance.sh.
+conformance() {
+	local list files
+	list=$(unpacked libiscsi-bin libiscsi7 libcunit1 libibverbs1 librdmacm1 libnl-3-200 \
+		libnl-route-3-200 | grep '\.so\|/iscsi-test-cu:') || return
+	mapfile -t files <<<"$list"
+	guest/mkinitramfs.sh extra "$work/conformance.cpio" "$(gcc -print-file-name=libpthread.so.0)" \
+		"${files[@]}"
+}
+
+# What guests in the lab host are made of: see tests/vm/lib.sh.
+ingredients() { # reads what places_of prints
+	local all cpu kernel arch
+	all=$(cat)
+	while read -r arch kernel; do
+		kernel_files "$arch" "$kernel" || return
+	done < <(while read -r cpu _ kernel _; do echo "$(arch_of "$cpu") $kernel"; done <<<"$all" | sort -u)
+	for arch in $(cut -d ' ' -f 1 <<<"$all" | while read -r cpu; do arch_of "$cpu"; done | sort -u); do
+		[ "$arch" = "$(uname -m)" ] ||
+			step "build ARCH=$arch" 900 "${make[@]}" "ARCH=$arch" lunette lab-programs
+		tools_of "$arch" && belongings "$arch" >"$work/$arch-lab" || return
+	done
+	! grep -q ' fs ' <<<"$all" || storage || return
+	! grep -q ' conformance ' <<<"$all" || conformance
+}
+
+# $work/ARCH-tools.cpio: what a guest may have beside busybox
+tools_of() { # ARCH
+	local udev tool tools=() roots=()
+	[ "$1" = "$(uname -m)" ] || roots=(-r "$(others_programs "$1")")
+	udev=$(tests/lab/deb -a "$1" udev) || return
+	[ -e "$udev/bin/udevadm" ] || udev+=/usr # Debian 13 has it there
+	for tool in mkfs.ext4 lsblk sg_inq sg_vpd sg_readcap sg_opcodes sg_luns sg_modes sg_raw \
+		sg_unmap sg_requests sg_reset sg_sync sg_turs sg_write_same sg_verify \
+		sg_write_verify sg_compare_and_write sg_get_lba_status sg_logs sg_start sg_persist \
+		sg_senddiag; do
+		tools+=("$(program "$1" $tool)") || return
+	done
+	guest/mkinitramfs.sh -a "$1" "${roots[@]}" extra "$work/$1-tools.cpio" "${tools[@]}" \
+		"$udev/bin/udevadm:/bin/udevadm" "$udev/lib/udev/scsi_id:/lib/udev/scsi_id" \
+		"$udev/lib/udev/rules.d:/lib/udev/rules.d"
+}
+
+# What all files have in a lab host: options of l1, a line each.
+belongings() { # ARCH
+	local file dest
+	put() { printf -- '--add\n%s\n' "$@"; }
+	[ "$1" = "$(uname -m)" ] || printf -- '--root\n%s\n' "$(others_programs "$1")"
+	put "$PWD/build/$1/lunette:/bin/lunette" "$PWD/tests/vm:/lab/tests" "$work/$1-tools.cpio:/lab/tools.cpio"
+	for file in setpriv xz zstd; do # busybox has smaller ones
+		dest=$(program "$1" $file)
+		put "${dest%%:*}:/lab/$file"
+	done
+	put "$(find /lib/terminfo /usr/share/terminfo -path '*/v/vt100' -printf '%H\n' -quit 2>/dev/null)" \
+		/usr/lib/locale/C.utf8 # tmux needs them
+	for file in vm/handover vm/resets vm/verify vm/resolver vm/atomic vm/netup soak/soak; do
+		put "build/$1/tests/$file:/lab/${file#*/}"
+	done
+	put "$(tests/lab/deb -a "$1" passt)/usr/bin/passt:/bin/passt"
+	for file in dmsetup mkfs.ext4 mkfs.erofs e2fsck script strace tmux; do
+		put "$(program "$1" $file)"
+	done
+	[ "$1" != x86_64 ] || {
+		gcc -nostdlib -static -no-pie -Wl,--build-id=none,-z,noseparate-code,-Ttext-segment=0x200000 \
+			-o "$work/payload.elf" tests/vm/payload.S || return
+		put "$work/payload.elf:/lab/payload.elf"
+	}
+}
+
+# went_down NAME CONSOLE: says so, with the first thing that the lab host's kernel complained of; what
+# QEMU's emulation of nested guests does to it, once in some hundred guests, looks like what a guest
+# does. The console stays in build/lab.
+went_down() {
+	mkdir -p build/lab
+	mv "$2" "build/lab/$1.console"
+	echo "the lab host of $1 went down; its console is build/lab/$1.console"
+	grep -m 1 -A 25 -E 'BUG|Oops|WARNING:|general protection|Kernel panic|unable to handle|soft lockup' \
+		"build/lab/$1.console" | sed 's/^/  /'
+	echo "$1" >>"$work/went_down"
+}
+
+# unwanted OUT: the guests that QEMU's emulation of nested guests may have brought down by a triple fault,
+# once in some 1,500 guests. It fails when a test has failed for another reason, too.
+unwanted() {
+	awk 'function end() { bad = bad || failed && !guest }
+		/^(ok|not ok|skip) / { end(); failed = /^not/; guest = 0 }
+		sub(/^  unwanted triple fault: /, "") { guest = 1; print }
+		END { end(); exit bad }' "$1" | sort -u
+}
+
+# brought_down NAME OUT: was it nothing but that? Then says so; what the tests said stays in build/lab.
+brought_down() {
+	local guests
+	guests=$(unwanted "$2") && [ -n "$guests" ] || return
+	mkdir -p build/lab
+	cp "$2" "build/lab/$1.out"
+	echo "$1 is run again: a triple fault in ${guests//$'\n'/, }; what it said is in build/lab/$1.out"
+	echo "$guests" >>"$work/brought_down"
+}
+
+# Four guests in a whole run, or the same one twice, are no accident.
+too_many_brought_down() {
+	local again
+	[ -s "$work/brought_down" ] || return
+	again=$(sort "$work/brought_down" | uniq -d)
+	[ "$(grep -c . "$work/brought_down")" -gt 3 ] || [ -n "$again" ]
+}
+
+# vm_file CPU HOST GUEST NAME [TESTS]: in a lab host of its own, and once more in another one if that goes
+# down, or if the emulator has brought down one of the guests.
+vm_file() {
+	local try rc file out own=() lab arch took me=$BASHPID cpu=$1 where="$1 $2 $3" label= name=$4-$1-$2-$3
+	[ "$1" = amd ] || label+=" $1"
+	[ "$2" = stock ] || label+=" $2"
+	arch=$(arch_of "$1")
+	[ "$3" = "$(kernel_for "$4" - "$arch")" ] || label+=" guest $3"
+	out=$work/vm-$name
+	mapfile -t lab <"$work/$arch-lab"
+	own=(--cpu "$1" --kernel "$(tests/lab/kernel -a "$arch" "$2")")
+	for file in vmlinuz vmlinux release initramfs.cpio; do
+		[ ! -e "$work/$arch-$3/$file" ] || own+=(--add "$work/$arch-$3/$file:/lab/$file")
+	done
+	shift 3
+	[ "$1" != fs ] || own+=(--add "$work/storage.cpio:/lab/storage.cpio")
+	[ "$extent" != all ] && [[ $poisoned != *" $1 "* ]] || own+=(--append slub_debug=FZPU)
+	[ "$1" != hostile ] || own+=(--add "build/x86_64/tests/hostile/guest.elf:/lab/guest.elf"
+		--add "$PWD/tests/hostile/README.md:/lab/hostile.md")
+	[ "$1" != conformance ] || own+=(--add "$work/conformance.cpio:/lab/conformance.cpio")
+	took=$(seconds "$me")
+	for try in 1 2; do
+		"$l1" --timeout 1500 --mem 4096 --console "$work/$name.console" "${lab[@]}" \
+			"${own[@]}" "$work/script" "$1" \
+			"EXTENT=$extent" "TESTS=${2-${TESTS-}}" "SOAK=${SOAK:-1}" "MANY=${MANY:-8}" \
+			"SEED=${SEED-}" >"$out" 2>&1 </dev/null
+		rc=$?
+		if [ $rc = 210 ] || [ $rc = 124 ]; then went_down "$name-$try" "$work/$name.console"
+		else [ "$cpu $rc $try" = 'amd 0 1' ] && brought_down "$name" "$out" || break
+		fi
+	done
+	[ $rc = 0 ] || echo "not ok $1/end (the lab host's status is $rc)" >>"$out"
+	[ -z "$label" ] || sed -i "s,^\(ok\|not ok\|skip\) ,\1$label: ," "$out"
+	cat "$out"
+	echo "vm: $where $1: $(grep -c '^ok ' "$out") passed," \
+		"$(grep -c '^not ok ' "$out") failed," \
+		"$(seconds "$me" "$took")"
+}
+
+l1=tests/lab/l1
+
+# Which files run where: by both "make test" and "make test-all" (test), by the first alone, and then only
+# the tests in $part (short), or by the second alone (all); on which processor and kernel of the host; with
+# which kernel of the guests (-: as kernel_for has it). The longest come first. The files of $poisoned, and
+# with "make test-all" all of them, ask what guests do to the host's memory, by a kernel that looks at freed
+# memory.
+places='
+short intel stock    -     job vhost boot
+all  intel stock     -     job vhost boot
+test intel stock     -     intel
+test aarch64 stock   -     boot
+test riscv64 stock   -     boot
+test amd   stock     -     every
+test amd   backports -     resets atomic
+all  intel stock     micro end console files terminal
+all  aarch64 stock   -     disks transport vhost job files console end limits
+all  riscv64 stock   -     disks transport vhost job files console end limits
+all  amd   stock     stock ctl disks transport
+all  amd   backports -     hostile vhost job disks boot
+'
+poisoned=' hostile resets '
+# On Intel's processor, whose emulator takes five times as long: what it, its interrupts and its ways to
+# end have a part in.
+declare -A part=(
+	[job]='statuses signal panic poweroff_is_no_success reboot signals_from_outside streams_are_apart
+		every_byte slow_reader_gets_all root_on_a_disk hostile_control_port'
+	[vhost]='module_not_loaded configfs_not_mounted store_module_not_loaded explain
+		both_paths_are_the_same workers killed bus_mastering_in_process bus_mastering_in_kernel
+		a_target_that_goes_away hand_over_on_pci hand_over_on_mmio'
+	[boot]='usual_image vmlinux pvh four_cpus topology memory_above_the_hole'
+)
+
+# places_of [NAME...]: CPU HOST GUEST NAME TESTS of each file that is to run; no TESTS are all of them
+places_of() {
+	local when cpu host guest files file tests named=" $* "
+	{
+		if [ "${CPU-}${HOSTKERNEL-}" ]; then echo "test ${CPU:-amd} ${HOSTKERNEL:-stock} - every"
+		else sed '/^$/d' <<<"$places"
+		fi
+	} | while read -r when cpu host guest files; do
+		case $when-$extent in test-* | short-test | all-all) ;; *) continue ;; esac
+		[ -d "vmm/machine/arch/$(arch_of "$cpu")" ] || continue # lunette is not there yet
+		tests=
+		[ "$files" != every ] || files=$(names vm)
+		for file in $files; do
+			[ $# = 0 ] || [[ $named == *" $file "* ]] || continue
+			# intel.sh is about that processor alone, atomic.sh about Linux 6.11 and later; what is named
+			# runs on AMD unless CPU is said.
+			if [ "$file" = intel ]; then [ "$cpu" = intel ] || continue
+			elif [ "$file" = atomic ]; then [ "$host" != stock ] || continue
+			elif [ $# != 0 ] && [ "$cpu" != "${CPU:-amd}" ]; then continue
+			fi
+			[ "$when" != short ] || tests=$(echo ${part[$file]} | tr ' ' ,)
+			echo "$cpu $host $(kernel_for "$file" "$guest" "$(arch_of "$cpu")") $file $tests"
+		done
+	done
+}
+extent='test' # all: what the table has for "make test-all", too
+
+vm() { # [NAME...]: two files at a time
+	local chosen place
+	kernel_line
+	chosen=$(places_of "$@")
+	ingredients <<<"$chosen" || { step 'vm: kernel and tools for guests' 10 false; return; }
+	cat >"$work/script" <<-'END'
+		chgrp 106 /dev/kvm # as udev would
+		chmod 660 /dev/kvm
+		file=$1
+		shift
+		env "$@" sh "/lab/tests/$file.sh"
+		taint=$(cat /proc/sys/kernel/tainted)
+		[ "$taint" = 0 ] || { echo "not ok $file/taint_of_the_lab_host is $taint"; dmesg | tail -n 60; }
+		exit 0
+	END
+	while read -r place; do
+		[ "$(jobs -rp | wc -l)" -lt 2 ] || wait -n
+		vm_file $place &
+	done <<<"$chosen"
+	wait
+	cat "$work"/vm-* >"$work/vm"
+	count "$work/vm"
+}

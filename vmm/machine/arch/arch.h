@@ -1,0 +1,159 @@
+/*
+ * arch.h - what an architecture has to give. Every vmm/machine/arch/ARCH/ has the same
+ * files: vm.c, vcpu.c, state.c, boot.c, describe.c, probe.c, layout.h. The Makefile takes
+ * the folder by ARCH; nothing else in the project asks which one it is.
+ *
+ * All of it is set-up, but for the functions that say [vcpu].
+ */
+#ifndef MACHINE_ARCH_H
+#define MACHINE_ARCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct device_list;
+struct image;
+struct image_list;
+struct kvm_irq_routing_entry;
+struct mem;
+struct platform;
+struct state;
+struct vcpu;
+struct vm;
+
+/* A KVM capability that lunette cannot do without. */
+struct vm_cap {
+	int cap;
+	const char *name;
+};
+
+/* Those beyond the common ones; ends with a row without a name. */
+extern const struct vm_cap arch_caps[];
+
+/* Words that --append is added to: those for every guest, and then those for its console. */
+extern const char arch_cmdline[];
+extern const char arch_serial_words[]; /* the serial port */
+extern const char arch_hvc_words[];    /* virtio-console, and the serial port until that is there */
+
+/* The kernels that arch_load() takes, in words, for error messages. */
+extern const char arch_kernel_formats[];
+
+/* An option of the guest's kernel that is needed. */
+enum kernel_need_level {
+	KERNEL_NEED_ANY,     /* built in, or a module, which an initrd has to load */
+	KERNEL_NEED_BUILTIN, /* is needed before any module could be loaded */
+	KERNEL_NEED_NICE,    /* works without */
+};
+
+struct kernel_need {
+	const char *class;  /* of devices, or what its name begins with; NULL: whatever there is */
+	const char *option; /* without "CONFIG_"; NULL ends a table */
+	enum kernel_need_level level;
+	const char *why;    /* a few words */
+};
+
+/* What every kernel here should have. */
+extern const struct kernel_need arch_kernel_needs[];
+
+/* Words of the kernel's command line with which it will not get far. */
+struct kernel_break {
+	const char *name, *item; /* "name=item,..."; "": a word without a value */
+	bool on_pci;             /* devices there are lost; otherwise the whole machine is */
+	const char *why;
+};
+
+/* Ends with a row without a name. */
+extern const struct kernel_break arch_kernel_breaks[];
+
+/*
+ * How many inputs the interrupt controllers have: GSI 0 to so many less 1. Numbers for messages
+ * come behind. And KVM's routes of all of them. (vm.c)
+ */
+extern const unsigned arch_irq_inputs;
+void arch_irq_routes(struct kvm_irq_routing_entry *entry);
+
+/* What is needed where there is no /dev/kvm, in words. */
+extern const char arch_no_kvm[];
+
+/* What KVM_CREATE_VM wants to know. @kvm: /dev/kvm. (vm.c) */
+unsigned long arch_vm_type(int kvm);
+/*
+ * @size bytes of RAM where the architecture has it. -ERANGE: this host cannot give a guest so much;
+ * another -errno. (vm.c)
+ */
+int arch_layout(const struct vm *vm, uint64_t size, struct mem *mem);
+/*
+ * Interrupt controllers and what else belongs to the whole VM, which has memory; and where devices
+ * may be: all that @p says of places, windows and interrupts. -errno after one line. (vm.c)
+ */
+int arch_vm_init(struct vm *vm, struct platform *p);
+/* What that has left in vm->arch, also when it failed or was not called. (vm.c) */
+void arch_vm_fini(struct vm *vm);
+
+/* The devices that are always there. -errno after one line. (describe.c) */
+int arch_platform_devices(struct platform *p, struct device_list *list);
+/* Where the first vCPU starts. */
+struct arch_entry {
+	uint64_t pc;
+	uint64_t arg; /* address of the boot information */
+	unsigned mode; /* the architecture's own */
+	/* For arch_describe(), where it tells the kernel of them; sizes are bytes. */
+	uint64_t initrd_at, initrd_size;
+	const char *cmdline; /* borrowed */
+};
+
+/*
+ * Tables that tell the guest what is there. After all devices are made, and arch_load(). -errno
+ * after one line. (describe.c)
+ */
+int arch_describe(const struct platform *p, const struct arch_entry *entry);
+
+/*
+ * Where in a kernel file the kernel proper is packed, by its headers: the file may end before. The
+ * last 4 of the @len bytes say how many it unpacks to. False: nowhere; nothing is written then.
+ */
+bool arch_kernel_packed(const struct image *kernel, uint64_t *off, uint64_t *len);
+
+/* Kernel, initrds and command line into guest memory. -errno after one line. (boot.c) */
+int arch_load(struct mem *mem, const struct image *kernel, const struct image_list *initrds,
+	      const char *cmdline, struct arch_entry *entry);
+
+/*
+ * All vCPUs have been made: what they are, and what of the interrupt controllers needs them. From
+ * then on interrupts may be bound. -errno after one line. (vcpu.c)
+ */
+int arch_vcpus_init(struct vcpu *vcpu, unsigned ncpus);
+/* Registers of the first vCPU, with which it begins. -errno after one line. (vcpu.c) */
+int arch_vcpu_enter(const struct vcpu *vcpu, const struct arch_entry *entry);
+/* An exit that is the architecture's own. False: unknown. [vcpu] */
+bool arch_vcpu_exit(struct vcpu *vcpu);
+/* Registers to stderr. [vcpu] */
+void arch_vcpu_dump(struct vcpu *vcpu);
+/* Where the vCPU is, into its picture. [vcpu, or any thread once that has ended] */
+void arch_vcpu_look(struct vcpu *vcpu);
+/* Does it wait, and would nothing wake it but another vCPU, or arch_vcpu_nmi()? [vcpu] */
+bool arch_vcpu_halted(struct vcpu *vcpu);
+/* It has rested for a while: that is why the guest's clock has leapt. [vcpu] */
+void arch_vcpu_paused(struct vcpu *vcpu);
+/* An interrupt that a guest cannot switch off: its kernel is to panic and say where. [vcpu] */
+void arch_vcpu_nmi(struct vcpu *vcpu);
+
+/*
+ * Visit what a guest has made of a vCPU, whose thread rests or has not begun, and of the VM's
+ * interrupt controllers and clock (state.h). The VM has the same features and vCPUs as the one that
+ * was saved. What KVM does not take is -EINVAL, and changes nothing; as only KVM knows that, these
+ * are to be visited before anything else. [main] (state.c)
+ */
+void arch_vcpu_state(struct vcpu *vcpu, struct state *s);
+void arch_vm_state(struct vm *vm, struct state *s);
+
+/* Where a signal's handler has interrupted the program; its third argument. (vm.c) */
+uintptr_t arch_crash_pc(const void *context);
+
+/* A loop of some twenty thousand instructions, by which KVM's speed is seen (probe.h). (probe.c) */
+void arch_probe_loop(void);
+/* A vCPU at the beginning of it, in kernel code; this fills @mem. Its file descriptor; -errno. */
+int arch_probe_vcpu(struct vm *vm, struct mem *mem);
+extern const uint32_t arch_probe_exit; /* KVM's reason for the exit behind it */
+
+#endif

@@ -1,0 +1,109 @@
+#include "vmm/run/cmdline.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "guest/job.h"
+#include "vmm/core/fail.h"
+#include "vmm/core/log.h"
+#include "vmm/core/util.h"
+#include "vmm/machine/arch/arch.h"
+#include "vmm/run/guest.h"
+#include "vmm/run/net.h"
+
+/* As Linux counts: a to z, aa, ab, ... Returns the beginning, in @text. */
+static const char *disk_letters(unsigned rank, char text[8])
+{
+	char *c = text + 7;
+
+	*c = 0;
+	do
+		*--c = (char)('a' + rank % 26);
+	while ((rank = rank / 26) && rank--);
+	return c;
+}
+
+static bool has_several_luns(const struct device_list *list)
+{
+	const struct device *dev;
+	unsigned n = 0;
+
+	for (dev = list->last; dev; dev = dev->next)
+		n += !!dev->class->lun;
+	return n > 1;
+}
+
+/*
+ * Words that say where the root file system is. A kernel without an initrd knows disks by letters
+ * alone, and gives them out as its probes happen to finish. guest/init finds the LUN itself.
+ */
+static int put_root(const struct guest *g, char *to, size_t size)
+{
+	const struct device_list *devices = &g->machine.devices;
+	const struct guest_cfg *cfg = g->cfg;
+	struct device_place place;
+	const struct device *dev;
+	const char *letters;
+	char text[8], why[300];
+
+	*to = 0;
+	if (!cfg->root)
+		return 0;
+	if (strncmp(cfg->root, "lun:", 4) || !cfg->root[4] ||
+	    cfg->root[4 + strspn(cfg->root + 4, "0123456789")]) {
+		log_err("--root %s: lun:N is wanted, with the number of a LUN", cfg->root);
+		return -EUSAGE;
+	}
+	log_hear(why, sizeof(why));
+	dev = device_named(devices, cfg->root);
+	log_hear(NULL, 0);
+	if (!dev) {
+		log_err("--root %s", why);
+		return -EUSAGE;
+	}
+	dev->class->lun->place(dev, &place);
+	if (!place.disk) {
+		log_err("--root %s: %s is no disk", cfg->root, dev->id);
+		return -EUSAGE;
+	}
+	letters = disk_letters(device_disk_rank(devices, dev), text);
+	if (!cfg->initrds.count && has_several_luns(devices))
+		log_note("--root %s: is /dev/sd%s if the guest finds its disks in order; with an "
+			 "initrd it need not", cfg->root, letters);
+	snprintf(to, size, " root=/dev/sd%s lunette.root=lun:%u", letters, place.lun);
+	return 0;
+}
+
+/*
+ * BLIST_NO_VPD_SIZE: Linux reads a page of vital product data at once. It would ask before each one
+ * for the list of pages and for the page's length: 12 commands more for each disk, of 41 in all.
+ */
+static const char linux_words[] = "scsi_mod.dev_flags=LUNETTE:DISK:0x2000";
+
+int cmdline_put(const struct guest *g, char cmdline[CMDLINE_MAX])
+{
+	const struct guest_cfg *cfg = g->cfg;
+	char root[64];
+	int r = put_root(g, root, sizeof(root)), ours;
+	size_t users = 0;
+	unsigned i;
+
+	if (r < 0)
+		return r;
+	ours = snprintf(cmdline, CMDLINE_MAX, "%s %s %s%s%s%s", arch_cmdline, linux_words,
+			cfg->console == CONSOLE_HVC ? arch_hvc_words : arch_serial_words, root,
+			g->job ? " " JOB_WORD : "", net_words(cfg->net));
+	BUG_ON(ours >= CMDLINE_MAX);
+	for (i = 0; i < cfg->append.count; i++) {
+		const char *words = cfg->append.item[i];
+		size_t at = min_u64(ours + users, CMDLINE_MAX - 1);
+
+		snprintf(cmdline + at, CMDLINE_MAX - at, "%s%s", *words ? " " : "", words);
+		users += strlen(words) + !!*words;
+	}
+	if (ours + users < CMDLINE_MAX)
+		return 0;
+	log_err("--append: has %zu characters; there is room for %d, behind lunette's own words",
+		users - 1, CMDLINE_MAX - 1 - ours - 1);
+	return -EUSAGE;
+}

@@ -1,0 +1,61 @@
+/*
+ * command.h - what can be said to a machine that runs: a table of commands.
+ *
+ * A command is a JSON object on a line, its answer another one:
+ *
+ *	{"do":"plug","text":"data.img,readonly=on"}
+ *	{"ok":true,"id":"scsi-disk1","bus":"virtio-scsi0","target":0,"lun":1, ...}
+ *	{"do":"eject","id":"scsi-disk0"}
+ *	{"ok":false,"error":"scsi-disk0: has a medium that stays in it; ..."}
+ *
+ * Values are strings; where a size is wanted a number will do. What stands on
+ * the socket is control.c's, and what a user types is ctl.c's business.
+ */
+#ifndef RUN_COMMAND_H
+#define RUN_COMMAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct command_args;
+struct device;
+struct device_list;
+struct json_t;
+struct opt;
+struct platform;
+
+/* The machine, as commands see it. */
+struct command_host {
+	struct platform *platform;
+	struct device_list *devices;
+	void (*quit)(void *arg);
+	/* machine_pause() or, if not @paused, machine_resume(). */
+	int (*pause)(void *arg, bool paused);
+	/* A device is about to be unplugged, on the user's word. NULL: nobody wants to know. */
+	void (*leaves)(void *arg, struct device *dev);
+	void *arg;
+};
+
+struct command {
+	const char *name;
+	const struct opt *args; /* in the order in which "lunette ctl" takes them */
+	unsigned required;      /* so many of them have to be given */
+	const char *help;
+	/* Adds to @answer. -errno after one line, which is the answer then. */
+	int (*run)(const struct command_host *host, const struct command_args *args,
+		   struct json_t *answer);
+};
+
+/* THE TABLE; ends with a row without a name. */
+extern const struct command commands[];
+
+/* NULL after one line. */
+const struct command *command_find(const char *name);
+
+/*
+ * Does what the line @text of @len bytes says. Returns the answer: a line without its end,
+ * malloc()ed. NULL: no memory. [main]
+ */
+char *command_run(const struct command_host *host, const char *text, size_t len);
+
+#endif

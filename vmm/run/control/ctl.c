@@ -1,0 +1,301 @@
+/*
+ * ctl.c - "lunette ctl": what a user types, as a line for a control socket, and
+ * the answer in a form to be read.
+ */
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vmm/core/help.h"
+#include "vmm/core/log.h"
+#include "vmm/core/utf8.h"
+#include "vmm/machine/cause.h"
+#include "vmm/run/control/command.h"
+#include "vmm/run/run.h"
+
+#define WAIT_SECONDS 10
+
+struct ctl {
+	bool json, wait;
+	const char *path;
+	FILE *to, *from;
+};
+
+static void help_command(const struct command *c, FILE *out)
+{
+	char left[64];
+	size_t at = snprintf(left, sizeof(left), "%s", c->name);
+	unsigned i;
+
+	for (i = 0; c->args[i].key && at < sizeof(left); i++)
+		at += snprintf(left + at, sizeof(left) - at, i < c->required ? " %s" : " [%s]",
+			       c->args[i].arg);
+	help_row(out, 37, left, c->help);
+}
+
+void ctl_help(FILE *out)
+{
+	const struct command *c;
+
+	fputs("usage: lunette ctl [--json] [--wait] SOCKET COMMAND [ARGUMENT...]\n\n"
+	      "Gives a command to the guest of \"lunette run --control SOCKET\".\n\n", out);
+	for (c = commands; c->name; c++)
+		help_command(c, out);
+	fputs("\n  --json   prints the answer as it is\n"
+	      "  --wait   ends once the guest has looked at what is plugged\n\n"
+	      "Exit status: 0; 1 when it could not be done; 200 when this command line is\n"
+	      "wrong.\n",
+	      out);
+}
+
+/* The command with what follows it as its arguments. NULL after one line: that makes no sense. */
+static json_t *request_of(const struct command *c, char **argv)
+{
+	json_t *request = json_pack("{s:s}", "do", c->name);
+	unsigned n;
+
+	if (!request) {
+		log_err("ctl: %s", strerror(ENOMEM));
+		return NULL;
+	}
+	for (n = 0; argv[n] && c->args[n].key; n++) {
+		if (json_object_set_new(request, c->args[n].key, json_string(argv[n])) < 0) {
+			log_err("ctl: %s: is not UTF-8, as commands have to be", argv[n]);
+			json_decref(request);
+			return NULL;
+		}
+	}
+	if (!argv[n] && n >= c->required)
+		return request;
+	if (argv[n])
+		log_err("ctl %s: '%s' is one word too many", c->name, argv[n]);
+	else
+		log_err("ctl %s: %s is missing: %s", c->name, c->args[n].arg, c->args[n].help);
+	json_decref(request);
+	return NULL;
+}
+
+static int failed(const struct ctl *ctl, int err, const char *cure)
+{
+	log_err("ctl: %s: %s%s", ctl->path, strerror(err), cure);
+	return -err;
+}
+
+static int connect_to(struct ctl *ctl)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd;
+
+	if (strlen(ctl->path) >= sizeof(addr.sun_path))
+		return failed(ctl, ENAMETOOLONG, "");
+	strcpy(addr.sun_path, ctl->path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
+		return failed(ctl, errno, "; lunette run --control makes it");
+	ctl->to = fdopen(fd, "w");
+	ctl->from = fdopen(dup(fd), "r");
+	return ctl->to && ctl->from ? 0 : failed(ctl, errno, "");
+}
+
+/* The answer to @request, whose reference it takes. NULL after one line. */
+static json_t *ask(const struct ctl *ctl, json_t *request)
+{
+	json_t *answer = NULL;
+	char *line = NULL;
+	size_t size = 0;
+
+	if (json_dumpf(request, ctl->to, JSON_COMPACT) < 0 || fputc('\n', ctl->to) == EOF ||
+	    fflush(ctl->to) == EOF || getline(&line, &size, ctl->from) < 0)
+		log_err("ctl: %s: the run has ended", ctl->path);
+	else if (!(answer = json_loads(line, 0, NULL)))
+		log_err("ctl: %s: does not answer as a control socket does", ctl->path);
+	free(line);
+	json_decref(request);
+	return answer;
+}
+
+/* For people. */
+
+static void print_value(const json_t *value)
+{
+	const json_t *item;
+	char text[4096];
+	size_t i;
+
+	if (json_is_string(value)) {
+		utf8_plain(text, sizeof(text), json_string_value(value),
+			   json_string_length(value));
+		fputs(text, stdout);
+	} else if (json_is_integer(value)) {
+		printf("%" JSON_INTEGER_FORMAT, json_integer_value(value));
+	}
+	json_array_foreach(value, i, item) {
+		fputs(i ? "," : "", stdout);
+		print_value(item);
+	}
+}
+
+/* The name, then each fact. What has no name is no device. */
+static void print_device(json_t *object)
+{
+	const char *id = json_string_value(json_object_get(object, "id")), *key;
+	json_t *value;
+
+	if (!id)
+		return;
+	fputs(id, stdout);
+	json_object_foreach(object, key, value) {
+		if (!strcmp(key, "id") || !strcmp(key, "ok"))
+			continue;
+		printf(" %s=", key);
+		print_value(value);
+	}
+	putchar('\n');
+}
+
+/* One device, or a list of them. */
+static void print_plain(json_t *answer)
+{
+	json_t *value, *item;
+	const char *key;
+	size_t i;
+
+	print_device(answer);
+	json_object_foreach(answer, key, value)
+		json_array_foreach(value, i, item)
+			print_device(item);
+}
+
+/* Returns the exit status. */
+static int print_answer(const struct ctl *ctl, json_t *answer)
+{
+	const char *error = json_string_value(json_object_get(answer, "error"));
+	bool ok = json_is_true(json_object_get(answer, "ok"));
+
+	if (ctl->json) {
+		json_dumpf(answer, stdout, JSON_COMPACT);
+		putchar('\n');
+	} else if (ok) {
+		print_plain(answer);
+	} else {
+		log_err("%s", error ? error : "it gives no reason");
+	}
+	return ok ? 0 : 1;
+}
+
+/* --wait: whoever has looked at a LUN has sent it a command. */
+
+static json_int_t commands_of(const struct ctl *ctl, const char *id)
+{
+	json_t *answer = ask(ctl, json_pack("{s:s,s:s}", "do", "counters", "id", id));
+	json_int_t count = -1;
+
+	json_unpack(answer, "{s:[{s:I}]}", "counters", "commands", &count);
+	json_decref(answer);
+	return count;
+}
+
+static int wait_for_guest(const struct ctl *ctl, const json_t *plugged)
+{
+	static const struct timespec pause = { .tv_nsec = 20000000 };
+	const char *id = json_string_value(json_object_get(plugged, "id"));
+	unsigned tries = WAIT_SECONDS * 1000000000ull / pause.tv_nsec;
+	json_int_t seen = 0;
+
+	while (id && tries-- && !(seen = commands_of(ctl, id)))
+		nanosleep(&pause, NULL);
+	if (seen > 0)
+		return 0;
+	log_err("ctl --wait: %s: the guest has not looked at it for %d seconds", id ? id : "?",
+		WAIT_SECONDS);
+	return 1;
+}
+
+static int run(struct ctl *ctl, json_t *request)
+{
+	json_t *answer;
+	int status;
+
+	if (connect_to(ctl) < 0) {
+		json_decref(request);
+		return 1;
+	}
+	answer = ask(ctl, request);
+	if (!answer)
+		return 1;
+	status = print_answer(ctl, answer);
+	if (!status && ctl->wait)
+		status = wait_for_guest(ctl, answer);
+	json_decref(answer);
+	return status;
+}
+
+/* Takes the options, which come first. */
+static char **take_options(struct ctl *ctl, char **argv)
+{
+	for (; *argv; argv++) {
+		if (!strcmp(*argv, "--json"))
+			ctl->json = true;
+		else if (!strcmp(*argv, "--wait"))
+			ctl->wait = true;
+		else
+			break;
+	}
+	return argv;
+}
+
+/* The command and its arguments, NULL after one line. */
+static json_t *parse(struct ctl *ctl, char **argv)
+{
+	const struct command *command;
+
+	argv = take_options(ctl, argv);
+	ctl->path = *argv;
+	if (*argv && **argv == '-')
+		log_err("ctl: unknown option %s; lunette ctl --help lists them", *argv);
+	else if (!argv[0] || !argv[1])
+		log_err("ctl: a socket and a command are wanted; lunette ctl --help tells more");
+	else if (!(command = command_find(argv[1])))
+		return NULL;
+	else if (ctl->wait && strncmp(command->name, "plug", 4))
+		log_err("ctl %s: --wait is about what is plugged", command->name);
+	else
+		return request_of(command, argv + 2);
+	return NULL;
+}
+
+/* An argument that is a file of that name is written ./--help. */
+static bool wants_help(char **argv)
+{
+	while (*argv && !help_wanted(*argv))
+		argv++;
+	return *argv;
+}
+
+int ctl_main(int argc, char **argv)
+{
+	struct ctl ctl = { 0 };
+	json_t *request;
+	int status;
+
+	(void)argc;
+	if (wants_help(argv)) {
+		ctl_help(stdout);
+		return 0;
+	}
+	request = parse(&ctl, argv);
+	if (!request)
+		return causes[CAUSE_USAGE].status;
+	status = run(&ctl, request);
+	if (ctl.to)
+		fclose(ctl.to);
+	if (ctl.from)
+		fclose(ctl.from);
+	return status;
+}

@@ -1,0 +1,49 @@
+/*
+ * files.h - a run's files in and out: --share, --out.
+ *
+ * Both travel on disks of the guest's, after the user's own: a folder that is shared as an image
+ * (share.h), and what the command leaves in its folder for results as a tar archive on a disk
+ * without a file system, which is a file without a name here. The guest finds them by their serial
+ * numbers; guest/job.h has what it is told.
+ */
+#ifndef RUN_FILES_H
+#define RUN_FILES_H
+
+#include <stdint.h>
+
+#include "vmm/core/opt.h"
+
+#define FILES_SHARES_MAX 32
+
+struct files_cfg {
+	struct opt_list shares; /* DIR[:PATH] */
+	const char *out;        /* DIR[:PATH]; NULL: nothing comes out */
+	uint64_t out_limit;     /* bytes */
+	struct claims *claims;  /* of the run's files */
+};
+
+struct claims;
+struct files;
+
+/* NULL after one line; errno EUSAGE: the user is wrong. Borrows @cfg. [setup] */
+struct files *files_create(const struct files_cfg *cfg);
+void files_destroy(struct files *f);
+
+/* The options of its @i-th disk, and the @i-th record for the guest's init; NULL: no more. */
+const char *files_disk(const struct files *f, unsigned i);
+const char *files_record(const struct files *f, unsigned i);
+/* Where a command runs that was not told: where the only folder is mounted. NULL: elsewhere. */
+const char *files_cwd(const struct files *f);
+
+/* What the guest says of its archive: it has @blocks of 512 bytes; it is not whole. [main] */
+void files_heard_out(struct files *f, unsigned blocks);
+void files_heard_lost(struct files *f);
+
+/*
+ * The machine is no more: results are unpacked until @deadline, CLOCK_MONOTONIC in ms; 0: for half
+ * an hour. Else after one line: -EIO, not all of them; -ETIMEDOUT; -EINTR, by *@sig. What a guest
+ * that went down did not give has a warning, as such a run has failed anyway.
+ */
+int files_collect(struct files *f, uint64_t deadline, int *sig);
+
+#endif

@@ -1,0 +1,292 @@
+#include "vmm/run/guest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vmm/core/claim.h"
+#include "vmm/core/fail.h"
+#include "vmm/core/log.h"
+#include "vmm/core/util.h"
+#include "vmm/machine/console.h"
+#include "vmm/machine/image.h"
+#include "vmm/machine/picture.h"
+#include "vmm/run/cmdline.h"
+#include "vmm/run/control/control.h"
+#include "vmm/run/guest_devices.h"
+#include "vmm/run/kernel/kernel_check.h"
+#include "vmm/run/kernel/kernel_words.h"
+#include "vmm/run/report/report.h"
+
+/* What the machine tells. */
+
+static void entered(void *arg)
+{
+	struct guest *g = arg;
+
+	report_mark(g->cfg->report, PHASE_ENTERED);
+}
+
+static void printed(void *arg, const void *data, size_t len)
+{
+	struct guest *g = arg;
+
+	report_feed(g->cfg->report, STREAM_CONSOLE, data, len);
+}
+
+static void abandon(void *arg)
+{
+	struct guest *g = arg;
+
+	g->cfg->abandon(g->cfg->abandon_arg);
+}
+
+static const struct machine_user machine_user = { entered, printed, abandon };
+
+/* What commands ask for. */
+
+static void quit(void *arg)
+{
+	struct guest *g = arg;
+
+	machine_end(&g->machine, CAUSE_QUIT);
+}
+
+static int pause_or_resume(void *arg, bool paused)
+{
+	struct guest *g = arg;
+
+	if (paused)
+		return machine_pause(&g->machine);
+	machine_resume(&g->machine);
+	return 0;
+}
+
+static void leaves(void *arg, struct device *dev)
+{
+	struct guest *g = arg;
+
+	report_leaves(g->cfg->report, dev);
+}
+
+static int open_trace(struct guest *g, const char *text)
+{
+	struct platform *p = &g->machine.platform;
+	const char *file = text && !strncmp(text, "scsi=", 5) ? text + 5 : NULL;
+	struct claim *claim;
+	char *what;
+	int fd, r;
+
+	if (!text)
+		return 0;
+	if (!file || !*file) {
+		log_err("--trace %s: scsi=FILE is wanted", text);
+		return -EUSAGE;
+	}
+	if (asprintf(&what, "--trace %s", text) < 0)
+		return -ENOMEM;
+	fd = claim_open(p->claims, what, file, CLAIM_APPEND, &claim);
+	r = fd < 0 ? fd : stream_open(&g->trace, p, what, fd);
+	if (r == 0) {
+		stream_limit(&g->trace);
+		p->scsi_trace = &g->trace;
+	}
+	free(what);
+	return r;
+}
+
+static int open_keep(struct guest *g, const char *folder)
+{
+	int r = folder ? claim_folder(g->machine.platform.claims, "--keep-on-fail", folder) : 0;
+
+	if (!folder || r < 0)
+		return r;
+	g->keep = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (g->keep >= 0)
+		return 0;
+	r = -errno;
+	log_err("--keep-on-fail %s: %s", folder, strerror(errno));
+	return r;
+}
+
+/* What is asked for disks, or of them, needs one; commands may bring it later. */
+static int check_objects(const struct guest *g)
+{
+	const struct guest_cfg *cfg = g->cfg;
+	const struct machine *m = &g->machine;
+
+	if (cfg->control)
+		return 0;
+	if ((cfg->machine.commit || cfg->machine.keep) && !m->platform.overlays)
+		log_err("--%s: is about changes that are kept apart, and no disk has them; "
+			"overlay=on at one, or --overlay on, does that",
+			cfg->machine.commit ? "commit" : "keep-on-fail");
+	else if (cfg->trace && !device_find(&m->devices, "virtio-scsi", NULL))
+		log_err("--trace %s: there is no disk", cfg->trace);
+	else
+		return 0;
+	return -EUSAGE;
+}
+
+static int setup_control(struct guest *g)
+{
+	struct machine *m = &g->machine;
+
+	if (!g->cfg->control)
+		return 0;
+	g->host = (struct command_host){ &m->platform, &m->devices, quit, pause_or_resume, leaves,
+					 g };
+	g->control = control_create(g->cfg->control, m->main_loop, &g->host);
+	return g->control ? 0 : -EIO;
+}
+
+static int claim_images(struct claims *claims, const struct image *kernel,
+			const struct image_list *initrds)
+{
+	int r = image_claim(kernel, claims);
+	unsigned i;
+
+	for (i = 0; r == 0 && i < initrds->count; i++)
+		r = image_claim(&initrds->image[i], claims);
+	return r;
+}
+
+/* What the options say of a machine, with what they leave open. */
+static struct machine_spec spec_of(const struct guest_cfg *cfg)
+{
+	struct machine_spec spec = cfg->machine;
+
+	/* What the kernel serves it also counts, and does not tell. */
+	if (spec.vhost == VHOST_AUTO && cfg->expect.disks.count)
+		spec.vhost = VHOST_OFF;
+	spec.overlay = cfg->overlay == OVERLAY_AUTO ? !!cfg->job.argv : cfg->overlay == OVERLAY_ON;
+	return spec;
+}
+
+static int setup_devices(struct guest *g)
+{
+	const struct guest_cfg *cfg = g->cfg;
+	int r = open_trace(g, cfg->trace);
+
+	if (r == 0)
+		r = guest_devices(g);
+	if (r == 0)
+		r = check_objects(g);
+	if (r == 0)
+		r = open_keep(g, cfg->machine.keep);
+	return r ? r : expect_check_devices(&cfg->expect, &g->machine.devices);
+}
+
+/* The devices are there. */
+static int load(struct guest *g, const struct image *kernel, const struct image_list *initrds)
+{
+	const struct guest_cfg *cfg = g->cfg;
+	struct machine *m = &g->machine;
+	char cmdline[CMDLINE_MAX];
+	int r = cmdline_put(g, cmdline);
+
+	if (r < 0)
+		return r;
+	cfg->report->cmdline = strdup(cmdline);
+	m->triple_fault_resets = kernel_words_triple_fault(cmdline);
+	kernel_words_warn(cmdline, &m->platform);
+	r = kernel_check_warn(kernel->path, cfg->machine.claims, &m->devices, initrds->count);
+	return r ? r : machine_load(m, kernel, initrds, cmdline);
+}
+
+static int build(struct guest *g, const struct image *kernel, const struct image_list *initrds)
+{
+	int r = claim_images(g->cfg->machine.claims, kernel, initrds);
+
+	if (r == 0)
+		r = machine_build(&g->machine);
+	if (r == 0)
+		r = setup_devices(g);
+	if (r == 0)
+		r = load(g, kernel, initrds);
+	return r ? r : setup_control(g);
+}
+
+/* The user's files are looked at first: a typing mistake should not hide behind a missing KVM. */
+static int create(struct guest *g)
+{
+	struct machine_spec spec = spec_of(g->cfg);
+	struct image kernel;
+	struct image_list initrds;
+	int r = machine_init(&g->machine, &spec, &machine_user, g);
+
+	if (r == 0)
+		r = image_open(&kernel, "--kernel", g->cfg->kernel);
+	if (r < 0)
+		return r;
+	r = image_list_open(&initrds, "--initrd", &g->cfg->initrds);
+	if (r == 0) {
+		r = build(g, &kernel, &initrds);
+		image_list_close(&initrds);
+	}
+	image_close(&kernel);
+	return r;
+}
+
+enum cause guest_create(struct guest *g, const struct guest_cfg *cfg)
+{
+	unsigned before = log_errors();
+	int r;
+
+	*g = (struct guest){ .cfg = cfg, .keep = -1 };
+	r = log_if_silent(before, "the machine cannot be built", create(g));
+	if (r < 0)
+		guest_destroy(g);
+	else
+		report_mark(cfg->report, PHASE_BUILT);
+	return cause_of_err(r);
+}
+
+/* After a success the changes that are to stay are written; after a failure they are kept. */
+static enum cause finish(struct guest *g, enum cause cause)
+{
+	struct device_list *devices = &g->machine.devices;
+	bool success = cause == CAUSE_POWEROFF ||
+		       (cause == CAUSE_EXIT && g->cfg->report->exit == 0);
+
+	if (success && device_finish_all(devices) < 0)
+		return CAUSE_SETUP;
+	if (!success && g->keep >= 0)
+		device_keep_all(devices, g->keep);
+	return cause;
+}
+
+enum cause guest_run(struct guest *g)
+{
+	struct report *report = g->cfg->report;
+	struct machine *m = &g->machine;
+	enum cause cause = machine_run(m);
+
+	if (!atomic_load(&m->ended)) /* it has not begun */
+		return cause;
+	if (g->job)
+		cause = job_cause(g->job, cause);
+	cause = machine_drain(m, cause);
+	picture_end(m, report_vcpu, report);
+	cause = finish(g, cause);
+	report_disks(report, &m->devices);
+	return cause;
+}
+
+void guest_destroy(struct guest *g)
+{
+	struct machine *m = &g->machine;
+
+	control_destroy(g->control);
+	machine_close(m);
+	job_destroy(g->job);
+	if (m->console)
+		report_console(g->cfg->report, console_get_log(m->console));
+	machine_fini(m);
+	stream_close(&g->trace);
+	if (g->keep >= 0)
+		close(g->keep);
+}

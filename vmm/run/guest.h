@@ -1,0 +1,54 @@
+/*
+ * guest.h - one run of a guest: a machine, and what the run adds to it.
+ *
+ * That is devices by the command line, a command, a control socket, a trace, a report.
+ */
+#ifndef RUN_GUEST_H
+#define RUN_GUEST_H
+
+#include "vmm/core/opt.h"
+#include "vmm/core/policy.h"
+#include "vmm/core/stream.h"
+#include "vmm/machine/machine.h"
+#include "vmm/run/control/command.h"
+#include "vmm/run/job.h"
+#include "vmm/run/report/expect.h"
+
+struct control;
+struct report;
+
+/* Where the guest's console is. */
+enum guest_console { CONSOLE_SERIAL, CONSOLE_HVC };
+
+struct guest_cfg {
+	struct machine_spec machine; /* what is open there is decided by what else is asked for */
+	const char *kernel, *control, *trace, *root, *net;
+	struct opt_list initrds, append;
+	unsigned overlay; /* enum overlay_policy */
+	unsigned console; /* enum guest_console */
+	struct opt_list disks, cdroms, devices, publish;
+	struct job_cfg job;
+	struct expect_cfg expect;
+	struct report *report; /* outlives the guest */
+	/* As struct machine_user has it. */
+	void (*abandon)(void *arg);
+	void *abandon_arg;
+};
+
+struct guest {
+	struct machine machine;
+	const struct guest_cfg *cfg; /* borrowed */
+	struct job *job;             /* NULL: the guest does what it likes */
+	struct stream trace;         /* of SCSI commands */
+	int keep;                    /* the folder; -1: none */
+	struct command_host host;    /* what commands work on, ... */
+	struct control *control;     /* ... and where they come from; NULL: from nowhere */
+};
+
+/* Returns CAUSE_POWEROFF when all is well; otherwise, after one line, the reason why not. [main] */
+enum cause guest_create(struct guest *g, const struct guest_cfg *cfg);
+/* Returns how the run ended, when what the guest has said has got to its readers. [main] */
+enum cause guest_run(struct guest *g);
+void guest_destroy(struct guest *g);
+
+#endif

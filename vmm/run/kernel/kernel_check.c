@@ -1,0 +1,206 @@
+#include "vmm/run/kernel/kernel_check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "devices/devices.h"
+#include "vmm/core/claim.h"
+#include "vmm/core/help.h"
+#include "vmm/core/log.h"
+#include "vmm/core/utf8.h"
+#include "vmm/core/util.h"
+#include "vmm/machine/arch/arch.h"
+#include "vmm/machine/cause.h"
+#include "vmm/machine/image.h"
+#include "vmm/run/kernel/kernel_config.h"
+#include "vmm/run/run.h"
+
+#define STATUS_MISSING 1
+
+static const struct kernel_need needs[] = {
+	{ NULL, "BLK_DEV_INITRD", KERNEL_NEED_BUILTIN, "an initrd" },
+	{ NULL, "BINFMT_ELF", KERNEL_NEED_BUILTIN, "programs" },
+	{ NULL, "DEVTMPFS", KERNEL_NEED_BUILTIN, "device nodes" },
+	{ NULL, "DEVTMPFS_MOUNT", KERNEL_NEED_NICE, "device nodes without an initrd" },
+	{ NULL, "TMPFS", KERNEL_NEED_NICE, "/run and /tmp" },
+	{ NULL, "PROC_FS", KERNEL_NEED_BUILTIN, "/proc" },
+	{ NULL, "SYSFS", KERNEL_NEED_BUILTIN, "/sys" },
+	{ "pci-host", "PCI", KERNEL_NEED_BUILTIN, "where virtio devices are" },
+	{ "pci-host", "PCI_MSI", KERNEL_NEED_BUILTIN, "their interrupts" },
+	{ "virtio-", "VIRTIO_PCI", KERNEL_NEED_ANY, "virtio over PCI" },
+	{ "virtio-", "VIRTIO_MMIO", KERNEL_NEED_NICE, "transport=mmio" },
+	{ "virtio-scsi", "SCSI", KERNEL_NEED_ANY, "the SCSI controller" },
+	{ "virtio-scsi", "SCSI_LOWLEVEL", KERNEL_NEED_BUILTIN, "SCSI controllers" },
+	{ "virtio-scsi", "SCSI_VIRTIO", KERNEL_NEED_ANY, "the SCSI controller" },
+	{ "scsi-disk", "BLK_DEV_SD", KERNEL_NEED_ANY, "disks" },
+	{ "scsi-disk", "CHR_DEV_SG", KERNEL_NEED_NICE, "SCSI commands from programs" },
+	{ "scsi-cd", "BLK_DEV_SR", KERNEL_NEED_ANY, "CD-ROM drives" },
+	{ "virtio-rng", "HW_RANDOM", KERNEL_NEED_ANY, "random numbers" },
+	{ "virtio-rng", "HW_RANDOM_VIRTIO", KERNEL_NEED_ANY, "random numbers" },
+	{ "virtio-console", "VIRTIO_CONSOLE", KERNEL_NEED_ANY, "consoles and ports" },
+	{ "virtio-net", "INET", KERNEL_NEED_BUILTIN, "networks" },
+	{ "virtio-net", "VIRTIO_NET", KERNEL_NEED_ANY, "the network interface" },
+	{ "pvpanic", "PVPANIC", KERNEL_NEED_NICE, "a panic that is noticed for sure" },
+	{ 0 }
+};
+
+/* Does @need matter to the devices of @list? */
+static bool matters(const struct kernel_need *need, const struct device_list *list)
+{
+	const struct device *dev = list ? list->last : NULL;
+
+	if (!list || !need->class)
+		return true;
+	while (dev && strncmp(dev->class->name, need->class, strlen(need->class)))
+		dev = dev->next;
+	return dev;
+}
+
+/* Calls @fn for each option of @table that matters to @list and that is not built in. */
+static void for_each_missing(const struct kernel_need *table, const struct kernel_config *config,
+			     const struct device_list *list,
+			     void (*fn)(void *arg, const struct kernel_need *need, bool module),
+			     void *arg)
+{
+	for (; table->option; table++) {
+		char value;
+
+		if (!matters(table, list))
+			continue;
+		value = kernel_config_get(config, table->option);
+		if (value != 'y')
+			fn(arg, table, value == 'm');
+	}
+}
+
+struct print {
+	FILE *out;
+	unsigned missing;
+};
+
+static void print_missing(void *arg, const struct kernel_need *need, bool module)
+{
+	bool nice = need->level == KERNEL_NEED_NICE;
+	struct print *p = arg;
+
+	if (module && nice)
+		return;
+	module = module && need->level == KERNEL_NEED_ANY;
+	fprintf(p->out, "%sCONFIG_%s=y   # %s%s%s%s\n", module || nice ? "# " : "", need->option,
+		need->class ? need->class : "", need->class ? ": " : "", need->why,
+		module ? "; is a module: an initrd has to load it" :
+		nice ? "; works without" : "");
+	if (!module && !nice)
+		p->missing++;
+}
+
+unsigned kernel_check_print(const struct kernel_config *config, const struct device_list *list,
+			    FILE *out)
+{
+	struct print p = { out, 0 };
+
+	for_each_missing(needs, config, list, print_missing, &p);
+	for_each_missing(arch_kernel_needs, config, list, print_missing, &p);
+	return p.missing;
+}
+
+struct names {
+	char text[512];
+	size_t len;
+	bool initrd;
+};
+
+static void name_missing(void *arg, const struct kernel_need *need, bool module)
+{
+	struct names *n = arg;
+
+	if (need->level == KERNEL_NEED_NICE ||
+	    (module && n->initrd && need->level == KERNEL_NEED_ANY) ||
+	    (!n->initrd && !strcmp(need->option, "BLK_DEV_INITRD")) || n->len >= sizeof(n->text))
+		return;
+	n->len += snprintf(n->text + n->len, sizeof(n->text) - n->len, "%sCONFIG_%s%s",
+			   n->len ? ", " : "", need->option, module ? " (a module)" : "");
+}
+
+static int claim_config(struct claims *claims, const struct kernel_config *config)
+{
+	int fd = open(config->from, O_RDONLY | O_CLOEXEC | O_NONBLOCK), r;
+	char what[sizeof(config->from) + 64];
+	struct claim *claim;
+
+	if (fd < 0)
+		return 0;
+	snprintf(what, sizeof(what), "the configuration of the kernel, %s", config->from);
+	r = claim_read(claims, what, fd, false, &claim);
+	close(fd);
+	return r;
+}
+
+int kernel_check_warn(const char *path, struct claims *claims, const struct device_list *list,
+		      bool initrd)
+{
+	struct names n = { .initrd = initrd };
+	struct kernel_config config;
+	int r;
+
+	if (kernel_config_beside(path, &config) < 0)
+		return 0;
+	r = claim_config(claims, &config);
+	for_each_missing(needs, &config, list, name_missing, &n);
+	for_each_missing(arch_kernel_needs, &config, list, name_missing, &n);
+	if (n.len && r == 0)
+		log_warn("--kernel %s: does not have what this guest needs, says %s: %s; "
+			 "lunette kernel-check tells more", path, config.from, n.text);
+	kernel_config_free(&config);
+	return r;
+}
+
+static int check(const struct image *img)
+{
+	struct kernel_config config;
+	unsigned missing;
+	int r = kernel_config_find(img, &config);
+
+	if (r == -ENOENT)
+		log_err("kernel-check %s: no configuration in it (CONFIG_IKCONFIG) and none beside "
+			"it (config-VERSION)", img->path);
+	if (r < 0)
+		return causes[CAUSE_SETUP].status;
+	missing = kernel_check_print(&config, NULL, stdout);
+	utf8_line(stdout, "# %s: %u missing", config.from, missing);
+	kernel_config_free(&config);
+	return missing ? STATUS_MISSING : 0;
+}
+
+void kernel_check_help(FILE *out)
+{
+	fputs("usage: lunette kernel-check FILE\n\n"
+	      "FILE is a kernel, or a kernel's configuration. Prints the options that guests\n"
+	      "here need and it has not, as lines for its configuration; after # what works\n"
+	      "without.\n\n"
+	      "Exit status: 0, nothing is missing; 1, something is; 201, FILE does not tell.\n",
+	      out);
+}
+
+int kernel_check_main(int argc, char **argv)
+{
+	struct image img;
+	int status;
+
+	if (argc && help_wanted(argv[argc - 1])) {
+		kernel_check_help(stdout);
+		return 0;
+	}
+	if (argc != 1 || argv[0][0] == '-') {
+		log_err("kernel-check: one file is wanted: a kernel, or a configuration of one");
+		return causes[CAUSE_USAGE].status;
+	}
+	if (image_open(&img, "kernel-check", argv[0]) < 0)
+		return causes[CAUSE_SETUP].status;
+	status = check(&img);
+	image_close(&img);
+	return status;
+}

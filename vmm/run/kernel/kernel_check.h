@@ -1,0 +1,35 @@
+/*
+ * kernel_check.h - does a kernel have what a guest's devices need?
+ *
+ * One table has the options for each class of devices; what belongs to the
+ * architecture is in its own, arch_kernel_needs (arch.h).
+ */
+#ifndef RUN_KERNEL_CHECK_H
+#define RUN_KERNEL_CHECK_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "vmm/machine/arch/arch.h"
+
+struct claims;
+struct device_list;
+struct kernel_config;
+
+/*
+ * Prints a line for each option that is missing, as it would stand in a configuration with the
+ * reason behind it; those that are only nice to have, and modules, as comments. @list NULL: for all
+ * classes of devices. Returns how many are missing that are needed.
+ */
+unsigned kernel_check_print(const struct kernel_config *config, const struct device_list *list,
+			    FILE *out);
+
+/*
+ * Before the run of the kernel file @path: one line of warning that names what the devices of @list
+ * miss, if its configuration lies beside it. Without an initrd modules do not count. -EUSAGE after
+ * one line: the configuration is also a file that the run writes.
+ */
+int kernel_check_warn(const char *path, struct claims *claims, const struct device_list *list,
+		      bool initrd);
+
+#endif

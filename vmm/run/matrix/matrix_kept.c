@@ -1,0 +1,118 @@
+#include "vmm/run/matrix/matrix_kept.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmm/core/claim.h"
+#include "vmm/core/log.h"
+#include "vmm/run/matrix/matrix_file.h"
+#include "vmm/run/matrix/matrix_result.h"
+
+/* Is it a folder that files can be made in? An errno. */
+static int check_folder(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return errno;
+	if (!S_ISDIR(st.st_mode))
+		return ENOTDIR;
+	return access(path, W_OK | X_OK) < 0 ? errno : 0;
+}
+
+/* What is there of an earlier matrix, or of somebody else, can get in the way of a run. */
+static int check_runs(const char *folder, const struct matrix *m)
+{
+	char *path;
+	unsigned i;
+	int err = 0;
+
+	for (i = 0; i < m->runs && !err; i++) {
+		if (asprintf(&path, "%s/%s", folder, m->run[i].name) < 0)
+			return -ENOMEM;
+		err = check_folder(path);
+		err = err == ENOENT ? 0 : err;
+		if (err)
+			log_err("--keep: %s: %s", path, strerror(err));
+		free(path);
+	}
+	return -err;
+}
+
+static int open_folder(struct matrix_kept *k, struct claims *claims, const char *path,
+		       const struct matrix *m)
+{
+	int err = path ? claim_folder(claims, "--keep", path) : 0;
+
+	if (!path || err)
+		return err;
+	err = check_folder(path);
+	k->folder = err ? NULL : realpath(path, NULL);
+	if (k->folder)
+		return check_runs(k->folder, m);
+	err = err ? err : errno;
+	log_err("--keep %s: %s", path, strerror(err));
+	return -err;
+}
+
+int matrix_kept_open(struct matrix_kept *k, struct claims *claims, const char *folder,
+		     const char *json, const char *junit, const struct matrix *m)
+{
+	int err = open_folder(k, claims, folder, m);
+
+	if (!err && json)
+		err = report_file_open(&k->json, claims, "--json", json);
+	if (!err && junit)
+		err = report_file_open(&k->junit, claims, "--junit", junit);
+	return err;
+}
+
+typedef char *make_fn(const struct matrix *, const struct matrix_result *);
+
+static int write_report(const struct report_file *f, make_fn *make, const struct matrix *m,
+			const struct matrix_result *results)
+{
+	char *text;
+	int err;
+
+	if (!f->path)
+		return 0;
+	text = make(m, results);
+	err = text ? report_file_write(f, text, strlen(text)) : -ENOMEM;
+	free(text);
+	return err;
+}
+
+static int begin_report(const struct report_file *f, make_fn *make, const struct matrix *m,
+			const struct matrix_result *results)
+{
+	return f->path && report_file_is_replaced(f) ? write_report(f, make, m, results) : 0;
+}
+
+int matrix_kept_begin(const struct matrix_kept *k, const struct matrix *m,
+		      const struct matrix_result *results)
+{
+	int err = begin_report(&k->json, matrix_json, m, results);
+
+	return err ? err : begin_report(&k->junit, matrix_junit, m, results);
+}
+
+int matrix_kept_write(const struct matrix_kept *k, const struct matrix *m,
+		      const struct matrix_result *results)
+{
+	int json = write_report(&k->json, matrix_json, m, results);
+	int junit = write_report(&k->junit, matrix_junit, m, results);
+
+	return json ? json : junit;
+}
+
+void matrix_kept_close(struct matrix_kept *k)
+{
+	report_file_close(&k->json);
+	report_file_close(&k->junit);
+	free(k->folder);
+}
