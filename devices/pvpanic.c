@@ -110,7 +110,7 @@ static int pvpanic_create(struct platform *p, struct device_list *list, const ch
 
 const struct device_class pvpanic_class = {
 	.name = "pvpanic",
-	.help = "tells lunette that the guest's kernel has panicked; there wherever PCI is",
+	.help = "says that the guest's kernel has panicked; there wherever PCI is",
 	.create = pvpanic_create,
 	.state = pvpanic_state,
 	.destroy = pvpanic_destroy,
