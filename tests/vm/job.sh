@@ -40,9 +40,9 @@ test_reboot() {
 }
 
 test_out_of_memory() {
-	ends 214 oom --memory 80M -- tail /dev/zero
+	ends 214 oom --memory 96M -- tail /dev/zero
 	contains err 'out of memory in the guest: its kernel killed 1 process; --memory'
-	ends 214 oom --memory 80M -- sh -c 'tail /dev/zero; exit $?'
+	ends 214 oom --memory 96M -- sh -c 'tail /dev/zero; exit $?'
 }
 
 test_not_a_command_of_ours() { # an init that does not know of ports and powers off
