@@ -83,16 +83,20 @@ test_through_the_guest() { # 20 MB in and out again, to the end of the input
 	cmp data back
 }
 
-test_nothing_is_lost_on_the_serial_port() { # a CPU waits for the reader, and another one powers off
+# A CPU waits for the reader, and another one powers off. On an emulated arm64 host a byte takes half a
+# millisecond, and the guest sends all in one interrupt after the other: its kernel would say of that CPU
+# that it is stuck, in a line of its own among what is counted here.
+test_nothing_is_lost_on_the_serial_port() {
 	mkfifo pipe
 	{ sleep 5; cat; } <pipe >got &
 	reader=$!
-	job 'dd if=/dev/zero bs=1k count=67 2>/dev/null | tr "\0" x; echo the end'
+	job '[ ! -e /proc/sys/kernel/watchdog ] || echo 0 >/proc/sys/kernel/watchdog
+		dd if=/dev/zero bs=1k count=67 2>/dev/null | tr "\0" x; echo the end'
 	status 0 timeout -k 5 "$seconds" lunette run --kernel "$kernel" --initrd initrd --vhost "$vhost" \
 		--cpus 2 --append loglevel=1 >pipe 2>err </dev/null
 	wait $reader
+	equal "$(tr -d x <got)" 'the end' # and nothing that the kernel has to say
 	equal "$(wc -c <got)" $((67 * 1024 + 8))
-	equal "$(tail -c 8 got)" 'the end'
 }
 
 test_slow_reader_of_a_port() { # stops its writer, and nobody else
