@@ -131,9 +131,15 @@ check-vm: lunette
 	tests/run.sh vm
 
 # What tests/vm needs: in the lab host, and, static, in guests.
-lab_programs = $(addprefix $(out)/tests/,vm/handover vm/resets vm/verify vm/resolver vm/atomic vm/netup soak/soak)
+lab_programs = $(addprefix $(out)/tests/,vm/handover vm/resets vm/verify vm/resolver vm/atomic vm/netup soak/soak \
+	$(patsubst tests/%/state.c,%/state,$(wildcard tests/vm/$(ARCH)/state.c)))
 
 $(patsubst %,$(out)/tests/vm/%,handover resets): %: %.o $(lib_o) $(lower_o)
+	$(link) -pie -o $@ $^ $(LIBS)
+
+# What KVM takes of a machine, and gives: where this machine's headers do not know it.
+$(out)/tests/vm/$(ARCH)/state: $(out)/tests/vm/$(ARCH)/state.o tests/vm/$(ARCH)/guest.S \
+		$(filter-out $(out)/vmm/main.o,$(upper_o)) $(lower_o)
 	$(link) -pie -o $@ $^ $(LIBS)
 
 $(out)/tests/vm/netup: $(out)/guest/net.o

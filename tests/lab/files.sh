@@ -168,6 +168,7 @@ belongings() { # ARCH
 	for file in dmsetup mkfs.ext4 mkfs.erofs e2fsck script strace tmux; do
 		put "$(program "$1" $file)"
 	done
+	[ ! -e "build/$1/tests/vm/$1/state" ] || put "build/$1/tests/vm/$1/state:/lab/state"
 	[ "$1" != x86_64 ] || {
 		gcc -nostdlib -static -no-pie -Wl,--build-id=none,-z,noseparate-code,-Ttext-segment=0x200000 \
 			-o "$work/payload.elf" tests/vm/payload.S || return
@@ -264,7 +265,7 @@ places='
 short intel stock    -     job vhost boot
 all  intel stock     -     job vhost boot
 test intel stock     -     intel
-test aarch64 stock   -     boot
+test aarch64 stock   -     boot state
 test riscv64 stock   -     boot
 test amd   stock     -     every
 test amd   backports -     resets atomic
@@ -300,9 +301,10 @@ places_of() {
 		[ "$files" != every ] || files=$(names vm)
 		for file in $files; do
 			[ $# = 0 ] || [[ $named == *" $file "* ]] || continue
-			# intel.sh is about that processor alone, atomic.sh about Linux 6.11 and later; what is named
-			# runs on AMD unless CPU is said.
+			# intel.sh and state.sh are about one processor alone, atomic.sh about Linux 6.11 and later;
+			# what is named runs on AMD unless CPU is said.
 			if [ "$file" = intel ]; then [ "$cpu" = intel ] || continue
+			elif [ "$file" = state ]; then [ "$cpu" = aarch64 ] || continue
 			elif [ "$file" = atomic ]; then [ "$host" != stock ] || continue
 			elif [ $# != 0 ] && [ "$cpu" != "${CPU:-amd}" ]; then continue
 			fi

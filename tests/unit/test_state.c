@@ -18,17 +18,18 @@ struct thing {
 	uint8_t f[5];
 	unsigned size;  /* cannot be restored into another */
 	int host_error; /* what taking it over gives */
-	unsigned visits;
+	unsigned visits, saves;
 };
 
 static const struct thing sample = { 1, 0x203, 0x4050607, 0x8090a0b0c0d0e0full, true,
-				     "rest", 7, 0, 0 };
+				     "rest", 7, 0, 0, 0 };
 
 static void thing_state(void *object, struct state *s)
 {
 	struct thing *t = object, new = *t;
 
 	t->visits++;
+	t->saves += state_saves(s);
 	state_u8(s, &new.a);
 	state_u16(s, &new.b);
 	state_u32(s, &new.c);
@@ -51,6 +52,7 @@ static void save_sample(void)
 	struct thing t = sample;
 
 	ck_assert_int_eq(state_save(thing_state, &t, &data, &len), 0);
+	ck_assert_uint_eq(t.saves, 1);
 	ck_assert_uint_eq(len, 1 + 2 + 4 + 8 + 1 + 5 + 4);
 }
 
@@ -79,6 +81,7 @@ START_TEST(there_and_back)
 	ck_assert_uint_eq(t.c, sample.c);
 	ck_assert_uint_eq(t.d, sample.d);
 	ck_assert(t.e);
+	ck_assert_uint_eq(t.saves, 0);
 	ck_assert_str_eq((char *)t.f, "rest");
 }
 END_TEST

@@ -116,6 +116,11 @@ void state_same(struct state *s, uint32_t v)
 	state_check(s, was == v);
 }
 
+bool state_saves(const struct state *s)
+{
+	return s->way == SAVE;
+}
+
 bool state_takes(const struct state *s)
 {
 	return s->way == TAKE && !s->err;

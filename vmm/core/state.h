@@ -59,6 +59,8 @@ void state_check(struct state *s, bool ok);
 /* The host cannot do it. @err: a negative errno. */
 void state_fail(struct state *s, int err);
 
+/* It is being saved: whatever is kept elsewhere can be brought into what is visited, or memory. */
+bool state_saves(const struct state *s);
 /* All has been read and checked: the object takes it over. */
 bool state_takes(const struct state *s);
 

@@ -142,7 +142,8 @@ void arch_vcpu_nmi(struct vcpu *vcpu);
  * Visit what a guest has made of a vCPU, whose thread rests or has not begun, and of the VM's
  * interrupt controllers and clock (state.h). The VM has the same features and vCPUs as the one that
  * was saved. What KVM does not take is -EINVAL, and changes nothing; as only KVM knows that, these
- * are to be visited before anything else. [main] (state.c)
+ * are to be visited before anything else. But guest memory is saved after the VM, and restored
+ * before it, into a new one: interrupt controllers may keep tables there. [main] (state.c)
  */
 void arch_vcpu_state(struct vcpu *vcpu, struct state *s);
 void arch_vm_state(struct vm *vm, struct state *s);

@@ -16,6 +16,7 @@ struct arch_vm {
 	int gic, its; /* KVM's devices; -1: there is none */
 	bool v3;      /* the GIC is one of version 3, not 2 */
 	bool pmu;     /* vCPUs have counters, of version 3 */
+	unsigned cpus;
 	uint64_t mpidr[MACHINE_CPUS_MAX]; /* affinity of each vCPU, as KVM gives it out */
 };
 

@@ -103,6 +103,7 @@ int arch_vcpus_init(struct vcpu *vcpu, unsigned ncpus)
 	unsigned i;
 	int r = 0;
 
+	arm->cpus = ncpus;
 	for (i = 0; r == 0 && i < ncpus; i++) {
 		r = arm_vcpu_init(vm, vcpu[i].fd, arm->pmu, i > 0);
 		arm->mpidr[i] = get_reg(vcpu[i].fd, MPIDR_EL1) & MPIDR_AFFINITY;

@@ -1,0 +1,14 @@
+#!/bin/sh
+# state.sh - what a guest has made of its vCPUs and interrupt controllers is saved, and goes on in another
+# VM. On arm64; x86_64's is tests/unit/test_x86_64_state.c, as other machines' KVM has it.
+. "$(dirname "$0")/lib.sh"
+
+test_goes_on_in_another_vm() {
+	only aarch64
+	status 0 timeout 170 /lab/state >out
+	equal "$(cat out)" 'goes on with what was pending
+goes on three times more
+what cannot be is refused'
+}
+
+run_tests
