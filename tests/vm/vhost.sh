@@ -248,10 +248,14 @@ test_reads_without_lunette() {
 	echo 0 >$trace/events/raw_syscalls/sys_enter/enable
 	echo 0 >$trace/events/kvm/kvm_userspace_exit/enable
 	echo >$trace/set_event_pid
-	looks="-$vmm +\[.*sys_enter: NR (0|14|39|228|232|234) "
-	answers='vcpu0-.*(sys_enter: NR 1[56] |kvm_userspace_exit: reason restart )'
+	case $(uname -m) in # read, rt_sigprocmask, getpid, clock_gettime, epoll_wait, tgkill; rt_sigreturn, ioctl
+	x86_64) main='0|14|39|228|232|234' vcpu='15|16' ask=234 ;;
+	*) main='63|135|172|113|22|131' vcpu='139|29' ask=131 ;;
+	esac
+	looks="-$vmm +\[.*sys_enter: NR ($main) "
+	answers="vcpu0-.*(sys_enter: NR ($vcpu) |kvm_userspace_exit: reason restart )"
 	equal "$(grep -vE -e "$looks" -e "$answers" events)" ''
-	asked=$(grep -c 'sys_enter: NR 234 ' events || true)
+	asked=$(grep -c "sys_enter: NR $ask " events || true)
 	answered=$(grep -c kvm_userspace_exit events || true)
 	[ "$answered" -le $((asked + 1)) ] || fail "$answered exits, $asked signals" # one before the trace
 	[ "$(wc -l <events)" -lt 2500 ] || fail "lunette made $(wc -l <events) system calls"
@@ -280,7 +284,9 @@ test_lun_added_and_the_image_removed() {
 	rmdir $target/core/fileio_9/added $target/core/fileio_9
 }
 
-# By the user's word: the target gets and loses the LUN, and the kernel's event queue tells the guest.
+# By the user's word: the target gets and loses the LUN, and the kernel's event queue tells the guest. A
+# disk that Linux has just found it looks at once more, for partitions, and takes it for writable until it
+# has asked.
 test_plug_and_unplug() {
 	truncate -s 4M disk.img more.img
 	truncate -s 2M fixed.img
@@ -292,6 +298,7 @@ test_plug_and_unplug() {
 		while there; do usleep 100000; done
 		echo gone
 		until there; do usleep 100000; done
+		for try in 1 2 3 4 5; do grep -q 1 /sys/block/sdb/ro && break; sleep 1; done
 		cat /sys/block/sdb/size /sys/block/sdb/ro
 		dd if=/dev/sda of=/dev/null bs=64k iflag=direct 2>/dev/null && echo read' \
 		--vhost on --control socket --disk disk.img
@@ -406,7 +413,8 @@ test_bus_mastering_in_process() { bus_mastering --vhost off; }
 test_bus_mastering_in_kernel() { bus_mastering --vhost on; }
 
 # Gone when a driver comes, the second one, so that there is time to take it away: a line for the user,
-# and the run goes on, with a device that needs a reset. (Linux waits for its disks all the same.)
+# and the run goes on, with a device that needs a reset. (Linux waits for its disks all the same, some in
+# the background.)
 test_a_target_that_goes_away() {
 	truncate -s 4M other.img
 	by_hand naa.5001405000000002 0 "$PWD/other.img"
@@ -418,7 +426,8 @@ test_a_target_that_goes_away() {
 			echo $device >unbind
 			echo up
 			read line
-			echo $device >bind' <keys >out 2>err &
+			echo $device >bind
+			sleep 1000' <keys >out 2>err &
 	vmm=$!
 	exec 3>keys
 	until_true 60 grep -q ^up out
