@@ -62,7 +62,8 @@ promise "files under 600 lines" <"$found"
 # the same. Parts of one thing are tested as the whole: SOURCE:SUITE.
 parts='vmm/run/report/tap_keep.c:tap vmm/run/report/tap_level.c:tap vmm/run/report/tap_line.c:tap
 	vmm/run/report/junit_names.c:junit vmm/run/report/report_out.c:report_file
-	vmm/machine/arch/fdt.c:aarch64_describe vmm/machine/arch/x86_64/probe.c:probe'
+	vmm/machine/arch/fdt.c:aarch64_describe vmm/machine/arch/linux_image.c:aarch64_boot
+	vmm/machine/arch/x86_64/probe.c:probe'
 # KVM of another architecture, which this machine's headers do not know: guests in its lab test it, and
 # tests/vm/ARCH/state.c does.
 without='vmm/machine/arch/aarch64/probe.c vmm/machine/arch/aarch64/state.c

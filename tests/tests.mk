@@ -11,7 +11,8 @@ replays = $(fuzzers:%=$(out)/tests/fuzz/replay_%)
 above = $(patsubst vmm/%.c,%,$(wildcard vmm/run/*/*.c)) machine/arch/$(ARCH)/boot \
 	$(addprefix machine/,cause console_log exits halt image limits memlimit unpack) \
 	$(addprefix run/,cmdline facts inherited net run_words wanted) host/host_check
-above := $(filter-out run/matrix/matrix,$(above))
+above := $(filter-out run/matrix/matrix,$(above)) \
+	$(if $(filter-out x86_64,$(ARCH)),$(with_tree:vmm/%.c=%))
 above_o = $(above:%=$(out)/vmm/%.o)
 
 .SECONDARY: $(lib_o) $(units:%=%.o) $(fuzzers:%=$(out)/tests/fuzz/fuzz_%.o) $(out)/tests/fuzz/replay.o
@@ -28,11 +29,17 @@ $(out)/tests/unit/test_%: $(out)/tests/unit/test_%.o $(out)/tests/under.a
 check_libs := $(shell pkg-config --libs check)
 
 # Of other architectures, what needs no KVM; in place of this one's.
-foreign_o = $(patsubst %,$(out)/vmm/machine/arch/%.o,fdt aarch64/boot aarch64/describe)
+foreign = aarch64
+tree_o = $(patsubst %.c,$(out)/%.o,$(with_tree))
+foreign_of = $(patsubst %,$(out)/vmm/machine/arch/$(1)/%.o,boot describe)
+foreign_o = $(tree_o) $(foreach arch,$(foreign),$(call foreign_of,$(arch)))
 
-$(filter $(out)/tests/unit/test_aarch64_%,$(units)): %: %.o $(lib_o) $(lower_o) \
-		$(filter-out %/$(ARCH)/boot.o,$(above_o)) $(foreign_o)
-	$(link) -pie -o $@ $^ $(LIBS) -l:libfdt.a $(shell pkg-config --libs check)
+define foreign_rule
+$(filter $(out)/tests/unit/test_$(1)_%,$(units)): %: %.o $(lib_o) $(lower_o) \
+		$(filter-out %/$(ARCH)/boot.o,$(above_o)) $(tree_o) $(call foreign_of,$(1))
+	$$(link) -pie -o $$@ $$^ $$(LIBS) -l:libfdt.a $$(check_libs)
+endef
+$(foreach arch,$(foreign),$(eval $(call foreign_rule,$(arch))))
 
 # Their suites stand in for the machine.
 $(out)/tests/unit/test_job: $(out)/vmm/run/job.o

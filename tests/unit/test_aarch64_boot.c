@@ -13,6 +13,7 @@
 #include "vmm/core/util.h"
 #include "vmm/machine/arch/aarch64/layout.h"
 #include "vmm/machine/arch/arch.h"
+#include "vmm/machine/arch/linux_image.h"
 #include "vmm/machine/image.h"
 
 Suite *aarch64_boot_suite(void);
@@ -212,10 +213,11 @@ START_TEST(other_files)
 	check_refused(file, sizeof(file), -ENOEXEC, "found a riscv64 Image; wanted:");
 	memcpy(kernel + 56, "RSC\x05", 4);
 	len = gzip();
-	check_refused(packed, len, -ENOEXEC, "found a packed riscv64 Image; wanted:");
+	check_refused(packed, len, -ENOEXEC, "what is packed in it is a riscv64 Image; wanted:");
 	memset(kernel + 56, 0, 4);
 	len = zstd();
-	check_refused(packed, len, -ENOEXEC, "found something packed that is no arm64 Image");
+	check_refused(packed, len, -ENOEXEC, "what is packed in it is nothing that looks like a "
+		      "kernel; wanted: an arm64 Image");
 }
 END_TEST
 
@@ -228,9 +230,10 @@ START_TEST(broken_files)
 	check_refused(packed, len, -EBADMSG,
 		      "packed by gzip cannot be unpacked: the file is damaged");
 	le64_put(kernel + 16, GIB(2));
-	check_refused(kernel, FILE_SIZE, -ENOEXEC, "a broken arm64 Image: wants 2048 MiB at 0");
+	check_refused(kernel, FILE_SIZE, -ENOEXEC, "a broken Image: wants 2048 MiB at 0");
 	le64_put(kernel + 16, 0);
-	check_refused(kernel, FILE_SIZE, -ENOEXEC, "found an arm64 Image of Linux 3.16 or older");
+	check_refused(kernel, FILE_SIZE, -ENOEXEC, "found an Image of a Linux so old that "
+		      "it does not say what it needs");
 	le64_put(kernel + 16, RAM - TREE_ROOM + 1);
 	check_refused(kernel, FILE_SIZE, -ENOMEM, "--memory: 64 MiB are too small: the Image ");
 }

@@ -18,6 +18,7 @@
 #include "vmm/machine/arch/aarch64/arm.h"
 #include "vmm/machine/arch/aarch64/layout.h"
 #include "vmm/machine/arch/arch.h"
+#include "vmm/machine/arch/linux_image.h"
 
 Suite *aarch64_describe_suite(void);
 

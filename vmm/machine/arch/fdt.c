@@ -13,9 +13,10 @@
 #include "vmm/core/platform.h"
 #include "vmm/core/util.h"
 #include "vmm/machine/arch/arch.h"
+#include "vmm/machine/machine.h"
 
 #define NAME_MAX_LEN 40
-#define CELLS_MAX 16
+#define CELLS_MAX (2 * MACHINE_CPUS_MAX)
 
 #define SERIAL_SIZE 8
 #define SERIAL_SCRATCH 7 /* a register that only keeps what is written to it */
@@ -122,6 +123,8 @@ void dt_interrupt(struct dt *dt, uint32_t gsi)
 {
 	uint32_t cell[DT_INTERRUPT_CELLS];
 
+	if (dt->controller)
+		dt_cell(dt, "interrupt-parent", dt->controller);
 	dt_cells(dt, "interrupts", cell, dt->interrupt(gsi, cell));
 }
 
@@ -182,7 +185,7 @@ static void add_virtio(struct dt *dt, const struct mmio_slot *slot)
 }
 
 /* One bus; what is on it the guest finds itself. There is no INTx. */
-static void add_pci(struct dt *dt, const struct platform *p, uint32_t msi)
+static void add_pci(struct dt *dt, const struct platform *p)
 {
 	const struct pci_bus *bus = p->pci;
 	uint64_t size = bus->window_end - bus->window, ecam = p->place[PLATFORM_ECAM].base;
@@ -197,13 +200,15 @@ static void add_pci(struct dt *dt, const struct platform *p, uint32_t msi)
 	dt_cells(dt, "ranges",
 		 (const uint32_t[]){ PCI_MEMORY_32, bus->window >> 32, bus->window,
 				     bus->window >> 32, bus->window, size >> 32, size }, 7);
-	/* Any function's message, by its own number. */
-	dt_cells(dt, "msi-map", (const uint32_t[]){ 0, msi, 0, FUNCTIONS }, 4);
+	if (dt->msi_sender) /* any function's, by its own number */
+		dt_cells(dt, "msi-map", (const uint32_t[]){ 0, dt->msi, 0, FUNCTIONS }, 4);
+	else
+		dt_cell(dt, "msi-parent", dt->msi);
 	dt_flag(dt, "dma-coherent");
 	dt_end(dt);
 }
 
-void dt_devices(struct dt *dt, const struct platform *p, uint32_t msi)
+void dt_devices(struct dt *dt, const struct platform *p)
 {
 	unsigned i;
 
@@ -212,5 +217,5 @@ void dt_devices(struct dt *dt, const struct platform *p, uint32_t msi)
 	for (i = 0; i < p->nslots; i++)
 		add_virtio(dt, &p->slot[i]);
 	if (p->pci)
-		add_pci(dt, p, msi);
+		add_pci(dt, p);
 }

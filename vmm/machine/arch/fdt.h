@@ -9,6 +9,7 @@
 #ifndef MACHINE_FDT_H
 #define MACHINE_FDT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,9 @@ struct dt {
 	int err; /* libfdt's; 0: none yet */
 	/* Says in *@to, by the controller's own cells, that @gsi is an edge; returns how many. */
 	unsigned (*interrupt)(uint32_t gsi, uint32_t to[DT_INTERRUPT_CELLS]);
+	uint32_t controller; /* the node of that; 0: the root's interrupt-parent says it */
+	uint32_t msi;        /* the node that messages of the PCI bus go to */
+	bool msi_sender;     /* they carry the number of who sends them */
 };
 
 /* An empty tree in @room bytes at @blob. */
@@ -49,7 +53,7 @@ void dt_interrupt(struct dt *dt, uint32_t gsi);
 /* What the kernel is told: command line, initrd, console. */
 void dt_chosen(struct dt *dt, const struct platform *p, const struct arch_entry *entry);
 void dt_memory(struct dt *dt, const struct mem *mem);
-/* Serial ports, virtio devices on the memory bus, and the PCI bus, with messages to @msi. */
-void dt_devices(struct dt *dt, const struct platform *p, uint32_t msi);
+/* Serial ports, virtio devices on the memory bus, and the PCI bus. */
+void dt_devices(struct dt *dt, const struct platform *p);
 
 #endif

@@ -17,6 +17,7 @@
 #include "vmm/machine/arch/aarch64/layout.h"
 #include "vmm/machine/arch/arch.h"
 #include "vmm/machine/arch/fdt.h"
+#include "vmm/machine/arch/linux_image.h"
 
 /* Interrupts of the GIC: kind, number, trigger. */
 #define GIC_SPI 0
@@ -167,7 +168,7 @@ static int write_tree(void *blob, const struct platform *p, const struct arch_en
 	const struct vm *vm = p->chip;
 	const struct arch_vm *arm = vm->arch;
 	uint32_t cpus = arm->v3 ? 0 : PPI_CPUS(p->cpus);
-	struct dt dt = { .interrupt = interrupt };
+	struct dt dt = { .interrupt = interrupt, .msi = ITS, .msi_sender = true };
 
 	dt_begin(&dt, blob, TREE_ROOM);
 	dt_node(&dt, "%s", "");
@@ -184,7 +185,7 @@ static int write_tree(void *blob, const struct platform *p, const struct arch_en
 		add_pmu(&dt, cpus);
 	add_gic(&dt, arm, p->cpus);
 	add_pl031(&dt, p->place[PLATFORM_PL031].base);
-	dt_devices(&dt, p, ITS);
+	dt_devices(&dt, p);
 	dt_end(&dt);
 	return dt_finish(&dt);
 }

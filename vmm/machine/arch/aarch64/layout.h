@@ -2,8 +2,8 @@
  * layout.h - the guest-physical addresses of an arm64 guest.
  *
  *	0 to 1 GiB      devices
- *	1 GiB on        RAM: the kernel at its beginning; device tree and initrd at
- *	                the end of what the kernel maps first
+ *	1 GiB on        RAM: the kernel at its beginning; device tree and initrd behind it
+ *	                (linux_image.h)
  */
 #ifndef ARCH_AARCH64_LAYOUT_H
 #define ARCH_AARCH64_LAYOUT_H
@@ -33,8 +33,6 @@
 
 #define RAM_AT 0x40000000ull
 #define RAM_ALIGN 0x10000 /* the largest page of a host */
-#define TREE_ROOM 0x10000
-#define TREE_AREA 0x40000000ull /* from RAM_AT on: where device tree and initrd are */
 
 /* Private interrupts, by their numbers among those; the shared ones are the GSIs. */
 #define PPI_TIMER_SECURE 13
