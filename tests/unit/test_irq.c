@@ -64,6 +64,33 @@ START_TEST(pending_until_bound)
 }
 END_TEST
 
+static int bind(void *chip, const struct irq *irq)
+{
+	(void)chip, (void)irq;
+	return 0;
+}
+
+static void pulse(void *chip, uint32_t gsi)
+{
+	*(uint32_t *)chip += gsi;
+}
+
+/* A chip that has to be asked for each edge: what is written to the eventfd does nothing there. */
+START_TEST(pulses)
+{
+	static const struct irqchip_ops ops = { .bind = bind, .pulse = pulse };
+	uint32_t sum = 0;
+	struct irq irq;
+
+	ck_assert_int_eq(irq_init(&irq, 5, &ops, &sum), 0);
+	irq_raise(&irq);
+	irq_raise(&irq);
+	ck_assert_uint_eq(sum, 10);
+	ck_assert(!irq_pending(&irq));
+	irq_close(&irq);
+}
+END_TEST
+
 static int refuse(void *chip, const struct irq *irq)
 {
 	*(int *)chip = irq->fd;
@@ -90,6 +117,7 @@ Suite *irq_suite(void)
 	tcase_add_test(tc, raise_counts);
 	tcase_add_test(tc, raise_never_waits);
 	tcase_add_test(tc, pending_until_bound);
+	tcase_add_test(tc, pulses);
 	tcase_add_test(tc, nothing_is_left_when_refused);
 	return s;
 }

@@ -7,7 +7,7 @@
 
 int irq_open(struct irq *irq, uint32_t gsi)
 {
-	irq->gsi = gsi;
+	*irq = (struct irq){ .gsi = gsi };
 	irq->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return irq->fd < 0 ? -errno : 0;
 }
@@ -24,6 +24,8 @@ int irq_init(struct irq *irq, uint32_t gsi, const struct irqchip_ops *ops, void 
 	r = irq_open(irq, gsi);
 	if (r < 0)
 		return r;
+	irq->pulse = ops->pulse;
+	irq->chip = chip;
 	r = ops->bind(chip, irq);
 	if (r < 0)
 		irq_close(irq);
@@ -38,7 +40,10 @@ void irq_fini(struct irq *irq, const struct irqchip_ops *ops, void *chip)
 
 void irq_raise(const struct irq *irq)
 {
-	eventfd_write(irq->fd, 1); /* fails only when the count is full: it is raised already */
+	if (irq->pulse)
+		irq->pulse(irq->chip, irq->gsi);
+	else
+		eventfd_write(irq->fd, 1); /* fails only when the count is full: raised already */
 }
 
 void irq_forget(const struct irq *irq)

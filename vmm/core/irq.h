@@ -18,6 +18,10 @@
 struct irq {
 	int fd;       /* ours: an eventfd, non-blocking */
 	uint32_t gsi; /* global system interrupt number */
+	/* How irq_raise() does it, after irq_init() of a chip that has to be asked each time;
+	 * NULL: by the eventfd. */
+	void (*pulse)(void *chip, uint32_t gsi);
+	void *chip;
 };
 
 /* All may be called from any thread: a guest masks and routes interrupts while it runs. */
@@ -30,6 +34,8 @@ struct irqchip_ops {
 	 * the function @devid, by its bus, device and function (16 bits). The first two are as the
 	 * guest wrote them, and need not make sense. -errno. */
 	int (*route_msi)(void *chip, uint32_t gsi, uint64_t addr, uint32_t data, uint32_t devid);
+	/* An edge at an input that is no message, now. NULL: what is bound does it. */
+	void (*pulse)(void *chip, uint32_t gsi);
 };
 
 /* Makes the eventfd, not bound yet. -errno. [setup] */
