@@ -168,7 +168,7 @@ int ioctl(int fd, unsigned long request, ...)
 
 /* The architecture */
 
-const struct vm_cap arch_caps[] = { { ARCH_CAP, "KVM_CAP_OF_ARCH" }, { 0 } };
+const struct vm_cap arch_caps[] = { { ARCH_CAP, "KVM_CAP_OF_ARCH", "buy one" }, { 0 } };
 
 const unsigned arch_irq_inputs = INPUTS;
 const char arch_no_kvm[] = "get a real machine";
@@ -239,13 +239,13 @@ START_TEST(what_goes_wrong)
 END_TEST
 
 static const struct vm_cap needed[] = {
-	{ KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY" },
-	{ KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP" },
-	{ KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD" },
-	{ KVM_CAP_IRQFD, "KVM_CAP_IRQFD" },
-	{ KVM_CAP_IRQ_ROUTING, "KVM_CAP_IRQ_ROUTING" },
-	{ KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT" },
-	{ ARCH_CAP, "KVM_CAP_OF_ARCH" },
+	{ KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY", "Linux 5.4 or newer has it" },
+	{ KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP", "Linux 5.4 or newer has it" },
+	{ KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD", "Linux 5.4 or newer has it" },
+	{ KVM_CAP_IRQFD, "KVM_CAP_IRQFD", "Linux 5.4 or newer has it" },
+	{ KVM_CAP_IRQ_ROUTING, "KVM_CAP_IRQ_ROUTING", "Linux 5.4 or newer has it" },
+	{ KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT", "Linux 5.4 or newer has it" },
+	{ ARCH_CAP, "KVM_CAP_OF_ARCH", "buy one" },
 };
 
 START_TEST(what_kvm_lacks)
@@ -259,7 +259,7 @@ START_TEST(what_kvm_lacks)
 	r = vm_create(&vm);
 	ck_assert_int_eq(next_fd(), next);
 	snprintf(wanted, sizeof(wanted), "lunette: error: /dev/kvm: this kernel's KVM lacks %s; "
-		 "Linux 5.4 or newer has it\n", needed[_i].name);
+		 "%s\n", needed[_i].name, needed[_i].cure);
 	ck_assert_str_eq(stderr_end(&said), wanted);
 	ck_assert_int_eq(r, -ENOKVM);
 }

@@ -21,12 +21,12 @@
 #define DEV_KVM "/dev/kvm"
 
 static const struct vm_cap common_caps[] = {
-	{ KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY" },
-	{ KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP" },
-	{ KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD" },
-	{ KVM_CAP_IRQFD, "KVM_CAP_IRQFD" },
-	{ KVM_CAP_IRQ_ROUTING, "KVM_CAP_IRQ_ROUTING" },
-	{ KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT" },
+	{ KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY", NULL },
+	{ KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP", NULL },
+	{ KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD", NULL },
+	{ KVM_CAP_IRQFD, "KVM_CAP_IRQFD", NULL },
+	{ KVM_CAP_IRQ_ROUTING, "KVM_CAP_IRQ_ROUTING", NULL },
+	{ KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT", NULL },
 	{ 0 }
 };
 
@@ -72,8 +72,8 @@ static int check_caps(int kvm, const struct vm_cap *cap)
 {
 	for (; cap->name; cap++) {
 		if (ioctl(kvm, KVM_CHECK_EXTENSION, cap->cap) <= 0) {
-			log_err(DEV_KVM ": this kernel's KVM lacks %s; Linux 5.4 or newer has it",
-				cap->name);
+			log_err(DEV_KVM ": this kernel's KVM lacks %s; %s", cap->name,
+				cap->cure ? cap->cure : "Linux 5.4 or newer has it");
 			return -ENOSYS;
 		}
 	}
@@ -133,9 +133,9 @@ int vm_create(struct vm *vm)
 	vm->kvm = open_kvm();
 	if (vm->kvm < 0)
 		return cannot(vm->kvm);
-	r = check_caps(vm->kvm, common_caps);
+	r = check_caps(vm->kvm, arch_caps);
 	if (r == 0)
-		r = check_caps(vm->kvm, arch_caps);
+		r = check_caps(vm->kvm, common_caps);
 	if (r < 0)
 		goto close_kvm;
 	vm->run_size = ioctl(vm->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);

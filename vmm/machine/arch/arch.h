@@ -25,9 +25,10 @@ struct vm;
 struct vm_cap {
 	int cap;
 	const char *name;
+	const char *cure; /* when it is there; NULL: with the Linux that all the others need, too */
 };
 
-/* Those beyond the common ones; ends with a row without a name. */
+/* Those beyond the common ones, and asked for before them; ends with a row without a name. */
 extern const struct vm_cap arch_caps[];
 
 /* Words that --append is added to: those for every guest, and then those for its console. */

@@ -22,9 +22,9 @@
 #define IPA_BITS 40 /* of addresses, where nothing else is asked for */
 
 const struct vm_cap arch_caps[] = {
-	{ KVM_CAP_ARM_PSCI_0_2, "KVM_CAP_ARM_PSCI_0_2" },
-	{ KVM_CAP_ONE_REG, "KVM_CAP_ONE_REG" },
-	{ KVM_CAP_DEVICE_CTRL, "KVM_CAP_DEVICE_CTRL" },
+	{ KVM_CAP_ARM_PSCI_0_2, "KVM_CAP_ARM_PSCI_0_2", NULL },
+	{ KVM_CAP_ONE_REG, "KVM_CAP_ONE_REG", NULL },
+	{ KVM_CAP_DEVICE_CTRL, "KVM_CAP_DEVICE_CTRL", NULL },
 	{ 0 }
 };
 
