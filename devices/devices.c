@@ -11,9 +11,10 @@
 #include "vmm/core/near.h"
 #include "vmm/core/state.h"
 
-extern const struct device_class acpi_pm_class, console_port_class, i8042_class, nmi_status_class,
-	pci_host_class, pl031_class, pvpanic_class, rng_class, rtc_class, scsi_cd_class,
-	scsi_disk_class, serial_class, virtio_console_class, virtio_net_class, virtio_scsi_class;
+extern const struct device_class acpi_pm_class, console_port_class, goldfish_rtc_class, i8042_class,
+	nmi_status_class, pci_host_class, pl031_class, pvpanic_class, rng_class, rtc_class,
+	scsi_cd_class, scsi_disk_class, serial_class, virtio_console_class, virtio_net_class,
+	virtio_scsi_class;
 
 const struct device_class *const device_classes[] = {
 	&virtio_scsi_class,
@@ -27,6 +28,7 @@ const struct device_class *const device_classes[] = {
 	&pci_host_class,
 	&rtc_class,
 	&pl031_class,
+	&goldfish_rtc_class,
 	&pvpanic_class,
 	&acpi_pm_class,
 	&i8042_class,

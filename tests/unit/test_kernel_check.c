@@ -106,7 +106,7 @@ END_TEST
 
 START_TEST(every_class_is_known) /* but those that need no driver, or their controller's */
 {
-	static const char none[] = " rtc pl031 acpi-pm i8042 nmi-status console-port ";
+	static const char none[] = " rtc pl031 goldfish-rtc acpi-pm i8042 nmi-status console-port ";
 	char text[64];
 	unsigned i;
 
