@@ -67,13 +67,17 @@ parts='vmm/run/report/tap_keep.c:tap vmm/run/report/tap_level.c:tap vmm/run/repo
 # KVM of another architecture, which this machine's headers do not know: guests in its lab test it, and
 # tests/vm/ARCH/state.c does.
 without='vmm/machine/arch/aarch64/probe.c vmm/machine/arch/aarch64/state.c
-	vmm/machine/arch/aarch64/vcpu.c vmm/machine/arch/aarch64/vm.c'
+	vmm/machine/arch/aarch64/vcpu.c vmm/machine/arch/aarch64/vm.c
+	vmm/machine/arch/riscv64/probe.c vmm/machine/arch/riscv64/vcpu.c vmm/machine/arch/riscv64/vm.c'
 suite_of() {
 	name=$(basename "$1" .c)
 	for part in $parts; do
 		[ "${part%:*}" = "$1" ] && echo "${part#*:}" && return
 	done
-	case $1 in vmm/machine/arch/aarch64/*) name=aarch64_$name ;; esac
+	case $1 in
+	vmm/machine/arch/aarch64/*) name=aarch64_$name ;;
+	vmm/machine/arch/riscv64/*) name=riscv64_$name ;;
+	esac
 	case $1 in vmm/core/*) same= ;; vmm/machine/arch/*) same="vmm/core vmm/machine" ;;
 	*) same=vmm/core ;; esac
 	for folder in $same; do

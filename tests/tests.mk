@@ -29,7 +29,7 @@ $(out)/tests/unit/test_%: $(out)/tests/unit/test_%.o $(out)/tests/under.a
 check_libs := $(shell pkg-config --libs check)
 
 # Of other architectures, what needs no KVM; in place of this one's.
-foreign = aarch64
+foreign = aarch64 riscv64
 tree_o = $(patsubst %.c,$(out)/%.o,$(with_tree))
 foreign_of = $(patsubst %,$(out)/vmm/machine/arch/$(1)/%.o,boot describe)
 foreign_o = $(tree_o) $(foreach arch,$(foreign),$(call foreign_of,$(arch)))

@@ -266,18 +266,18 @@ short intel stock    -     job vhost boot
 all  intel stock     -     job vhost boot
 test intel stock     -     intel
 test aarch64 stock   -     boot state
-test riscv64 stock   -     boot
+short riscv64 stock  -     boot
 test amd   stock     -     every
 test amd   backports -     resets atomic
 all  intel stock     micro end console files terminal
 all  aarch64 stock   -     disks transport vhost job files console end limits
-all  riscv64 stock   -     disks transport vhost job files console end limits
+all  riscv64 stock   -     boot disks transport vhost job files console end limits
 all  amd   stock     stock ctl disks transport
 all  amd   backports -     hostile vhost job disks boot
 '
 poisoned=' hostile resets '
-# On Intel's processor, whose emulator takes five times as long: what it, its interrupts and its ways to
-# end have a part in.
+# On Intel's processor, whose emulator takes five times as long, and on riscv64's: what it, its interrupts and
+# its ways to end have a part in.
 declare -A part=(
 	[job]='statuses signal panic poweroff_is_no_success reboot signals_from_outside streams_are_apart
 		every_byte slow_reader_gets_all root_on_a_disk hostile_control_port'
