@@ -17,6 +17,9 @@ x86_64)
 aarch64) # of which KVM does not tell whether it waits
 	program='pc ' waits='running, interrupts o(n|ff), pc [0-9a-f]{16} '
 	asked='Kernel panic - not syncing: Asynchronous SError Interrupt' ;;
+riscv64) # likewise
+	program='pc ' waits='running, interrupts o(n|ff), pc [0-9a-f]{16} '
+	asked='Kernel panic - not syncing: Fatal exception in interrupt' ;;
 esac
 
 # patch PID VIRTUAL BYTES: the code of the guest's kernel, in the memory of the process

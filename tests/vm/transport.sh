@@ -4,10 +4,11 @@
 . "$(dirname "$0")/lib.sh"
 
 # The high bytes of where BARs begin and end, and of RAM; whose interrupts they are; a device on MMIO;
-# how many functions each machine has: the host bridge, and pvpanic on arm64.
+# how many functions each machine has: the host bridge, and pvpanic where there are no ports.
 case $(uname -m) in
 x86_64) bars=d8 last=df ram=00 msi=PCI-MSI mmio=LNRO0005 fixed=1 ;;
 aarch64) bars=10 last=2f ram=40 msi=ITS-MSI mmio='a000[0-9a-f]*\.virtio_mmio' fixed=2 ;;
+riscv64) bars=40 last=5f ram=80 msi=PCI-MSI mmio='11000[0-9a-f]*\.virtio_mmio' fixed=2 ;;
 esac
 
 # The disks' controller is behind those.
