@@ -8,7 +8,8 @@
 #
 # base: busybox, init and the modules (of KERNEL, a folder with lib/modules/VERSION, or that folder
 # itself; with those they need), loaded in this order by init, but those with a "-" before the name,
-# which wait for a modprobe, and without those with a "?" behind it that KERNEL has not; without MODULEs those of lunette's devices. "-" is a KERNEL with all of
+# which wait for a modprobe, and without those with a "?" behind it that KERNEL has not; without MODULEs
+# those of lunette's devices and of file systems. "-" is a KERNEL with all of
 # that built in. Kept in the cache; prints the file's name. The same input gives the same bytes.
 #
 # extra: an archive to append to a base with cat: files and folders, at the same path or at DEST,
@@ -108,7 +109,7 @@ base() { # KERNEL [MODULE...]
 		done)
 		case $arch in x86_64) pvpanic='pvpanic-mmio' ;; *) pvpanic='pvpanic-pci' ;; esac
 		[ $# -gt 0 ] || set -- $(known sd_mod -sr_mod sg virtio_scsi "$pvpanic" virtio_pci \
-			virtio_mmio virtio_rng virtio_console -virtio_net -erofs -overlay)
+			virtio_mmio virtio_rng virtio_console -virtio_net -erofs -overlay ext4)
 	fi
 	init=$(built init)
 	sum=$(cat "$0" "$init" "$busybox" <(echo "$version $*"; [ "$kernel" = - ] ||
@@ -148,9 +149,13 @@ libraries() { # PROGRAM
 }
 declare -A found=() # by needed()
 needed() { # PROGRAM-OR-LIBRARY
-	local name root at
-	for name in $(readelf -Wld "$1" 2>/dev/null | sed -n \
-		"s,.*(NEEDED).*\[\(.*\)\],/lib/$arch-linux-gnu/\1,p; s,.*program interpreter: \(.*\)\],\1,p"); do
+	local text names name dir root at
+	text=$(readelf -Wld "$1" 2>/dev/null) || true
+	names=$(sed -n 's,.*program interpreter: \(.*\)\],\1,p' <<<"$text")
+	for dir in "/lib/$arch-linux-gnu" $(sed -n 's,.*(RUNPATH).*\[\(.*\)\],\1,p' <<<"$text" | tr : ' '); do
+		names+=$(sed -n "s,.*(NEEDED).*\[\(.*\)\], ${dir#/usr}/\1,p" <<<"$text")
+	done
+	for name in $names; do
 		for root in "${roots[@]}"; do
 			at=$root/usr$name
 			[ -z "${found[$name]-}" ] && [ -e "$at" ] || continue
