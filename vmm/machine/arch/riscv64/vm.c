@@ -30,9 +30,9 @@ const struct vm_cap arch_caps[] = {
 	{ 0 }
 };
 
-const char arch_no_kvm[] = "load it: sudo modprobe kvm; 'dmesg | grep kvm' says why not, where the "
-			   "processor has no hypervisor extension (H); a container needs --device "
-			   "/dev/kvm";
+const char arch_no_kvm[] = "sudo modprobe kvm; where that fails 'dmesg | grep kvm' says why: the "
+			   "processor needs the hypervisor extension (H); a container needs "
+			   "--device /dev/kvm";
 
 unsigned long arch_vm_type(int kvm)
 {
