@@ -163,7 +163,7 @@ test_both_paths_are_the_same() {
 	contains local/out '^sdb 0:0:0:1 16384 1 512'
 	contains local/out '^sdc 0:0:0:2 16384 0 4096'
 	contains local/out '^sde 0:0:0:201 49152 0 512'
-	contains local/out 'Unit serial number: the first'
+	contains local/out '(Unit|Product) serial number: the first' # sg3-utils 1.46, 1.48
 	contains local/out '0x6[0-9a-f]{31}'
 	for path in vhost mmio; do
 		equal "$(cat $path/out)" "$(cat local/out)"
