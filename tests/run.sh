@@ -26,17 +26,9 @@ PATH=$PATH:/usr/sbin:/sbin
 top=$(dirname "$(readlink -f "$0")")/..
 cd "$top" || exit
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/lunette
-passed=0 failed=0 skipped=0
 make=(make -s -j "$(nproc)")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-
-count() { # FILE: the lines of tests/vm/lib.sh's kind
-	passed=$((passed + $(grep -c '^ok ' "$1")))
-	failed=$((failed + $(grep -c '^not ok ' "$1")))
-	skipped=$((skipped + $(grep -c '^skip ' "$1")))
-	grep '^not ok ' "$1" >>"$work/failures"
-}
 
 # seconds PID [FROM]: the time, and the processors' for its children that have ended; or since then
 seconds() {
@@ -47,37 +39,77 @@ seconds() {
 	echo "$now"
 }
 
+# told FILE: its lines of results are printed and count. They are those of tests/vm/lib.sh, and step's, of
+# which one may be many tests.
+told() { flock "$work" tee -a "$work/told" <"$1"; }
+totals() { # PASSED FAILED SKIPPED
+	touch "$work/told"
+	awk '/^(ok|not ok) .*: [0-9]+ passed/ {
+			match($0, /: [0-9]+ passed/); passed += substr($0, RSTART + 2)
+			if (match($0, /passed, [0-9]+ failed/)) failed += substr($0, RSTART + 8)
+			next
+		}
+		/^ok / { passed++ }
+		/^not ok / { failed++ }
+		/^skip / { skipped++ }
+		END { print passed + 0, failed + 0, skipped + 0 }' "$work/told"
+}
+
 # step NAME SECONDS COMMAND...: its last line may be "N passed, N failed"; otherwise it is one test.
 step() {
-	local name=$1 limit=$2 rc n took
+	local name=$1 limit=$2 rc n took me=$BASHPID good bad out
 	shift 2
-	took=$(seconds $$)
-	timeout "$limit" "$@" >"$work/log" 2>&1 </dev/null
+	out=$work/step-$me
+	took=$(seconds "$me")
+	timeout "$limit" "$@" >"$out.log" 2>&1 </dev/null
 	rc=$?
-	took=$(seconds $$ "$took")
-	n=$(tail -n 1 "$work/log" | sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p')
+	took=$(seconds "$me" "$took")
+	n=$(tail -n 1 "$out.log" | sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p')
 	read -r good bad <<<"${n:-$((rc == 0)) $((rc != 0))}"
 	[ $rc = 0 ] || [ "$bad" != 0 ] || bad=1
-	passed=$((passed + good)) failed=$((failed + bad))
 	if [ "$bad" = 0 ]; then
 		echo "ok $name${n:+: $good passed} ($took)"
 	else
-		tail -n 200 "$work/log"
-		echo "not ok $name${n:+: $good passed, $bad failed} (status $rc)" | tee -a "$work/failures"
-	fi
+		tail -n 200 "$out.log" | sed 's/^/  /'
+		echo "not ok $name${n:+: $good passed, $bad failed} (status $rc)"
+	fi >"$out"
+	told "$out"
+	[ "$bad" = 0 ]
+}
+
+# said NAME SECONDS COMMAND...: it prints lines of results itself
+said() {
+	local name=$1 took me=$BASHPID out=$work/${1//[ :]/-}
+	took=$(seconds "$me")
+	timeout "$2" "${@:3}" >"$out" 2>&1 </dev/null || grep -q '^not ok ' "$out" ||
+		echo "not ok $name/end (status $?)" >>"$out"
+	echo "$name: $(grep -c '^ok ' "$out") passed, $(grep -c '^not ok ' "$out") failed," \
+		"$(seconds "$me" "$took")" >>"$out"
+	told "$out"
+}
+
+# aside COMMAND...: beside others, as many as there are processors, and room for lab hosts in them
+beside=$(($(awk '/^MemTotal:/ { print $2 }' /proc/meminfo) / (3 << 20)))
+((beside < $(nproc))) || beside=$(nproc)
+((beside > 0)) || beside=1
+aside() {
+	while [ "$(jobs -rp | wc -l)" -ge $beside ]; do wait -n; done
+	"$@" &
 }
 
 unit() {
-	local san out
-	step build 300 "${make[@]}" lunette lab-programs
-	step check 600 "${make[@]}" check
-	for san in address,undefined thread; do
-		out=build/$(uname -m)-${san/,/-}
-		step "check SAN=$san" 900 "${make[@]}" check SAN=$san
-		step "build SAN=$san" 900 "${make[@]}" SAN=$san "$out/lunette"
-		step "cli/hostile SAN=$san" 900 env LUNETTE="$PWD/$out/lunette" tests/run.sh cli hostile
-	done
-	step lint 900 "${make[@]}" lint
+	aside step check 600 "${make[@]}" check
+	aside sanitized address,undefined
+	aside sanitized thread
+	aside step lint 900 "${make[@]}" lint
+}
+
+sanitized() { # SAN
+	local out
+	out=build/$(uname -m)-${1/,/-}
+	step "check SAN=$1" 900 "${make[@]}" check SAN="$1"
+	step "build SAN=$1" 900 "${make[@]}" SAN="$1" "$out/lunette"
+	step "cli/hostile SAN=$1" 900 env LUNETTE="$PWD/$out/lunette" tests/run.sh cli hostile
 }
 
 # names FOLDER [NAME...]
@@ -93,32 +125,21 @@ names() {
 extent='test' # all: what its table has for "make test-all", too
 
 cli() { # [NAME...]
-	local name rc took
-	for name in $(names cli "$@"); do
-		took=$(seconds $$)
-		timeout 600 bash "tests/cli/$name.sh" </dev/null | tee "$work/cli"
-		rc=${PIPESTATUS[0]}
-		count "$work/cli"
-		[ $rc = 0 ] || step "cli: $name ends by itself" 10 false
-		echo "cli: $name: $(grep -c '^ok ' "$work/cli") passed, $(grep -c '^not ok ' "$work/cli") failed," \
-			"$(seconds $$ "$took")"
-	done
+	local name
+	for name in $(names cli "$@"); do aside said "cli: $name" 900 bash "tests/cli/$name.sh"; done
 }
 
 bench() {
-	step bench 900 tests/bench/run.sh --short "build/$(uname -m)"
+	aside step bench 900 tests/bench/run.sh --short "build/$(uname -m)"
 }
 
 # What takes too long for each change; a minute of each fuzzer.
 long() {
-	export SOAK=180 MANY=1000
-	cli soak many
-	SOAK=20 MANY=100
-	vm soak many
-	step real 900 tests/real/busybox.sh
-	step fuzz 3000 "${make[@]}" fuzz
-	tests/distro/run </dev/null | tee "$work/distro"
-	count "$work/distro"
+	SOAK=180 MANY=1000 cli soak many
+	SOAK=20 MANY=100 vm soak many
+	aside step real 900 tests/real/busybox.sh
+	aside step fuzz 3000 "${make[@]}" fuzz
+	aside said distributions 5000 tests/distro/run
 }
 
 what=${1-}
@@ -129,21 +150,25 @@ for arch in x86_64 aarch64 riscv64; do # hosts and guests of them are among the 
 done
 guest/setup.sh "${lists[@]}" || exit
 mkdir -p "$cache"
+built=1
 case $what in
-'') unit; vm; cli; bench ;;
-all) extent=all; unit; vm; cli; bench; long ;;
-unit | bench) "$what" ;;
-vm | cli)
-	step build 300 "${make[@]}" lunette lab-programs bare-guests
-	[ $failed = 0 ] && "$what" "$@"
-	;;
+'' | all | unit | vm | cli)
+	step build 600 "${make[@]}" lunette guest-init lab-programs bare-guests bench-programs || built= ;;
+bench) ;;
 *) sed -n 's/^#  *\(usage: run\|  *run\)/\1/p' "$0" >&2; exit 200 ;;
 esac
+case $built$what in
+1) vm; cli; bench; unit ;;
+1all) extent=all; vm; cli; bench; unit; long ;;
+1*) "$what" "$@" ;;
+esac
+wait
 ! too_many_brought_down || step 'vm: guests that the emulator brought down are few' 10 false
+read -r passed failed skipped <<<"$(totals)"
 total="$passed passed, $failed failed"
-[ $skipped = 0 ] || total+=", $skipped skipped"
+[ "$skipped" = 0 ] || total+=", $skipped skipped"
 [ ! -s "$work/went_down" ] || total+=", $(grep -c . "$work/went_down") lab hosts went down"
 [ ! -s "$work/brought_down" ] || total+=", $(grep -c . "$work/brought_down") guests brought down by the emulator"
-[ ! -s "$work/failures" ] || { echo 'What failed:'; cat "$work/failures"; }
+[ "$failed" = 0 ] || { echo 'What failed:'; grep '^not ok ' "$work/told"; }
 echo "$total"
-[ $failed = 0 ]
+[ "$failed" = 0 ]

@@ -6,13 +6,13 @@ top=$(readlink -f "$tests/../..")
 set -o pipefail
 
 names() { :; }
+told() { cat "$1"; }
 seconds() { echo "0 s, 0 s of a processor"; }
 
 # file CPU: runs a file on it in such a host, which says ./said1 the first time, and ./said2 then; ./out
 # is what vm_file says, ./runs how often it was run.
 file() {
 	work=$PWD extent=test
-	: >x86_64-lab
 	. "$top/tests/lab/files.sh"
 	l1=$work/host
 	cat >host <<-END
@@ -95,6 +95,7 @@ test_parts_of_files() {
 	local file name
 	. "$top/tests/lab/files.sh"
 	[ ${#part[@]} -ge 3 ]
+	equal "$(parts boot+files | tr , '\n' | grep -c ^boot/)" "$(wc -w <<<"${part[boot]}")"
 	for file in "${!part[@]}"; do
 		for name in ${part[$file]}; do contains "$top/tests/vm/$file.sh" "^test_$name\(\) "; done
 	done
@@ -107,9 +108,11 @@ test_parts_of_files() {
 	END
 	equal "$(TESTS=c,a bash file.sh)" 'ok file/a
 ok file/c'
-	equal "$(TESTS=b,d bash file.sh)" 'ok file/b
-not ok file/d: no such test'
+	equal "$(TESTS=b,d bash file.sh)" 'not ok file/d: no such test
+ok file/b'
 	equal "$(TESTS= bash file.sh | wc -l)" 3
+	equal "$(TESTS=other/x,file/b, bash file.sh)" 'ok file/b'
+	equal "$(TESTS=other/x bash file.sh | wc -l)" 3
 }
 
 # What tells vm_file: lib.sh's own line, for a test that did not ask for such an end.

@@ -1,6 +1,6 @@
 # files.sh - the files of tests/vm, each in a lab host: what they need there, and which runs where. It is
 # sourced by ../run.sh, whose names these are: $work, a folder; $extent, "test" or "all"; names, seconds,
-# step, count and make.
+# step, told, aside and make.
 # shellcheck shell=bash
 # shellcheck disable=SC2154
 
@@ -126,7 +126,7 @@ ingredients() { # reads what places_of prints
 	for arch in $(cut -d ' ' -f 1 <<<"$all" | while read -r cpu; do arch_of "$cpu"; done | sort -u); do
 		[ "$arch" = "$(uname -m)" ] ||
 			step "build ARCH=$arch" 900 "${make[@]}" "ARCH=$arch" lunette lab-programs
-		tools_of "$arch" && belongings "$arch" >"$work/$arch-lab" || return
+		tools_of "$arch" && belongings "$arch" || return
 	done
 	! grep -q ' fs ' <<<"$all" || storage || return
 	! grep -q ' conformance ' <<<"$all" || conformance
@@ -149,31 +149,31 @@ tools_of() { # ARCH
 		"$udev/lib/udev/rules.d:/lib/udev/rules.d"
 }
 
-# What all files have in a lab host: options of l1, a line each.
+# $work/ARCH-lab.cpio: what all files have in a lab host
 belongings() { # ARCH
-	local file dest
-	put() { printf -- '--add\n%s\n' "$@"; }
-	[ "$1" = "$(uname -m)" ] || printf -- '--root\n%s\n' "$(others_programs "$1")"
-	put "$PWD/build/$1/lunette:/bin/lunette" "$PWD/tests/vm:/lab/tests" "$work/$1-tools.cpio:/lab/tools.cpio"
+	local file dest items roots=()
+	[ "$1" = "$(uname -m)" ] || roots=(-r "$(others_programs "$1")")
+	items=("$PWD/build/$1/lunette:/bin/lunette" "$PWD/tests/vm:/lab/tests" "$work/$1-tools.cpio:/lab/tools.cpio")
 	for file in setpriv xz zstd; do # busybox has smaller ones
 		dest=$(program "$1" $file)
-		put "${dest%%:*}:/lab/$file"
+		items+=("${dest%%:*}:/lab/$file")
 	done
-	put "$(find /lib/terminfo /usr/share/terminfo -path '*/v/vt100' -printf '%H\n' -quit 2>/dev/null)" \
-		/usr/lib/locale/C.utf8 # tmux needs them
+	items+=("$(find /lib/terminfo /usr/share/terminfo -path '*/v/vt100' -printf '%H\n' -quit 2>/dev/null)"
+		/usr/lib/locale/C.utf8) # tmux needs them
 	for file in vm/handover vm/resets vm/verify vm/resolver vm/atomic vm/netup soak/soak; do
-		put "build/$1/tests/$file:/lab/${file#*/}"
+		items+=("build/$1/tests/$file:/lab/${file#*/}")
 	done
-	put "$(tests/lab/deb -a "$1" passt)/usr/bin/passt:/bin/passt"
+	items+=("$(tests/lab/deb -a "$1" passt)/usr/bin/passt:/bin/passt")
 	for file in dmsetup mkfs.ext4 mkfs.erofs e2fsck script strace tmux; do
-		put "$(program "$1" $file)"
+		items+=("$(program "$1" $file)")
 	done
-	[ ! -e "build/$1/tests/vm/$1/state" ] || put "build/$1/tests/vm/$1/state:/lab/state"
+	[ ! -e "build/$1/tests/vm/$1/state" ] || items+=("build/$1/tests/vm/$1/state:/lab/state")
 	[ "$1" != x86_64 ] || {
 		gcc -nostdlib -static -no-pie -Wl,--build-id=none,-z,noseparate-code,-Ttext-segment=0x200000 \
 			-o "$work/payload.elf" tests/vm/payload.S || return
-		put "$work/payload.elf:/lab/payload.elf"
+		items+=("$work/payload.elf:/lab/payload.elf")
 	}
+	guest/mkinitramfs.sh -a "$1" "${roots[@]}" extra "$work/$1-lab.cpio" "${items[@]}"
 }
 
 # went_down NAME CONSOLE: says so, with the first thing that the lab host's kernel complained of; what
@@ -215,17 +215,17 @@ too_many_brought_down() {
 	[ "$(grep -c . "$work/brought_down")" -gt 3 ] || [ -n "$again" ]
 }
 
-# vm_file CPU HOST GUEST NAME [TESTS]: in a lab host of its own, and once more in another one if that goes
+# vm_file CPU HOST GUEST NAME[+NAME...] [TESTS]: in a lab host of its own, and once more in another one if that goes
 # down, or if the emulator has brought down one of the guests.
 vm_file() {
-	local try rc file out own=() lab arch took me=$BASHPID cpu=$1 where="$1 $2 $3" label= name=$4-$1-$2-$3
+	local try rc file out own=() arch took me=$BASHPID cpu=$1 where="$1 $2 $3" label= name=$4-$1-$2-$3
 	[ "$1" = amd ] || label+=" $1"
 	[ "$2" = stock ] || label+=" $2"
 	arch=$(arch_of "$1")
-	[ "$3" = "$(kernel_for "$4" - "$arch")" ] || label+=" guest $3"
+	[ "$3" = "$(kernel_for "${4%%+*}" - "$arch")" ] || label+=" guest $3"
 	out=$work/vm-$name
-	mapfile -t lab <"$work/$arch-lab"
 	own=(--cpu "$1" --kernel "$(tests/lab/kernel -a "$arch" "$2")")
+	[ "$1" != amd ] || [[ $many_cpus != *" $4 "* ]] || own+=(--cpus "$(nproc)")
 	for file in vmlinuz vmlinux release initramfs.cpio; do
 		[ ! -e "$work/$arch-$3/$file" ] || own+=(--add "$work/$arch-$3/$file:/lab/$file")
 	done
@@ -237,8 +237,8 @@ vm_file() {
 	[ "$1" != conformance ] || own+=(--add "$work/conformance.cpio:/lab/conformance.cpio")
 	took=$(seconds "$me")
 	for try in 1 2; do
-		"$l1" --timeout 1500 --mem 4096 --console "$work/$name.console" "${lab[@]}" \
-			"${own[@]}" "$work/script" "$1" \
+		"$l1" --timeout 1500 --mem 4096 --console "$work/$name.console" \
+			--archive "$work/$arch-lab.cpio" "${own[@]}" "$work/script" "$1" \
 			"EXTENT=$extent" "TESTS=${2-${TESTS-}}" "SOAK=${SOAK:-1}" "MANY=${MANY:-8}" \
 			"SEED=${SEED-}" >"$out" 2>&1 </dev/null
 		rc=$?
@@ -248,10 +248,10 @@ vm_file() {
 	done
 	[ $rc = 0 ] || echo "not ok $1/end (the lab host's status is $rc)" >>"$out"
 	[ -z "$label" ] || sed -i "s,^\(ok\|not ok\|skip\) ,\1$label: ," "$out"
-	cat "$out"
 	echo "vm: $where $1: $(grep -c '^ok ' "$out") passed," \
 		"$(grep -c '^not ok ' "$out") failed," \
-		"$(seconds "$me" "$took")"
+		"$(seconds "$me" "$took")" >>"$out"
+	told "$out"
 }
 
 l1=tests/lab/l1
@@ -262,10 +262,10 @@ l1=tests/lab/l1
 # with "make test-all" all of them, ask what guests do to the host's memory, by a kernel that looks at freed
 # memory.
 places='
-short intel stock    -     job vhost boot
-all  intel stock     -     job vhost boot
-test intel stock     -     intel
-test aarch64 stock   -     boot state
+short intel stock    -     boot
+short intel stock    -     vhost+intel+job
+all  intel stock     -     job vhost boot intel
+test aarch64 stock   -     boot+state
 short riscv64 stock  -     boot
 test amd   stock     -     every
 test amd   backports -     resets atomic
@@ -276,16 +276,41 @@ all  amd   stock     stock ctl disks transport
 all  amd   backports -     hostile vhost job disks boot
 '
 poisoned=' hostile resets '
+# A lab host has one CPU, as an emulated one with two takes a third more time for the same; more are for
+# files in which it matters that threads of lunette, the kernel's and the guest's CPUs really run at once.
+many_cpus=' hostile many paths rebind resets soak stores vhost '
 # On Intel's processor, whose emulator takes five times as long, and on riscv64's: what it, its interrupts and
-# its ways to end have a part in.
+# its ways to end have a part in. Of a file that is not here, all.
 declare -A part=(
-	[job]='statuses signal panic poweroff_is_no_success reboot signals_from_outside streams_are_apart
-		every_byte slow_reader_gets_all root_on_a_disk hostile_control_port'
-	[vhost]='module_not_loaded configfs_not_mounted store_module_not_loaded explain
-		both_paths_are_the_same workers killed bus_mastering_in_process bus_mastering_in_kernel
-		a_target_that_goes_away hand_over_on_pci hand_over_on_mmio'
-	[boot]='usual_image vmlinux pvh four_cpus topology memory_above_the_hole'
+	[boot]='usual_image pvh four_cpus'
+	[job]='signal panic reboot streams_are_apart hostile_control_port'
+	[vhost]='module_not_loaded configfs_not_mounted store_module_not_loaded both_paths_are_the_same
+		workers killed bus_mastering_in_kernel hand_over_on_pci'
 )
+
+# Short files, which leave a lab host as it was, share one: each has the same kernel of guests. (vhost.sh
+# does not, and wants one without the modules that it asks for.)
+together='
+boot+console
+ctl+disks+sg
+init+input+luns+report
+rights+terminal+tmux
+'
+sets() { # [NAME...]: the files of tests/vm, or those sets of them; nothing is shared by files that are named
+	local set
+	names vm "$@" | if [ $# -gt 0 ]; then cat
+	else
+		for set in $together; do echo "$set"; done
+		grep -vxF "${together//+/$'\n'}"
+	fi
+}
+
+parts() { # NAME[+NAME...]: what $part has of them, as TESTS
+	local file name
+	for file in ${1//+/ }; do
+		for name in ${part[$file]-}; do printf '%s/%s,' "$file" "$name"; done
+	done
+}
 
 # places_of [NAME...]: CPU HOST GUEST NAME TESTS of each file that is to run; no TESTS are all of them
 places_of() {
@@ -298,7 +323,7 @@ places_of() {
 		case $when-$extent in test-* | short-test | all-all) ;; *) continue ;; esac
 		[ -d "vmm/machine/arch/$(arch_of "$cpu")" ] || continue # lunette is not there yet
 		tests=
-		[ "$files" != every ] || files=$(names vm)
+		[ "$files" != every ] || files=$(sets "$@")
 		for file in $files; do
 			[ $# = 0 ] || [[ $named == *" $file "* ]] || continue
 			# intel.sh and state.sh are about one processor alone, atomic.sh about Linux 6.11 and later;
@@ -308,14 +333,12 @@ places_of() {
 			elif [ "$file" = atomic ]; then [ "$host" != stock ] || continue
 			elif [ $# != 0 ] && [ "$cpu" != "${CPU:-amd}" ]; then continue
 			fi
-			[ "$when" != short ] || tests=$(echo ${part[$file]} | tr ' ' ,)
-			echo "$cpu $host $(kernel_for "$file" "$guest" "$(arch_of "$cpu")") $file $tests"
+			[ "$when" != short ] || tests=$(parts "$file")
+			echo "$cpu $host $(kernel_for "${file%%+*}" "$guest" "$(arch_of "$cpu")") $file $tests"
 		done
 	done
 }
-extent='test' # all: what the table has for "make test-all", too
-
-vm() { # [NAME...]: two files at a time
+vm() { # [NAME...]
 	local chosen place
 	kernel_line
 	chosen=$(places_of "$@")
@@ -323,18 +346,14 @@ vm() { # [NAME...]: two files at a time
 	cat >"$work/script" <<-'END'
 		chgrp 106 /dev/kvm # as udev would
 		chmod 660 /dev/kvm
-		file=$1
+		files=$1
 		shift
-		env "$@" sh "/lab/tests/$file.sh"
-		taint=$(cat /proc/sys/kernel/tainted)
-		[ "$taint" = 0 ] || { echo "not ok $file/taint_of_the_lab_host is $taint"; dmesg | tail -n 60; }
+		for file in $(echo "$files" | tr + " "); do
+			env "$@" sh "/lab/tests/$file.sh"
+			taint=$(cat /proc/sys/kernel/tainted)
+			[ "$taint" = 0 ] || { echo "not ok $file/taint_of_the_lab_host is $taint"; dmesg | tail -n 60; }
+		done
 		exit 0
 	END
-	while read -r place; do
-		[ "$(jobs -rp | wc -l)" -lt 2 ] || wait -n
-		vm_file $place &
-	done <<<"$chosen"
-	wait
-	cat "$work"/vm-* >"$work/vm"
-	count "$work/vm"
+	while read -r place; do aside vm_file $place; done <<<"$chosen"
 }

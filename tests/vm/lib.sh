@@ -230,14 +230,17 @@ unwanted_triple_fault() {
 	done
 }
 
-# All tests of the file, in their order; with TESTS=NAME,... those, of which none may be unknown.
+# All tests of the file, in their order; with TESTS=NAME,... or FILE/NAME,... those, of which none may be
+# unknown. Names of other files' tests are not this one's matter.
 run_tests() {
-	local all name
+	local all name wanted file
+	file=$(basename "$0" .sh)
 	all=$(sed -n 's/^test_\([a-z0-9_]*\)() .*/\1/p' "$0")
-	for name in $all; do
-		case ",${TESTS:-$name}," in *",$name,"*) run_test "$name" ;; esac
+	wanted=$(echo "${TESTS-}" | tr , '\n' | sed -n "s,^$file/,,p; t; /\//d; /./p")
+	for name in ${wanted:-$all}; do
+		echo "$all" | grep -qx "$name" || echo "not ok $file/$name: no such test"
 	done
-	for name in $(echo "${TESTS-}" | tr , ' '); do
-		echo "$all" | grep -qx "$name" || echo "not ok $(basename "$0" .sh)/$name: no such test"
+	for name in $all; do
+		[ -n "$wanted" ] && ! echo "$wanted" | grep -qx "$name" || run_test "$name"
 	done
 }
