@@ -9,7 +9,8 @@
 # make soak       kills lunette 200 times while a guest writes, and looks at the image; has 1,100 runs
 #                 side by side, and looks at what they leave
 # make real       busybox's own test suite in a guest, its sources shared in, its results out
-# make bench      figures; BENCH='boot io' for some of them (see tests/bench/run.sh)
+# make bench      figures; BENCH='boot io' for some of them (see tests/bench/run.sh); ARCH=aarch64: in a
+#                 lab host of arm64
 # make guest-kernel   a small kernel, for run --kernel micro; FULL=1: with modules, BPF and more
 # make clean dist install uninstall help
 #

@@ -184,7 +184,8 @@ real:
 
 # What tests/bench/run.sh measures with, some of it in the lab host and, static, in its guests; it
 # sets up, and makes them, before it does.
-bench_programs = $(addprefix $(out)/tests/bench/,firstrun timeto diskread scsi4k storeread payload.elf)
+bench_programs = $(addprefix $(out)/tests/bench/,firstrun timeto diskread scsi4k storeread \
+	$(if $(filter x86_64,$(ARCH)),payload.elf))
 
 $(out)/tests/bench/firstrun $(out)/tests/bench/timeto: %: %.o
 	$(link) -pie -o $@ $^

@@ -30,13 +30,13 @@ for name; do
 	kernel=/lab/$name
 	disk= options= bus=pci rows=$all
 	row "$name: lunette" 4 boot lunette
-	bus=mmio row "$name: QEMU microvm" 4 boot qemu
+	bus=mmio row "$name: $smallest" 4 boot qemu
 	others >others
 	while read -r vmm end title; do row "$name: $title" 4 boot "$vmm"; done <others
 	disk=/dev/ram0
 	row "$name: lunette, disk on PCI" 4 boot lunette
 	bus=mmio
 	row "$name: lunette, disk on MMIO" 4 boot lunette
-	row "$name: QEMU microvm, disk" 4 boot qemu
+	row "$name: $smallest, disk" 4 boot qemu
 	while read -r vmm end title; do row "$name: $title, disk" 4 boot "$vmm"; done <others
 done

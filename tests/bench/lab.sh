@@ -4,6 +4,8 @@
 #
 #   usage: lab.sh [--short] OBJECTS boot|command|io
 #
+# OBJECTS are build/ARCH, and the lab host and its guests are of that architecture.
+#
 # boot  from exec() of a VMM to the guest's /init: million instructions, and exits from the guest;
 #       with Debian's stock kernel, and with the micro kernel if it is in the cache.
 # command  from exec() of a VMM to its end, when the guest has run "true", by phase: million
@@ -11,7 +13,7 @@
 # io    what a read takes from the guest's system call and back, guest, VMM and kernel together:
 #       thousand instructions. The disk is a RAM disk of the lab host (brd).
 #
-# QEMU, the lab's own, is beside them; kvmtool, Firecracker and Cloud Hypervisor where LKVM=FILE,
+# QEMU, the version of the lab's own, is beside them; kvmtool, Firecracker and Cloud Hypervisor where LKVM=FILE,
 # FIRECRACKER=FILE and CLOUD_HYPERVISOR=FILE name their binaries; and virtme-ng where VIRTME=DIR is
 # what "pip install --target DIR virtme-ng argcomplete" has filled. Exit status 1: something could
 # not be measured, and a line says what. What had to be measured a second time, as the emulated
@@ -23,17 +25,21 @@ top=$(dirname "$(readlink -f "$0")")/../..
 cd "$top" || exit
 rows=-1
 [ "$1" != --short ] || { rows=2; shift; }
-objects=$1 what=$2
+objects=$1 what=$2 arch=${1##*/}
+here=$(uname -m)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/lunette
+if [ "$arch" = "$here" ]; then micro=$cache/kernel-micro; else micro=$cache/$arch/kernel-micro; fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 add=() kernels=(stock)
 add_qemu() {
 	local text words file dir
-	text=$(tests/lab/qemu) || return
+	text=$(tests/lab/qemu "$arch") || return
 	echo "$text" >"$work/qemu"
 	mapfile -t words <<<"$text"
+	emulator=$("${words[@]:0:4}" --version)
+	[ "$arch" = "$here" ] || { add_others_qemu; return; }
 	for file in "${words[3]}" $("${words[@]:0:3}" --list "${words[3]}" | grep -o '/[^ ]*'); do
 		add+=(--add "$file") # its libraries are not this machine's
 	done
@@ -45,13 +51,23 @@ add_qemu() {
 	add+=(--add "$work/qemu:/lab/qemu")
 }
 
+# The same one, for the lab host's architecture.
+add_others_qemu() {
+	local package=qemu-system-arm tree
+	[ "$arch" = aarch64 ] || package=qemu-system-riscv
+	tree=$(tests/lab/deb -a "$arch" -s trixie -r "$package") || return
+	add+=(--root "$tree" --add "$tree/usr/bin/qemu-system-$arch:/bin/qemu-system-$arch")
+	echo "qemu-system-$arch" >"$work/qemu"
+	add+=(--add "$work/qemu:/lab/qemu")
+}
+
 add_kernels() {
-	local micro=$cache/kernel-micro
 	add+=(--add "$kernel/vmlinuz:/lab/stock")
-	[ -e "$micro/bzImage" ] && [ "$what $rows" != 'io -1' ] || return 0
+	[ -e "$micro/vmlinux" ] && [ "$what $rows" != 'io -1' ] || return 0
 	kernels+=(micro)
 	[ $rows = -1 ] || kernels=(micro)
-	add+=(--add "$micro/vmlinux:/lab/micro" --add "$micro/bzImage:/lab/micro.bzImage")
+	add+=(--add "$micro/vmlinux:/lab/micro")
+	[ ! -e "$micro/bzImage" ] || add+=(--add "$micro/bzImage:/lab/micro.bzImage")
 }
 
 # An initramfs whose init runs a script; files that the script needs come along.
@@ -59,18 +75,18 @@ with_job() { # NAME SCRIPT [FILE:DEST...]
 	local name=$1
 	printf '%s\n' "$2" >"$work/job"
 	shift 2
-	guest/mkinitramfs.sh extra "$work/extra" "$work/job:/job" "$@" || return
+	guest/mkinitramfs.sh -a "$arch" extra "$work/extra" "$work/job:/job" "$@" || return
 	cat "$work/base.cpio" "$work/extra" >"$work/$name.cpio"
 }
 
 # The guests' file systems: one whose /init says that it is there, and some that run a script.
 add_initramfs() {
 	local base file
-	base=$(guest/mkinitramfs.sh base "$kernel" "$(tests/lab/deb busybox-static)/bin/busybox") || return
+	base=$(guest/mkinitramfs.sh -a "$arch" base "$kernel" "$(tests/lab/busybox "$arch")") || return
 	cp "$base" "$work/base.cpio"
 	printf '#!/bin/busybox sh\necho guest-is-up\nexec busybox sleep 100\n' >"$work/up"
 	chmod +x "$work/up"
-	guest/mkinitramfs.sh extra "$work/extra" "$work/up:/up" || return
+	guest/mkinitramfs.sh -a "$arch" extra "$work/extra" "$work/up:/up" || return
 	cat "$base" "$work/extra" >"$work/up.cpio"
 	with_job true $'echo guest-is-up\ntrue' || return               # our init then powers off
 	with_job reboot $'echo guest-is-up\ntrue\nreboot -f' || return # for who cannot power off
@@ -87,8 +103,8 @@ small_reads='diskread /dev/sda random 4096 1 2000
 
 add_all() {
 	local program
-	kernel=$(tests/lab/kernel) && add_qemu && add_kernels && add_initramfs || return
-	add+=(--add "$PWD/lunette:/bin/lunette" --add "$PWD/tests/bench/peers.sh:/lab/peers.sh")
+	kernel=$(tests/lab/kernel -a "$arch") && add_qemu && add_kernels && add_initramfs || return
+	add+=(--add "$objects/lunette:/bin/lunette" --add "$PWD/tests/bench/peers.sh:/lab/peers.sh")
 	for program in firstrun timeto; do
 		add+=(--add "$objects/tests/bench/$program:/bin/$program")
 	done
@@ -163,26 +179,19 @@ print_io() {
 		}' "$work/rows"
 }
 
-# The header of a bzImage has the place of "RELEASE (builder@host) ...".
-release() { # BZIMAGE
-	local offset
-	offset=$(od -An -tu2 -j 0x20e -N 2 "$1")
-	tail -c +$((offset + 512 + 1)) "$1" | head -c 100 | tr ' ' '\n' | head -n 1
-}
-
 # What the figures are about.
 print_conditions() {
-	local name text words emulator
+	local name text stock
+	stock=$(ls "$kernel/lib/modules")
 	for name in "${kernels[@]}"; do
 		case $name in
-		stock) text+=", $name $(release "$kernel/vmlinuz")" ;;
-		micro) text+=", $name $(release "$cache/kernel-micro/bzImage")" ;;
+		stock) text+=", $name $stock" ;;
+		micro) text+=", $name $(grep -a -o -m 1 'Linux version [0-9][^ ]*' "$micro/vmlinux" |
+			sed -n '1s/.* //p')" ;;
 		esac
 	done
-	mapfile -t words <"$work/qemu"
-	emulator=$("${words[@]:0:4}" --version)
 	echo
-	echo "In the lab: host $(release "$kernel/vmlinuz"), guests ${text#, };" \
+	echo "In the lab: host $stock, guests ${text#, };" \
 		"$(sed -n '1s/^QEMU emulator version \([^ ]*\).*/QEMU \1/p' <<<"$emulator")"
 }
 
@@ -190,7 +199,7 @@ print_conditions() {
 measure() {
 	local try rc=1
 	for try in 1 2; do
-		tests/lab/l1 --icount --timeout 900 --mem 3072 "${add[@]}" "tests/bench/$what.sh" $rows \
+		tests/lab/l1 --cpu "$arch" --icount --timeout 900 --mem 3072 "${add[@]}" "tests/bench/$what.sh" $rows \
 			"${kernels[@]}" >"$work/rows" 2>"$work/err" </dev/null
 		rc=$?
 		[ $rc = 124 ] || [ $rc = 210 ] || return $rc

@@ -16,13 +16,19 @@ lunette() { # COMMAND...
 	"$@"
 }
 
-# On PCI it is a q35, otherwise the smallest machine that it has. For vhost-scsi $wwn is the target.
+# On PCI it is a q35, otherwise the smallest machine that it has; on other architectures it has one for
+# both. For vhost-scsi $wwn is the target.
 qemu() { # COMMAND...
-	local machine=microvm,rtc=on,pit=off,pic=off device=device
-	[ "$bus" = mmio ] || machine=q35 device=pci
+	local machine=virt device=device console=ttyS0
+	[ "$bus" = mmio ] || device=pci
+	case $(uname -m),$bus in
+	x86_64,mmio) machine=microvm,rtc=on,pit=off,pic=off ;;
+	x86_64,*) machine=q35 ;;
+	aarch64,*) console=ttyAMA0 ;;
+	esac
 	set -- "$@" $qemu -M "$machine,accel=kvm" -cpu host -m "$mib" -smp 1 -nodefaults \
 		-no-user-config -display none -no-reboot -serial stdio \
-		-kernel "$kernel" -initrd "$initrd" -append "console=ttyS0 panic=-1 $words"
+		-kernel "$kernel" -initrd "$initrd" -append "console=$console panic=-1 $words"
 	case $disk,$vhost in
 	,*) ;;
 	*,on) set -- "$@" -device "vhost-scsi-pci,wwpn=$wwn" ;;
@@ -40,12 +46,16 @@ virtme() { # COMMAND...
 	"$@"
 }
 
+smallest='QEMU microvm' # its name in rows
+[ "$(uname -m)" = x86_64 ] || smallest='QEMU virt'
+
 # It takes no ELF kernel; its disk is a virtio-blk one.
 kvmtool() { # COMMAND...
 	local kernel=$kernel
 	[ ! -e "$kernel.bzImage" ] || kernel=$kernel.bzImage
 	set -- "$@" "${LKVM-lkvm}" run -k "$kernel" -i "$initrd" -m "$mib" -c 1 --console serial \
 		-n mode=none -p "console=ttyS0 panic=-1 $words"
+	[ "$(uname -m)" != aarch64 ] || set -- "$@" --irqchip gicv3-its
 	[ -z "$disk" ] || set -- "$@" -d "$disk"
 	"$@"
 }

@@ -3,8 +3,8 @@
 #
 #   usage: run.sh [--short] OBJECTS [start] [reads] [stores] [boot] [command] [io]
 #
-# OBJECTS is the folder with the built programs. "make bench" calls it, for all; with BENCH='boot io'
-# for some. --short: a few rows and rounds of each, which show that it works; its figures mean little.
+# OBJECTS is build/ARCH, the folder with the built programs. "make bench" calls it, for all; with
+# BENCH='boot io' for some. For another architecture (ARCH=aarch64) there are those in the lab. --short: a few rows and rounds of each, which show that it works; its figures mean little.
 #
 # On this machine (start, reads, stores):
 #
@@ -37,12 +37,21 @@ set -uo pipefail
 export LC_ALL=C
 top=$(dirname "$(readlink -f "$0")")/../..
 cd "$top" || exit
-guest/setup.sh run bench || exit
+lists=(run bench)
 short=
 [ "${1-}" != --short ] || { short=$1; shift; }
-objects=$1
+objects=$1 arch=${1##*/}
 shift
-make -s -j "$(nproc)" bench-programs || exit
+if [ "$arch" != "$(uname -m)" ]; then
+	lists+=("cross-$arch")
+	[ $# -gt 0 ] || set -- boot command io
+	[[ ! " $* " =~ \ (start|reads|stores)\  ]] || {
+		echo "run.sh: ${BASH_REMATCH[1]}: is about this machine, and that is no $arch" >&2
+		exit 200
+	}
+fi
+guest/setup.sh "${lists[@]}" || exit
+make -s -j "$(nproc)" "ARCH=$arch" bench-programs || exit
 bench=$objects/tests/bench
 runs=31 tries=5 mib=128 failed=0
 few=1024 many=5120 timed=51200 # reads

@@ -47,4 +47,9 @@ test_unknown_part() {
 	contains err '^run.sh: not a part: stop \(start, reads, stores, boot, command, io\)$'
 }
 
+test_part_of_another_architecture() {
+	status 200 "$top/tests/bench/run.sh" build/riscv64 boot reads 2>err
+	contains err '^run.sh: reads: is about this machine, and that is no riscv64$'
+}
+
 run_tests
