@@ -133,11 +133,11 @@ modules_of() { # FILE: the folder of the modules of that kernel; "-": there is n
 }
 
 # The kernel and its initramfs. Debian's kernel is fetched when it is used.
-modules=-
+modules=- micro=$cache/kernel-micro make_micro='make guest-kernel'
+[ "$arch" = "$here" ] || micro=$cache/$arch/kernel-micro make_micro+=" ARCH=$arch"
 if [ "$kernel" = micro ]; then
-	[ "$arch" = "$here" ] || fail 201 "--kernel micro: there is none of $arch; without it there is Debian's"
-	kernel=$cache/kernel-micro/vmlinux
-	[ -r "$kernel" ] || fail 201 '--kernel micro: not there yet; "make guest-kernel" makes it'
+	kernel=$micro/vmlinux
+	[ -r "$kernel" ] || fail 201 "--kernel micro: not there yet; \"$make_micro\" makes it"
 elif [ -z "$kernel" ]; then
 	modules=$("$top/tests/lab/kernel" -a "$arch") || fail 201 'no kernel for guests'
 elif [ ${#initrds[@]} = 0 ] && [ -f "$kernel" ]; then
@@ -145,9 +145,8 @@ elif [ ${#initrds[@]} = 0 ] && [ -f "$kernel" ]; then
 fi
 if [ -z "$kernel" ]; then
 	kernel=$modules/vmlinuz
-	if [ -t "$in" ] && [ -t 2 ] && [ ${#command[@]} = 0 ] && [ ! -e "$cache/kernel-micro" ] &&
-		[ "$arch" = "$here" ]; then
-		echo 'run-guest: guests start many times faster with --kernel micro; "make guest-kernel" makes it' >&2
+	if [ -t "$in" ] && [ -t 2 ] && [ ${#command[@]} = 0 ] && [ ! -e "$micro" ]; then
+		echo "run-guest: guests start many times faster with --kernel micro; \"$make_micro\" makes it" >&2
 	fi
 fi
 if [ ${#initrds[@]} = 0 ]; then

@@ -208,7 +208,7 @@ bench-programs: lunette $(bench_programs)
 
 # A small kernel for guests, in the cache; FULL=1: one with modules, BPF and more.
 guest-kernel:
-	guest/kernel/build.sh $(if $(FULL),full)
+	guest/kernel/build.sh -a $(ARCH) $(if $(FULL),full)
 
 bench:
 	tests/bench/run.sh $(out) $(BENCH)

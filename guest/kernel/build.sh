@@ -1,17 +1,23 @@
 #!/bin/bash
 # build.sh - build a small kernel for guests from Debian's kernel source.
 #
-#   usage: build.sh [full]        prints the folder; "make guest-kernel" and FULL=1 run this
+#   usage: build.sh [-a ARCH] [full]   prints the folder; "make guest-kernel", ARCH= and FULL=1 run this
 #
-# The folder, kernel-micro or kernel-full in ${XDG_CACHE_HOME:-~/.cache}/lunette, gets vmlinux (an ELF
-# file, stripped), bzImage and config. Nothing is done when they come from the same source and the
-# same fragments: ARCH.config here, for "full" with full.config behind it. Where there is ccache it is
-# used. Some fifteen minutes on two processors, and 2 GB of disk meanwhile.
+# ARCH, as uname -m has it, is this machine's if nothing else is said. The folder, kernel-micro or
+# kernel-full in ${XDG_CACHE_HOME:-~/.cache}/lunette, or for another architecture in ARCH there, gets
+# vmlinux, what lunette boots and is not packed: x86_64's is an ELF file, stripped, others' an Image;
+# x86_64's bzImage; and config. Nothing is done when they come from the same source and options:
+# common.config and ARCH.config here, for "full" with full.config behind them. Where there is ccache it
+# is used. Some fifteen minutes on two processors, and 2 GB of disk meanwhile.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 top=$here/../..
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/lunette
 arch=$(uname -m)
+if [ "${1-}" = -a ] && [ $# -gt 1 ]; then
+	arch=$2
+	shift 2
+fi
 
 fail() { # STATUS MESSAGE
 	echo "guest/kernel: $2" >&2
@@ -41,23 +47,35 @@ check() { # WANTED CONFIG
 $(printf '  %s\n' "${missing[@]}")"
 }
 
-name=micro fragments=("$here/$arch.config")
+name=micro fragments=("$here"/{common,"$arch"}.config)
 case $#:${1-} in
 0:) ;;
 1:full) name=full fragments+=("$here/full.config") ;;
 *) sed -n 's/^#   *usage/usage/p' "$0" >&2; exit 200 ;;
 esac
-[ -r "${fragments[0]}" ] || fail 201 "no $arch.config: there is no small kernel for this machine yet"
-"$top/guest/setup.sh" run kernel
+[ -r "${fragments[1]}" ] || fail 201 "no $arch.config: there is no small kernel of this architecture yet"
+setup=(run kernel) cross=
+if [ "$arch" != "$(uname -m)" ]; then
+	setup+=("cross-$arch") cross=$arch-linux-gnu- cache=$cache/$arch
+	mkdir -p "$cache"
+fi
+"$top/guest/setup.sh" "${setup[@]}"
+# What Linux calls it, what is built, and of which source: Linux 6.12 knows riscv64's AIA.
+suite=bookworm
+case $arch in
+x86_64) linux_arch=x86_64 files=(arch/x86/boot/bzImage vmlinux) ;;
+aarch64) linux_arch=arm64 files=(arch/arm64/boot/Image) ;;
+riscv64) linux_arch=riscv files=(arch/riscv/boot/Image) suite=trixie ;;
+esac
 
-package=$("$top/tests/lab/deb" -d linux-source | grep -m 1 ^linux-source-)
-source=$("$top/tests/lab/deb" "$package")
+package=$("$top/tests/lab/deb" -s $suite -d linux-source | grep -m 1 ^linux-source-)
+source=$("$top/tests/lab/deb" -s $suite "$package")
 changes=$source/usr/share/doc/$package/changelog.Debian.gz
 version=$(zcat "$changes" | sed -n '1s/.*(\(.*\)).*/\1/p')
 date=$(zcat "$changes" | awk '/^ -- / && !found++ { sub(/.*>  /, ""); print }')
-key=$(cat "${fragments[@]}" <(echo "$version") | sha256sum | cut -c 1-12)
+key=$({ wanted "${fragments[@]}"; echo "$version"; } | sha256sum | cut -c 1-12)
 dir=$cache/kernel-$name
-"$top/guest/mkinitramfs.sh" base - "$("$top/tests/lab/deb" busybox-static)/bin/busybox" >/dev/null
+"$top/guest/mkinitramfs.sh" -a "$arch" base - "$("$top/tests/lab/busybox" "$arch")" >/dev/null
 [ "$(readlink "$dir")" != "kernel-$name-$key" ] || { echo "$dir"; exit; }
 
 exec 9>"$cache/linux.lock"
@@ -72,12 +90,13 @@ mkdir "$work"
 say "building $name from $package $version; the log is $cache/linux.log"
 tar -x -C "$work" --strip-components 1 -f "$source/usr/src/$package.tar.xz"
 cc=$(command -v ccache || true)
-make=(make -s -C "$work" -j "$(nproc)" CC="${cc:+ccache }gcc" KBUILD_BUILD_USER=lunette
+make=(make -s -C "$work" -j "$(nproc)" ARCH="$linux_arch" CROSS_COMPILE="$cross"
+	CC="${cc:+ccache }${cross}gcc" KBUILD_BUILD_USER=lunette
 	KBUILD_BUILD_HOST=guest KBUILD_BUILD_TIMESTAMP="$date")
 build() {
 	wanted "${fragments[@]}" >"$work/fragment"
 	"${make[@]}" KCONFIG_ALLCONFIG="$work/fragment" allnoconfig &&
-		check "$work/fragment" "$work/.config" && "${make[@]}" vmlinux bzImage
+		check "$work/fragment" "$work/.config" && "${make[@]}" "${files[@]##*/}"
 }
 (build) </dev/null >"$cache/linux.log" 2>&1 9>&- || {
 	tail -n 20 "$cache/linux.log" >&2
@@ -87,9 +106,12 @@ build() {
 out=$dir-$key
 rm -rf "$out"
 mkdir "$out"
-strip -o "$out/vmlinux" "$work/vmlinux"
-cp "$work/arch/$arch/boot/bzImage" "$work/.config" "$out/"
-mv "$out/.config" "$out/config"
+cp "$work/.config" "$out/config"
+if [ "$arch" = x86_64 ]; then
+	cp "$work/${files[0]}" "$out/"
+	strip -o "$out/vmlinux" "$work/vmlinux"
+else cp "$work/${files[0]}" "$out/vmlinux"
+fi
 ln -s "${out##*/}" "$dir.new"
 mv -T "$dir.new" "$dir"
 find "$cache" -maxdepth 1 -name "kernel-$name-*" ! -name "${out##*/}" -exec rm -rf {} +

@@ -16,14 +16,16 @@ kernel_for() { # NAME GUEST ARCH: as the table "places" has it
 	elif [ "$1" = atomic ]; then echo backports # which has atomic writes
 	elif [ -n "${KERNEL-}" ]; then echo "$KERNEL"
 	elif [ "$2" != - ]; then echo "$2"
-	elif [[ $stock_files == *" $1 "* ]] || [ "$3" != x86_64 ] ||
-		[ ! -e "$cache/kernel-micro" ]; then echo stock
+	elif [[ $stock_files == *" $1 "* ]] || [ ! -e "$(micro "$3")" ]; then echo stock
 	else echo micro
 	fi
 }
+micro() { # ARCH: where the small kernel is, or would be
+	if [ "$1" = "$(uname -m)" ]; then echo "$cache/kernel-micro"; else echo "$cache/$1/kernel-micro"; fi
+}
 kernel_line() {
 	if [ -n "${KERNEL-}" ]; then echo "vm: guests have the $KERNEL kernel"
-	elif [ -e "$cache/kernel-micro" ]; then
+	elif [ -e "$(micro "$(arch_of "${CPU:-amd}")")" ]; then
 		echo "vm: guests have the small kernel, and the stock kernel in:$stock_files"
 	else echo 'vm: guests have the stock kernel; "make guest-kernel" makes one that starts faster'
 	fi
@@ -35,6 +37,9 @@ kernel_files() { # ARCH stock | backports | newest | micro
 	mkdir "$dir"
 	[ "$2" = micro ] || modules=$(tests/lab/kernel -a "$arch" "$2") || return
 	if [ "$arch" = x86_64 ]; then x86_files "$modules"
+	elif [ "$2" = micro ]; then
+		cp "$(micro "$arch")/vmlinux" "$dir/vmlinuz" &&
+			grep -a -o -m 1 'Linux version [0-9][^ ]*' "$dir/vmlinuz" | sed -n '1s/.* //p' >"$dir/release"
 	else
 		cp "$modules/vmlinuz" "$dir/vmlinuz" && ls "$modules/lib/modules" >"$dir/release"
 	fi || return
@@ -42,7 +47,8 @@ kernel_files() { # ARCH stock | backports | newest | micro
 		"$dir/initramfs.cpio"
 }
 x86_files() { # MODULES
-	local from=$cache/kernel-micro setup offset length packed
+	local from setup offset length packed
+	from=$(micro x86_64)
 	if [ "$1" != - ]; then
 		cp "$1/vmlinuz" "$dir/vmlinuz"
 		# The ELF file inside the bzImage, with a size after it that no unpacker likes.
