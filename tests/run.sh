@@ -88,9 +88,10 @@ said() {
 	told "$out"
 }
 
-# aside COMMAND...: beside others, as many as there are processors, and room for lab hosts in them
+# aside COMMAND...: beside others: one more than there are processors, as some wait more than they work,
+# and as many as have room for a lab host
 beside=$(($(awk '/^MemTotal:/ { print $2 }' /proc/meminfo) / (3 << 20)))
-((beside < $(nproc))) || beside=$(nproc)
+((beside <= $(nproc))) || beside=$(($(nproc) + 1))
 ((beside > 0)) || beside=1
 aside() {
 	while [ "$(jobs -rp | wc -l)" -ge $beside ]; do wait -n; done

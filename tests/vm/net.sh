@@ -266,8 +266,8 @@ test_lunette_is_killed() {
 
 chmod 666 /dev/net/tun # as udev would
 
-large() { # BYTES PACKETS: has one of them more bytes than a frame of 1500, by far?
-	[ $(($1 / $2)) -gt 6000 ] || fail "$2 packets for $1 bytes: no large ones"
+large() { # BYTES PACKETS: one has more than a frame of 1500; how many do is a matter of speed
+	[ $(($1 / $2)) -gt 1514 ] || fail "$2 packets for $1 bytes: no large ones"
 }
 counter() { cat /sys/class/net/t0/statistics/$1; }
 
