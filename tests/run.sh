@@ -79,7 +79,7 @@ step() {
 
 # said NAME SECONDS COMMAND...: it prints lines of results itself
 said() {
-	local name=$1 took me=$BASHPID out=$work/${1//[ :]/-}
+	local name=$1 took me=$BASHPID out=$work/said-$BASHPID
 	took=$(seconds "$me")
 	timeout "$2" "${@:3}" >"$out" 2>&1 </dev/null || grep -q '^not ok ' "$out" ||
 		echo "not ok $name/end (status $?)" >>"$out"
