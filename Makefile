@@ -55,7 +55,7 @@ link = $(CC) $(flags) $(CFLAGS) -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS)
 
 # Everything below the machine: what the unit tests link. An upward dependency is a link error.
 lower = $(wildcard vmm/core/*.c virtio/*.c devices/*.c devices/*/*.c)
-with_tree = $(wildcard vmm/machine/arch/*.c) # of all architectures that have a device tree
+with_tree = $(wildcard vmm/machine/arch/*.c) # of all that are not PCs
 upper = $(filter-out $(lower) $(if $(filter x86_64,$(ARCH)),$(with_tree)), \
 	$(wildcard vmm/*.c vmm/*/*.c vmm/*/*/*.c vmm/machine/arch/$(ARCH)/*.c))
 asl = $(wildcard vmm/machine/arch/$(ARCH)/*.asl)

@@ -52,6 +52,7 @@ $(out)/tests/unit/test_sandbox: $(out)/vmm/machine/sandbox.o
 $(out)/tests/unit/test_tty: $(out)/vmm/machine/tty.o
 $(out)/tests/unit/test_crash: $(patsubst %,$(out)/vmm/machine/%.o,crash tty)
 $(out)/tests/unit/test_vm: $(out)/vmm/machine/vm.o
+$(out)/tests/unit/test_one_reg: $(out)/vmm/machine/arch/one_reg.o
 $(out)/tests/unit/test_vcpu $(out)/tests/unit/test_vcpu_thread: $(out)/vmm/machine/vcpu.o
 $(out)/tests/unit/test_describe: $(out)/vmm/machine/arch/$(ARCH)/describe.o
 $(out)/tests/unit/test_probe: $(patsubst %,$(out)/vmm/machine/%.o,probe arch/$(ARCH)/probe arch/$(ARCH)/vcpu)

@@ -1,18 +1,13 @@
 /*
  * state.c - a vCPU's registers, and the VM's interrupt controllers, as KVM gives and takes them.
  *
- * KVM tells which registers a vCPU has: each has a number, with its size in it. Those of a GICv3
- * are listed here. An ITS keeps its tables in guest memory, and so do the redistributors what
- * messages are pending: they are written there when they are saved, and read from there when they
- * are restored. So guest memory is saved after the VM, and restored before it.
- *
- * KVM alone knows whether a value can be, and only when it gets it. So what is there is read first,
- * and put back if KVM takes but a part of what comes.
+ * The registers of a GICv3 are listed here. An ITS keeps its tables in guest memory, and so do the
+ * redistributors what messages are pending: they are written there when they are saved, and read
+ * from there when they are restored. So guest memory is saved after the VM, and restored before it.
  */
 #include <errno.h>
 #include <linux/kvm.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 
 #include "vmm/core/state.h"
@@ -20,144 +15,17 @@
 #include "vmm/machine/arch/aarch64/arm.h"
 #include "vmm/machine/arch/aarch64/layout.h"
 #include "vmm/machine/arch/arch.h"
+#include "vmm/machine/arch/one_reg.h"
 #include "vmm/machine/vcpu.h"
 #include "vmm/machine/vm.h"
 
-#define REG_SIZE(id) (1u << (((id) & KVM_REG_SIZE_MASK) >> KVM_REG_SIZE_SHIFT))
-#define REGS_MAX 4096
-
-/* The registers follow each other in @value, as the list has them. */
-struct vcpu_state {
-	struct kvm_reg_list *list;
-	uint8_t *value;
-	size_t size;
-	struct kvm_vcpu_events events;
-	struct kvm_mp_state mp;
-};
-
-static int list_regs(int fd, struct vcpu_state *c)
-{
-	struct kvm_reg_list none = { .n = 0 };
-	uint64_t i;
-
-	if (ioctl(fd, KVM_GET_REG_LIST, &none) == 0 || errno != E2BIG || none.n > REGS_MAX)
-		return -EOPNOTSUPP;
-	c->list = calloc(1 + none.n, sizeof(uint64_t));
-	if (!c->list)
-		return -ENOMEM;
-	c->list->n = none.n;
-	if (ioctl(fd, KVM_GET_REG_LIST, c->list) < 0)
-		return -errno;
-	for (i = 0; i < c->list->n; i++)
-		c->size += REG_SIZE(c->list->reg[i]);
-	c->value = malloc(c->size);
-	return c->value ? 0 : -ENOMEM;
-}
-
-static int get_regs(int fd, struct vcpu_state *c)
-{
-	uint8_t *at = c->value;
-	uint64_t i;
-
-	for (i = 0; i < c->list->n; i++) {
-		struct kvm_one_reg reg = { c->list->reg[i], (uintptr_t)at };
-
-		if (ioctl(fd, KVM_GET_ONE_REG, &reg) < 0)
-			return -errno;
-		at += REG_SIZE(reg.id);
-	}
-	return 0;
-}
-
-/* Those that are the same already may be such that cannot be written. */
-static int set_regs(int fd, const struct vcpu_state *c, const struct vcpu_state *now)
-{
-	const uint8_t *at = c->value, *was = now->value;
-	uint64_t i;
-
-	for (i = 0; i < c->list->n; i++) {
-		struct kvm_one_reg reg = { c->list->reg[i], (uintptr_t)at };
-		size_t size = REG_SIZE(reg.id);
-
-		if (ioctl(fd, KVM_SET_ONE_REG, &reg) < 0 && memcmp(at, was, size))
-			return -EINVAL;
-		at += size;
-		was += size;
-	}
-	return 0;
-}
-
-static int get_vcpu(int fd, struct vcpu_state *c)
-{
-	int r = list_regs(fd, c);
-
-	if (r == 0)
-		r = get_regs(fd, c);
-	if (r < 0)
-		return r;
-	if (ioctl(fd, KVM_GET_VCPU_EVENTS, &c->events) < 0 ||
-	    ioctl(fd, KVM_GET_MP_STATE, &c->mp) < 0)
-		return -errno;
-	return 0;
-}
-
-static int set_vcpu(int fd, struct vcpu_state *c, const struct vcpu_state *now)
-{
-	int r = set_regs(fd, c, now);
-
-	if (r == 0 && (ioctl(fd, KVM_SET_VCPU_EVENTS, &c->events) < 0 ||
-		       ioctl(fd, KVM_SET_MP_STATE, &c->mp) < 0))
-		r = -errno;
-	return r;
-}
-
-static void visit_vcpu(struct vcpu_state *c, struct state *s)
-{
-	uint64_t i;
-
-	/* The same ones here: another KVM may have others. */
-	state_same(s, c->list->n);
-	for (i = 0; i < c->list->n; i++) {
-		uint64_t id = c->list->reg[i];
-
-		state_u64(s, &id);
-		state_check(s, id == c->list->reg[i]);
-	}
-	state_bytes(s, c->value, c->size);
-	state_bytes(s, &c->events, sizeof(c->events));
-	state_u32(s, &c->mp.mp_state);
-}
-
-static int copy_vcpu(struct vcpu_state *to, const struct vcpu_state *from)
-{
-	*to = *from;
-	to->value = malloc(from->size);
-	if (!to->value)
-		return -ENOMEM;
-	memcpy(to->value, from->value, from->size);
-	return 0;
-}
+/* What is pending that is no interrupt. */
+static const struct one_reg_more events = { KVM_GET_VCPU_EVENTS, KVM_SET_VCPU_EVENTS,
+					    sizeof(struct kvm_vcpu_events) };
 
 void arch_vcpu_state(struct vcpu *vcpu, struct state *s)
 {
-	struct vcpu_state now = { 0 }, c = { 0 };
-	int r = get_vcpu(vcpu->fd, &now);
-
-	if (r == 0)
-		r = copy_vcpu(&c, &now);
-	if (r < 0)
-		state_fail(s, r);
-	else
-		visit_vcpu(&c, s);
-	if (r == 0 && state_takes(s)) {
-		r = set_vcpu(vcpu->fd, &c, &now);
-		if (r < 0)
-			set_vcpu(vcpu->fd, &now, &c);
-		state_check(s, r == 0);
-	}
-	free(c.value);
-	free(now.value);
-	free(now.list);
+	one_reg_state(vcpu->fd, &events, s);
 }
 
 /* The VM. */
