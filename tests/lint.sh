@@ -68,7 +68,8 @@ parts='vmm/run/report/tap_keep.c:tap vmm/run/report/tap_level.c:tap vmm/run/repo
 # tests/vm/ARCH/state.c does.
 without='vmm/machine/arch/aarch64/probe.c vmm/machine/arch/aarch64/state.c
 	vmm/machine/arch/aarch64/vcpu.c vmm/machine/arch/aarch64/vm.c
-	vmm/machine/arch/riscv64/probe.c vmm/machine/arch/riscv64/vcpu.c vmm/machine/arch/riscv64/vm.c'
+	vmm/machine/arch/riscv64/probe.c vmm/machine/arch/riscv64/state.c
+	vmm/machine/arch/riscv64/vcpu.c vmm/machine/arch/riscv64/vm.c'
 suite_of() {
 	name=$(basename "$1" .c)
 	for part in $parts; do

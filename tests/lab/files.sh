@@ -273,6 +273,7 @@ short intel stock    -     vhost+intel+job
 all  intel stock     -     job vhost boot intel
 test aarch64 stock   -     boot+state
 short riscv64 stock  -     boot
+test riscv64 stock   -     state
 test amd   stock     -     every
 test amd   backports -     resets atomic
 all  intel stock     micro end console files terminal
@@ -332,10 +333,10 @@ places_of() {
 		[ "$files" != every ] || files=$(sets "$@")
 		for file in $files; do
 			[ $# = 0 ] || [[ $named == *" $file "* ]] || continue
-			# intel.sh and state.sh are about one processor alone, atomic.sh about Linux 6.11 and later;
+			# intel.sh and state.sh are about some processors alone, atomic.sh about Linux 6.11 and later;
 			# what is named runs on AMD unless CPU is said.
 			if [ "$file" = intel ]; then [ "$cpu" = intel ] || continue
-			elif [ "$file" = state ]; then [ "$cpu" = aarch64 ] || continue
+			elif [ "$file" = state ]; then [[ $cpu == @(aarch64|riscv64) ]] || continue
 			elif [ "$file" = atomic ]; then [ "$host" != stock ] || continue
 			elif [ $# != 0 ] && [ "$cpu" != "${CPU:-amd}" ]; then continue
 			fi

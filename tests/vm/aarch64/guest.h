@@ -35,5 +35,6 @@
 #define OPEN 8                    /* from state.c: not 0: interrupts are open */
 #define TROUBLE 9                 /* ESR_EL1 | 1: an exception that should not have been */
 #define VECTOR_FROM 10            /* from state.c: two words */
+#define WORDS 12
 
 #endif

@@ -26,6 +26,7 @@ struct riscv_cpu {
 struct arch_vm {
 	int aia; /* KVM's device: an APLIC, and an IMSIC for each vCPU; -1: there is none */
 	uint32_t ids; /* interrupts of an IMSIC */
+	unsigned cpus; /* IMSICs */
 	struct irqchip_ops irqchip; /* vm_irqchip, and what of it is different here */
 	pthread_mutex_t lock; /* of an input of the APLIC, while it is raised and lowered */
 	struct riscv_cpu cpu;
@@ -35,7 +36,7 @@ struct arch_vm {
 void riscv_place_devices(struct platform *p);
 
 /* The AIA is complete once all vCPUs are there. -errno after one line. (vm.c) */
-int riscv_aia_init(const struct arch_vm *riscv, unsigned ncpus);
+int riscv_aia_init(struct arch_vm *riscv, unsigned ncpus);
 
 /* Registers with which a kernel is entered, on the first CPU. -errno. (vcpu.c) */
 int riscv_set_entry(int fd, const struct arch_entry *entry);

@@ -141,11 +141,12 @@ static uint32_t cpu_bits(unsigned ncpus)
 	return bits;
 }
 
-int riscv_aia_init(const struct arch_vm *riscv, unsigned ncpus)
+int riscv_aia_init(struct arch_vm *riscv, unsigned ncpus)
 {
 	int r = set_config(riscv, KVM_DEV_RISCV_AIA_CONFIG_HART_BITS, cpu_bits(ncpus));
 	unsigned i;
 
+	riscv->cpus = ncpus;
 	if (r == 0)
 		r = set_address(riscv, KVM_DEV_RISCV_AIA_ADDR_APLIC, APLIC_AT);
 	for (i = 0; r == 0 && i < ncpus; i++)
