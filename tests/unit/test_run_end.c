@@ -34,6 +34,16 @@ START_TEST(how_it_ends)
 }
 END_TEST
 
+/* Why there is no machine has been said by then: once, whether there is a command or not. */
+START_TEST(said_once)
+{
+	create_cause = CAUSE_NO_KVM;
+	run(_i ? K COMMAND : K);
+	ck_assert_int_eq(status, 202);
+	ck_assert_str_eq(err, "");
+}
+END_TEST
+
 START_TEST(report_says_how_it_ended)
 {
 	static char text[16384];
@@ -109,6 +119,7 @@ Suite *run_end_suite(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_set_timeout(tc, 30);
 	tcase_add_loop_test(tc, how_it_ends, 0, ARRAY_SIZE(ends));
+	tcase_add_loop_test(tc, said_once, 0, 2);
 	tcase_add_test(tc, report_says_how_it_ended);
 	tcase_add_test(tc, report_of_nonsense);
 	tcase_add_test(tc, report_is_no_input);

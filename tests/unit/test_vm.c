@@ -233,6 +233,7 @@ START_TEST(what_goes_wrong)
 	stderr_end(&said);
 	snprintf(wanted, sizeof(wanted), "lunette: error: %s", failures[_i].said);
 	ck_assert_msg(!strncmp(said.text, wanted, strlen(wanted)), "%s", said.text);
+	ck_assert_str_eq(strchr(said.text, '\n'), "\n"); /* one line */
 	ck_assert_int_eq(r, failures[_i].result);
 	ck_assert_int_lt(vm.fd, 0);
 }

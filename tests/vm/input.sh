@@ -145,6 +145,7 @@ test_kvm_is_not_kvm() {
 test_kvm_missing() {
 	as=without_kvm
 	refused 202 '/dev/kvm' --kernel "$kernel"
+	refused 202 '/dev/kvm' --kernel "$kernel" --initrd "$initrd" -- true
 }
 test_kvm_without_permission() { # says what gives it
 	as=outsider
