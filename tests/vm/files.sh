@@ -236,7 +236,7 @@ test_out_of_failures() {
 	equal "$(cat res/file)" result
 	status 137 run --out res -- sh -c 'echo killed >/out/file; kill -9 $$'
 	equal "$(cat res/file)" killed
-	status 214 run --memory 96M --out res -- sh -c 'echo oom >/out/file; exec tail /dev/zero'
+	status 214 run --memory ${least}M --out res -- sh -c 'echo oom >/out/file; exec tail /dev/zero'
 	equal "$(cat res/file)" oom
 }
 
