@@ -78,7 +78,10 @@ void virtio_unmake(struct virtio_device *vdev)
 {
 	if (!vdev->transport)
 		return;
+	/* An I/O thread may be about to try something with it. */
+	pthread_mutex_lock(&vdev->lock);
 	virtio_device_stop(vdev);
+	pthread_mutex_unlock(&vdev->lock);
 	vdev->transport->detach(vdev, vdev->platform);
 	virtio_device_fini(vdev);
 	vdev->transport = NULL;

@@ -1,5 +1,6 @@
 #include "virtio/vhost.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -101,14 +102,22 @@ static void queue_close(const struct vhost *v, unsigned q)
 	vq->driver = vq->device = NULL;
 }
 
+/* How many chains have been given back, as the ring itself says: that is all that is known where
+ * the server has gone. */
+static uint16_t given_back(const struct virtqueue *vq)
+{
+	return __atomic_load_n((const uint16_t *)(const void *)(vq->device + 2), __ATOMIC_ACQUIRE);
+}
+
 /* With nothing in flight, as many chains have been given back as have been taken. */
 static void queue_read_back(const struct vhost *v, unsigned q)
 {
-	struct vq_state *s = &v->vdev->vq[q].s;
+	struct virtqueue *vq = &v->vdev->vq[q];
 	uint32_t base;
 
-	if (v->wire->ops->ring_get_base(v->wire, q, &base) == 0)
-		s->next_avail = s->next_used = (uint16_t)base;
+	if (v->wire->ops->ring_get_base(v->wire, q, &base) < 0)
+		base = le16toh(given_back(vq));
+	vq->s.next_avail = vq->s.next_used = (uint16_t)base;
 }
 
 static int open_all(struct vhost *v)
@@ -201,7 +210,10 @@ static void finish(struct vhost *v)
 {
 	const struct bounded patience = { v->ops->patience, v->ops->hangs, v->arg };
 
-	bounded_call(&patience, let_go, v);
+	if (v->ops->patience)
+		bounded_call(&patience, let_go, v);
+	else
+		let_go(v);
 }
 
 int virtio_vhost_settle(struct virtio_backend *be)
@@ -213,6 +225,40 @@ int virtio_vhost_settle(struct virtio_backend *be)
 	r = vhost_start(be, v->vdev);
 	if (r < 0)
 		virtio_needs_reset(v->vdev);
+	return r;
+}
+
+/* As if the driver had just set them up, but for what has been answered since. */
+static void rewind_all(const struct vhost *v)
+{
+	struct virtio_device *vdev = v->vdev;
+	unsigned q;
+
+	for (q = 0; q < vdev->nvq; q++) {
+		struct virtqueue look = vdev->vq[q];
+
+		if (!virtio_serves(vdev, &v->be, q) || vq_view(&look, vdev->mem) < 0)
+			continue;
+		vdev->vq[q].s.next_avail = le16toh(given_back(&look));
+		vdev->vq[q].s.next_used = vdev->vq[q].s.next_avail;
+	}
+}
+
+int virtio_vhost_again(struct virtio_backend *be)
+{
+	struct vhost *v = container_of(be, struct vhost, be);
+	unsigned q;
+	int r;
+
+	close_all(v);
+	rewind_all(v);
+	r = vhost_start(be, v->vdev);
+	if (r < 0) /* and it may have answered some before that */
+		rewind_all(v);
+	for (q = 0; !r && q < v->vdev->nvq; q++) {
+		if (is_open(v, q))
+			virtio_queue_again(v->vdev, q);
+	}
 	return r;
 }
 

@@ -1,5 +1,5 @@
 /*
- * vhost.h - back end: a vhost server, as the kernel, serves the queues.
+ * vhost.h - back end: a vhost server, as the kernel or another process, serves the queues.
  *
  * The guest's kick is an eventfd that the server waits for; it reads the ring in
  * guest memory, does the work, and writes the eventfd that ends as the guest's
@@ -28,7 +28,8 @@ struct virtio_device;
 struct virtio_vhost_ops {
 	/* Is queue @q the server's? NULL: all are. */
 	bool (*serves)(unsigned q);
-	/* For so many ms the server has not let go of the queues. Often, if it returns. */
+	/* For so many ms the server has not let go of the queues. Often, if it returns. 0: the wire
+	 * itself never waits for long. */
 	int patience;
 	void (*hangs)(void *arg);
 	void (*destroy)(void *arg);
@@ -46,5 +47,12 @@ struct virtio_backend *virtio_vhost_create(struct virtio_device *vdev, struct vh
  * -errno after one line: the device needs a reset.
  */
 int virtio_vhost_settle(struct virtio_backend *be);
+
+/*
+ * A server that had the queues has gone, and another one, or the same, is to go on: it is told all
+ * from the beginning, with rings at what has been answered. Under the device's lock, while it is
+ * started. -errno after one line: that may be tried again.
+ */
+int virtio_vhost_again(struct virtio_backend *be);
 
 #endif

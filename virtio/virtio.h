@@ -4,8 +4,8 @@
  *	class      what the device is: its id, features, config space, and what
  *	           to do when a queue has work. devices/virtio_*.c
  *	transport  how the driver reaches it: registers, interrupts. mmio.c, pci.c
- *	back end   who serves its queues: an I/O thread of ours (local.c), or the
- *	           kernel (vhost.c). One that leaves queues out has another beside it.
+ *	back end   who serves its queues: an I/O thread of ours (local.c), the kernel
+ *	           or another process (vhost.c). One that leaves queues out has another beside it.
  *
  * The parties know one another only through this header. All of them share
  * struct virtqueue, which is plain data.
@@ -13,9 +13,9 @@
  * Who owns what: registers and queue states belong to the transport, under
  * @lock, until the driver sets DRIVER_OK. Then backend->start takes the queues,
  * until backend->stop gives them back. What both sides touch in between is
- * @status alone, an atomic. An I/O thread never takes @lock, so a vCPU that
- * holds it may wait for an I/O thread. Nor does the main loop while vCPUs run: one
- * that holds it may have the main loop forget a descriptor.
+ * @status alone, an atomic. An I/O thread never waits for @lock (user_watch.c
+ * tries), so a vCPU that holds it may wait for an I/O thread. Nor does the main
+ * loop while vCPUs run: one that holds it may have it forget a descriptor.
  */
 #ifndef VIRTIO_VIRTIO_H
 #define VIRTIO_VIRTIO_H

@@ -3,7 +3,8 @@
  *
  * A vhost server is somebody else who serves the queues of a device. The order
  * of what it is told is the same for all of them and stands in vhost.c. The form
- * of each message is a wire's: for the kernel they are ioctls (wire_kernel.c).
+ * of each message is a wire's: for the kernel they are ioctls (wire_kernel.c),
+ * for another process messages by a socket (wire_user.c).
  *
  * In this order: own, set_features, set_mem; for each ring size, base, addr,
  * err, call, kick, enable; run. Back: for each ring enable(false); run(false);

@@ -1,0 +1,97 @@
+/*
+ * wire_user.h - the wire to a vhost server that is another process (vhost-user).
+ *
+ * Messages go over a Unix socket at which the server listens. Each has an answer,
+ * or is made to have one, so that a server that does not do it is known at once;
+ * and each wait ends after @patience. What is wrong with an answer is told in one
+ * line, and then the connection is of no use any more: every later call fails
+ * without a line, and the next start begins with a new connection.
+ *
+ * The device's I/O thread (user_watch.h) waits for what the server does of its
+ * own accord: to go away, to ask for something. A server that keeps what it has
+ * taken in memory of ours (INFLIGHT) may go and come back while the driver waits;
+ * without that, nobody knows which requests are lost, and the driver has to reset.
+ *
+ * The socket is used under the device's lock, by whoever has it.
+ */
+#ifndef VIRTIO_WIRE_USER_H
+#define VIRTIO_WIRE_USER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "virtio/user_msg.h"
+#include "virtio/user_watch.h"
+#include "virtio/wire.h"
+
+struct loop;
+struct virtio_backend;
+struct virtio_device;
+
+struct vhost_user_spec {
+	const char *id;    /* the device's name, for messages. Strings are borrowed */
+	const char *path;  /* where the server listens */
+	struct loop *loop; /* of the device's I/O thread, borrowed */
+	/* How much of the device's config space the server has; 0: it is not the server's. */
+	size_t config_len;
+	int patience;      /* ms for each answer */
+	int comeback;      /* ms for a server that has gone to be there again; 0: none */
+	/* The server has a new config space, of config_len bytes. Under the device's lock.
+	 * [iothread] */
+	void (*config)(void *arg, const uint8_t *config);
+	void *arg;
+};
+
+struct vhost_user {
+	struct vhost_wire wire;
+	struct virtio_device *vdev;
+	struct vhost_user_spec spec;
+	struct virtio_backend *be; /* that uses this wire; NULL: not known yet */
+	int sock;          /* -1: no connection */
+	int back;          /* our end of the second socket; -1: none */
+	bool failed;       /* it is of no use any more, ... */
+	bool lied;         /* ... and that was no accident */
+	bool quiet;        /* what fails is tried again: no line */
+	bool known;        /* there has been a connection: the next fields are of it */
+	uint64_t can, first_protocol;
+	uint64_t protocol; /* of this connection */
+	unsigned queues;   /* that it serves at most; 0: it does not say */
+	int inflight_fd;   /* -1: none */
+	struct user_inflight inflight;
+	bool resumes;      /* that has requests of a server that has gone */
+	struct {
+		const uint8_t *device; /* its area in the ring, as we see it */
+		uint16_t size;
+		bool told; /* the server knows it */
+	} ring[USER_RINGS_MAX];
+	struct user_watch watch;
+};
+
+/* Connects, for @vdev, which need not have been made yet. NULL after one line: errno tells.
+ * [setup] */
+struct vhost_user *vhost_user_connect(struct virtio_device *vdev,
+				      const struct vhost_user_spec *spec);
+
+/* Those that follow: [setup], or under the device's lock; -errno after one line. */
+
+/* All of its config space. */
+int vhost_user_config_get(struct vhost_user *u, uint8_t *config);
+int vhost_user_config_set(struct vhost_user *u, size_t off, const void *data, size_t len);
+/* The driver has reset the device: the server is to do so, too, if it can. */
+void vhost_user_reset(struct vhost_user *u);
+
+/* For user_watch.c. */
+
+/* There is a connection, a new one if need be. */
+int vhost_user_ready(struct vhost_user *u);
+/* It is of no use any more, for the reason given; @err -EPIPE: it has ended. Returns @err. */
+int vhost_user_fail(struct vhost_user *u, int err, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* Can the server go and come back? */
+static inline bool vhost_user_resumable(const struct vhost_user *u)
+{
+	return u->spec.comeback && u->inflight_fd >= 0;
+}
+
+#endif
