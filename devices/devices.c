@@ -13,8 +13,8 @@
 
 extern const struct device_class acpi_pm_class, console_port_class, goldfish_rtc_class, i8042_class,
 	nmi_status_class, pci_host_class, pl031_class, pvpanic_class, rng_class, rtc_class,
-	scsi_cd_class, scsi_disk_class, serial_class, virtio_console_class, virtio_net_class,
-	virtio_scsi_class;
+	scsi_cd_class, scsi_disk_class, serial_class, vhost_user_blk_class, vhost_user_scsi_class,
+	virtio_console_class, virtio_net_class, virtio_scsi_class;
 
 const struct device_class *const device_classes[] = {
 	&virtio_scsi_class,
@@ -23,6 +23,8 @@ const struct device_class *const device_classes[] = {
 	&virtio_console_class,
 	&console_port_class,
 	&virtio_net_class,
+	&vhost_user_blk_class,
+	&vhost_user_scsi_class,
 	&rng_class,
 	&serial_class,
 	&pci_host_class,
@@ -242,7 +244,8 @@ static int choose_id(const struct device_list *list, const struct device_class *
 		return r;
 	}
 	do
-		snprintf(id, DEVICE_ID_MAX + 1, "%s%u", class->name, n++);
+		snprintf(id, DEVICE_ID_MAX + 1, "%s%u", class->nick ? class->nick : class->name,
+			 n++);
 	while (find_id(list, id));
 	return 0;
 }
@@ -333,19 +336,31 @@ void device_each_written(const char *text, opt_hear *fn, void *arg)
 	free(copy);
 }
 
-int device_plug(struct platform *p, struct device_list *list, const char *text,
-		struct device **dev)
+static const struct device_class *class_of(const char *text)
 {
 	size_t len = strcspn(text, ",");
 	char name[64] = "";
-	const struct device_class *class;
-	int r;
 
 	if (len < sizeof(name))
 		memcpy(name, text, len);
-	class = class_find(name);
+	return class_find(name);
+}
+
+bool device_shares_memory(const char *text)
+{
+	const struct device_class *class = class_of(text);
+
+	return class && class->shares_memory;
+}
+
+int device_plug(struct platform *p, struct device_list *list, const char *text,
+		struct device **dev)
+{
+	const struct device_class *class = class_of(text);
+	int r;
+
 	if (class && !class->hotplug) {
-		log_err("%s: cannot come while the guest runs", name);
+		log_err("%s: cannot come while the guest runs", class->name);
 		return -EOPNOTSUPP;
 	}
 	r = device_create(p, list, text);

@@ -85,6 +85,7 @@ struct device_lun {
 
 struct device_class {
 	const char *name;
+	const char *nick;        /* what its devices are called, with a number; NULL: @name */
 	const char *help;        /* one sentence for "--device help" */
 	const struct opt *opts;  /* NULL: none; "id=NAME" is taken for every class */
 	const char *first_opt;   /* key of a leading value without one, or NULL */
@@ -101,6 +102,7 @@ struct device_class {
 
 	/* The rest may be NULL: nothing to do. */
 
+	bool shares_memory; /* another process serves it, and maps the guest's memory */
 	const struct device_hotplug *hotplug;
 	const struct device_medium *medium;
 	const struct device_lun *lun;
@@ -143,6 +145,8 @@ extern const struct device_class *const device_classes[]; /* ends with NULL */
 
 /* Creates a device from "CLASS,key=value,...", which is copied. -errno after one line. [setup] */
 int device_create(struct platform *p, struct device_list *list, const char *text);
+/* Is it for another process to serve, so that the guest's memory has to be shared? */
+bool device_shares_memory(const char *text);
 /* What such a device would write to; of a text that makes no sense nothing is said. */
 void device_each_written(const char *text, opt_hear *fn, void *arg);
 /* All of them make their last choices. -errno after one line. [setup] */

@@ -78,6 +78,7 @@ lab_device() { # CLASS[,KEY=VALUE...]
 	scsi-disk) lab_disk "${1#*,}" ;;
 	scsi-cd) lab_disk "${1#*,},readonly=on" ;;
 	virtio-net) no_such "--device $1" 'which has no network' ;;
+	vhost-user-*) no_such "--device $1" 'which does not see the sockets here' ;;
 	virtio-scsi)
 		! value "$1" vhost || [[ $value == auto || $value == off ]] ||
 			no_such "--device $1" 'whose kernel has no such target' ;;

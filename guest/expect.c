@@ -24,6 +24,7 @@ static const struct {
 	const char *driver, *what;
 } virtio[] = {
 	{ VIRTIO_ID_NET, "virtio_net", "network interface" },
+	{ VIRTIO_ID_BLOCK, "virtio_blk", "disk" },
 	{ VIRTIO_ID_CONSOLE, "virtio_console", "console" },
 	{ VIRTIO_ID_RNG, "virtio_rng", "source of random numbers" },
 	{ VIRTIO_ID_SCSI, "virtio_scsi", "SCSI controller" },

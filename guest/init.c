@@ -291,6 +291,8 @@ int main(void)
 	disks_setup();
 	if (virtio_count(VIRTIO_ID_NET, false))
 		module_probe("virtio_net");
+	if (virtio_count(VIRTIO_ID_BLOCK, false))
+		module_probe("virtio_blk");
 	ending_go(init_word(JOB_WORD) ? job_main() : run_by_hand());
 	return 0;
 }

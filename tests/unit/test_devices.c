@@ -42,6 +42,7 @@ START_TEST(classes_are_complete)
 
 		ck_assert(c->name && c->help && c->create && c->destroy);
 		ck_assert(!c->opts || c->cfg_size);
+		ck_assert_uint_le(strlen(c->nick ? c->nick : c->name) + 1, DEVICE_ID_MAX);
 		for (k = 0; k < i; k++)
 			ck_assert_str_ne(device_classes[k]->name, c->name);
 		for (o = c->opts; o && o->key; o++) {
@@ -51,6 +52,16 @@ START_TEST(classes_are_complete)
 		}
 	}
 	ck_assert_uint_ge(i, 7);
+}
+END_TEST
+
+START_TEST(memory_is_shared_for_some)
+{
+	ck_assert(device_shares_memory("vhost-user-blk,socket=/run/x"));
+	ck_assert(device_shares_memory("vhost-user-scsi"));
+	ck_assert(!device_shares_memory("virtio-scsi"));
+	ck_assert(!device_shares_memory("vhost-user-blk0"));
+	ck_assert(!device_shares_memory(""));
 }
 END_TEST
 
@@ -275,6 +286,7 @@ Suite *devices_suite(void)
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, classes_are_complete);
+	tcase_add_test(tc, memory_is_shared_for_some);
 	tcase_add_test(tc, ids_are_made_up);
 	tcase_add_loop_test(tc, id_is_taken, 0, ARRAY_SIZE(with_id));
 	tcase_add_test(tc, find);

@@ -267,6 +267,7 @@ static int setup_platform(struct machine *m)
 		.output_failed = output_failed,
 		.disk_hangs = disk_hangs,
 	};
+	m->mem.shared = spec->shared;
 	r = arch_layout(&m->vm, align_up(spec->memory, PAGE), &m->mem);
 	if (r < 0) {
 		log_err("--memory: %llu MiB cannot be had: %s",

@@ -37,6 +37,7 @@ struct image_list;
 struct machine_spec {
 	uint32_t cpus;
 	uint64_t memory;      /* bytes */
+	bool shared;          /* other processes are to map it */
 	unsigned vhost;       /* enum vhost_policy */
 	unsigned on_enospc;   /* enum full_policy */
 	bool overlay, commit; /* of disks that do not say it */

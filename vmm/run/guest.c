@@ -158,7 +158,10 @@ static int claim_images(struct claims *claims, const struct image *kernel,
 static struct machine_spec spec_of(const struct guest_cfg *cfg)
 {
 	struct machine_spec spec = cfg->machine;
+	unsigned i;
 
+	for (i = 0; i < cfg->devices.count; i++)
+		spec.shared |= device_shares_memory(cfg->devices.item[i]);
 	/* What the kernel serves it also counts, and does not tell. */
 	if (spec.vhost == VHOST_AUTO && cfg->expect.disks.count)
 		spec.vhost = VHOST_OFF;

@@ -1,0 +1,197 @@
+#include "devices/user_device.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "virtio/vhost.h"
+#include "vmm/core/fail.h"
+#include "vmm/core/mem.h"
+#include "vmm/core/platform.h"
+#include "vmm/core/util.h"
+
+#define PATIENCE 10000 /* ms for an answer: no vCPU waits longer */
+
+const char *const user_device_auto[] = { "auto", NULL };
+
+static struct user_device *user_of(struct virtio_device *vdev)
+{
+	return container_of(vdev, struct user_device, vdev);
+}
+
+/* No queue is ours. */
+static void kick(struct virtio_device *vdev, unsigned q)
+{
+	(void)vdev;
+	(void)q;
+}
+
+static void reset(struct virtio_device *vdev)
+{
+	vhost_user_reset(user_of(vdev)->wire);
+}
+
+static void take_config(void *arg, const uint8_t *config)
+{
+	struct user_device *u = arg;
+
+	memcpy(u->config, config, u->kind->config_len);
+	u->kind->config(u, u->config);
+}
+
+/* What it has become is the server's to say. */
+static void config_write(struct virtio_device *vdev, size_t off, const void *data, size_t len)
+{
+	struct user_device *u = user_of(vdev);
+	uint8_t config[USER_DEVICE_CONFIG_MAX];
+
+	if (vhost_user_config_set(u->wire, off, data, len) == 0 &&
+	    vhost_user_config_get(u->wire, config) == 0)
+		take_config(u, config);
+}
+
+/* Of a disk the size, for instance, which no server tells of a queue. */
+static int choose_queues(struct user_device *u, const char *id, uint32_t wanted)
+{
+	const struct user_device_kind *kind = u->kind;
+	unsigned most = kind->queues_told ? kind->queues_told(u->config) : 1;
+	unsigned cpus = u->platform->cpus ? u->platform->cpus : 1;
+
+	if (u->user->queues)
+		most = u->user->queues > kind->other_queues ?
+		       u->user->queues - kind->other_queues : 0;
+	if (!most || (wanted != USER_DEVICE_AUTO && wanted > most)) {
+		log_err("%s: queues=%u: the server at %s serves %u", id,
+			wanted == USER_DEVICE_AUTO ? 1 : wanted, u->socket, most);
+		return -ENOSPC;
+	}
+	u->queues = wanted != USER_DEVICE_AUTO ? wanted :
+		    min_u64(min_u64(most, cpus), USER_DEVICE_AUTO - 1);
+	return 0;
+}
+
+static int connect_to(struct user_device *u, const char *id, const struct user_device_cfg *cfg)
+{
+	const struct vhost_user_spec spec = {
+		.id = u->dev.id, .path = u->socket, .loop = u->loop,
+		.config_len = u->kind->config_is_servers ? u->kind->config_len : 0,
+		.patience = PATIENCE, .comeback = cfg->comeback * 1000,
+		.config = take_config, .arg = u,
+	};
+	int r;
+
+	snprintf(u->dev.id, sizeof(u->dev.id), "%s", id);
+	u->user = vhost_user_connect(&u->vdev, &spec);
+	if (!u->user)
+		return -errno;
+	u->wire = u->user;
+	r = spec.config_len ? vhost_user_config_get(u->user, u->config) : 0;
+	return r ? r : choose_queues(u, id, cfg->queues);
+}
+
+int user_device_create(struct user_device *u, struct platform *p, const char *id,
+		       const struct user_device_cfg *cfg, const struct user_device_kind *kind)
+{
+	int r;
+
+	BUG_ON(kind->config_len > sizeof(u->config));
+	if (!cfg->socket || !*cfg->socket) {
+		log_err("%s: socket=PATH is wanted, where the program that serves it listens", id);
+		return -EUSAGE;
+	}
+	if (!p->mem->shared) {
+		log_err("%s: the guest's memory is not shared with other programs, as nothing of "
+			"the kind was there when it started", id);
+		return -EOPNOTSUPP;
+	}
+	u->kind = kind;
+	u->platform = p;
+	u->transport = cfg->transport;
+	u->socket = cfg->socket;
+	u->class = *kind->class;
+	u->class.kick = kick;
+	u->class.reset = reset;
+	u->class.config_write = kind->config_writable ? config_write : NULL;
+	u->loop = p->iothread(p, id);
+	if (!u->loop) {
+		r = -errno;
+		log_err("%s: cannot make an I/O thread: %s", id, strerror(-r));
+		return r;
+	}
+	r = connect_to(u, id, cfg);
+	if (r < 0 && u->user)
+		u->user->wire.ops->close(&u->user->wire);
+	else if (!r)
+		kind->config(u, u->config);
+	return r;
+}
+
+static void nothing(void *arg)
+{
+	(void)arg;
+}
+
+static const struct virtio_vhost_ops vhost_ops = { .destroy = nothing };
+
+int user_device_ready(struct device *dev)
+{
+	struct user_device *u = container_of(dev, struct user_device, dev);
+	struct virtio_spec spec = {
+		.name = dev->id,
+		.class = &u->class,
+		.config = u->config,
+		.config_len = u->kind->config_len,
+		.nvq = u->kind->other_queues + u->queues,
+		.queue_size = u->kind->queue_size,
+		.transport = u->transport,
+		.loop = &u->loop,
+		.nloops = 1,
+	};
+	struct vhost_user *user = u->user;
+
+	u->user = NULL;
+	spec.server = virtio_vhost_create(&u->vdev, &user->wire, &vhost_ops, u,
+					  u->platform->main_loop);
+	if (!spec.server) {
+		log_err("%s: %s", dev->id, strerror(errno));
+		return -errno;
+	}
+	user->be = spec.server;
+	return virtio_make(&u->vdev, u->platform, &spec);
+}
+
+void user_device_expect(const struct device *dev, struct device_facts *to)
+{
+	to->number(to, "virtio", container_of(dev, struct user_device, dev)->class.id);
+}
+
+struct virtio_device *user_device_vdev(struct device *dev)
+{
+	return &container_of(dev, struct user_device, dev)->vdev;
+}
+
+void user_device_explain(const struct device *dev, FILE *out)
+{
+	const struct user_device *u = container_of(dev, struct user_device, dev);
+	bool kept = u->wire->protocol >> USER_P_INFLIGHT & 1;
+
+	fprintf(out, "  transport: %s, %s\n", u->vdev.transport->name, u->vdev.transport->help);
+	fprintf(out, "  queues: %u of requests\n", u->queues);
+	fprintf(out, "  served by: the program that listens at %s (vhost-user), which maps the "
+		"guest's memory\n", u->socket);
+	fprintf(out, "  if that ends: %s\n", kept && u->wire->spec.comeback ?
+		"requests wait for it, or another, to be there again" :
+		kept ? "the guest has to reset the device (comeback=0)" :
+		"the guest has to reset the device, as it does not keep what it has begun");
+}
+
+void user_device_destroy(struct device *dev)
+{
+	struct user_device *u = container_of(dev, struct user_device, dev);
+
+	virtio_unmake(&u->vdev);
+	if (u->user)
+		u->user->wire.ops->close(&u->user->wire);
+	free(u);
+}

@@ -1,0 +1,82 @@
+/*
+ * user_device.h - what devices share whose queues another process serves, by the
+ * vhost-user protocol. The file of such a class says what the device is to the
+ * driver, which of its config space is the server's, and how many queues it has.
+ */
+#ifndef DEVICES_USER_DEVICE_H
+#define DEVICES_USER_DEVICE_H
+
+#include "devices/devices.h"
+#include "virtio/virtio.h"
+#include "virtio/wire_user.h"
+
+#define USER_DEVICE_CONFIG_MAX 64
+#define USER_DEVICE_QUEUES_MAX 64
+
+/* The settings of each class; those of one may go on behind them. */
+struct user_device_cfg {
+	unsigned transport; /* enum virtio_transport */
+	const char *socket;
+	uint32_t queues;    /* of requests; or USER_DEVICE_AUTO */
+	uint32_t comeback;  /* s; 0: a server that has gone is not waited for */
+};
+
+/* Rows for them. */
+#define USER_DEVICE_OPTS(settings)                                                            \
+	VIRTIO_TRANSPORT_OPT(settings, base.transport),                                        \
+	{ "socket", OPT_STR, offsetof(settings, base.socket), .arg = "PATH",                   \
+	  .help = "where the program that serves it listens" },                                \
+	{ "queues", OPT_U32, offsetof(settings, base.queues), "auto", 1, 32, user_device_auto, \
+	  .help = "of requests; auto: as many as the guest has CPUs and the program serves" }, \
+	{ "comeback", OPT_U32, offsetof(settings, base.comeback), "60", 0, 86400,              \
+	  .help = "seconds that the guest waits for a program that has ended to be there "     \
+		  "again" }
+
+#define USER_DEVICE_AUTO 33 /* of queues: what the word "auto" sets */
+extern const char *const user_device_auto[];
+
+struct user_device;
+
+struct user_device_kind {
+	const struct virtio_class *class; /* kick, reset and config_write are filled in */
+	size_t config_len;    /* of the device */
+	bool config_is_servers;
+	unsigned other_queues; /* before those of requests */
+	uint16_t queue_size;
+	bool config_writable;
+	/* The config space has come from the server, or is to be filled in: the device's own, with
+	 * the number of request queues. */
+	void (*config)(struct user_device *u, uint8_t *config);
+	/* How many request queues its config space tells of; NULL: one. */
+	unsigned (*queues_told)(const uint8_t *config);
+};
+
+struct user_device {
+	struct device dev;
+	struct virtio_device vdev;
+	struct virtio_class class;
+	const struct user_device_kind *kind;
+	struct platform *platform;
+	struct vhost_user *user; /* NULL once the back end has it */
+	struct vhost_user *wire; /* the same, as long as the device lives */
+	struct loop *loop;
+	unsigned transport, queues; /* of requests */
+	const char *socket;
+	uint8_t config[USER_DEVICE_CONFIG_MAX];
+};
+
+/*
+ * For a class's create(), with a zeroed device that begins @u: connects. -errno after one line, and
+ * nothing is left but @u, which is the caller's to free. [setup]
+ */
+int user_device_create(struct user_device *u, struct platform *p, const char *id,
+		       const struct user_device_cfg *cfg, const struct user_device_kind *kind);
+
+/* As in struct device_class. */
+int user_device_ready(struct device *dev);
+void user_device_expect(const struct device *dev, struct device_facts *to);
+struct virtio_device *user_device_vdev(struct device *dev);
+void user_device_explain(const struct device *dev, FILE *out);
+void user_device_destroy(struct device *dev);
+
+#endif

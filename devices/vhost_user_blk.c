@@ -1,0 +1,89 @@
+/* Block device (virtio 1.3 §5.2), whose requests another process serves. */
+#include <errno.h>
+#include <linux/virtio_blk.h>
+#include <stdlib.h>
+
+#include "devices/user_device.h"
+#include "vmm/core/log.h"
+#include "vmm/core/util.h"
+
+/* Up to the fields of secure erase. */
+#define CONFIG_LEN offsetof(struct virtio_blk_config, max_secure_erase_sectors)
+
+static const struct virtio_class blk_virtio = {
+	.name = "block",
+	.id = VIRTIO_ID_BLOCK,
+	.pci_class = 0x018000, /* mass storage, other */
+	.features = VIRTIO_BIT(VIRTIO_BLK_F_SIZE_MAX) | VIRTIO_BIT(VIRTIO_BLK_F_SEG_MAX) |
+		    VIRTIO_BIT(VIRTIO_BLK_F_GEOMETRY) | VIRTIO_BIT(VIRTIO_BLK_F_RO) |
+		    VIRTIO_BIT(VIRTIO_BLK_F_BLK_SIZE) | VIRTIO_BIT(VIRTIO_BLK_F_FLUSH) |
+		    VIRTIO_BIT(VIRTIO_BLK_F_TOPOLOGY) | VIRTIO_BIT(VIRTIO_BLK_F_CONFIG_WCE) |
+		    VIRTIO_BIT(VIRTIO_BLK_F_MQ) | VIRTIO_BIT(VIRTIO_BLK_F_DISCARD) |
+		    VIRTIO_BIT(VIRTIO_BLK_F_WRITE_ZEROES),
+};
+
+struct blk_cfg {
+	struct user_device_cfg base;
+};
+
+static const struct opt blk_opts[] = {
+	USER_DEVICE_OPTS(struct blk_cfg),
+	{ 0 }
+};
+
+static unsigned queues_told(const uint8_t *config)
+{
+	unsigned n = le16_get(config + offsetof(struct virtio_blk_config, num_queues));
+
+	return n ? n : 1;
+}
+
+static void put_config(struct user_device *u, uint8_t *config)
+{
+	le16_put(config + offsetof(struct virtio_blk_config, num_queues), u->queues);
+}
+
+static const struct user_device_kind blk_kind = {
+	.class = &blk_virtio,
+	.config_len = CONFIG_LEN,
+	.config_is_servers = true,
+	.config_writable = true,
+	.queue_size = 128,
+	.config = put_config,
+	.queues_told = queues_told,
+};
+
+static int blk_create(struct platform *p, struct device_list *list, const char *id,
+		      const void *config, struct device **dev)
+{
+	const struct blk_cfg *cfg = config;
+	struct user_device *u = calloc(1, sizeof(*u));
+	int r;
+
+	(void)list;
+	if (!u) {
+		log_err("%s: out of memory", id);
+		return -ENOMEM;
+	}
+	r = user_device_create(u, p, id, &cfg->base, &blk_kind);
+	if (r < 0)
+		free(u);
+	else
+		*dev = &u->dev;
+	return r;
+}
+
+const struct device_class vhost_user_blk_class = {
+	.name = "vhost-user-blk",
+	.nick = "user-blk",
+	.help = "disk that another program serves",
+	.opts = blk_opts,
+	.cfg_size = sizeof(struct blk_cfg),
+	.create = blk_create,
+	.ready = user_device_ready,
+	.shares_memory = true,
+	.expect = user_device_expect,
+	.virtio = user_device_vdev,
+	.destroy = user_device_destroy,
+	.explain = user_device_explain,
+};
