@@ -111,6 +111,19 @@ START_TEST(image_with_an_offset)
 }
 END_TEST
 
+/* Tree and initrd stay where the kernel maps memory first. */
+START_TEST(half_a_tebibyte)
+{
+	mem_free(&ram);
+	memset(&ram, 0, sizeof(ram));
+	ck_assert_int_eq(mem_add(&ram, RAM_AT, GIB(512)), 0);
+	ck_assert_int_eq(load_with(kernel, FILE_SIZE, 10000), 0);
+	ck_assert_uint_eq(entry.pc, RAM_AT);
+	ck_assert_uint_eq(entry.arg, RAM_AT + TREE_AREA - TREE_ROOM);
+	ck_assert_uint_eq(entry.initrd_at, (entry.arg - 10000) & ~0xfffull);
+}
+END_TEST
+
 /* Returns the length. */
 static size_t gzip(void)
 {
@@ -142,6 +155,23 @@ START_TEST(image_zst)
 {
 	ck_assert_int_eq(load(packed, zstd()), 0);
 	check_loaded(RAM_AT);
+}
+END_TEST
+
+/* As "make Image.zst" has it, by a pipe: nothing says how much it is. */
+START_TEST(image_zst_from_a_pipe)
+{
+	ZSTD_CStream *z = ZSTD_createCStream();
+	ZSTD_outBuffer out = { .dst = packed, .size = sizeof(packed) };
+	ZSTD_inBuffer in = { .src = kernel, .size = FILE_SIZE };
+
+	ck_assert(!ZSTD_isError(ZSTD_compressStream2(z, &out, &in, ZSTD_e_continue)));
+	ck_assert_uint_eq(ZSTD_compressStream2(z, &out, &in, ZSTD_e_end), 0);
+	ZSTD_freeCStream(z);
+	ck_assert_int_eq(load(packed, out.pos), 0);
+	check_loaded(RAM_AT);
+	ck_assert_int_eq(load(packed, out.pos - 100), -EBADMSG);
+	ck_assert_ptr_nonnull(strstr(said.text, "cannot be unpacked: the file is damaged"));
 }
 END_TEST
 
@@ -264,8 +294,10 @@ Suite *aarch64_boot_suite(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, image);
 	tcase_add_test(tc, image_with_an_offset);
+	tcase_add_test(tc, half_a_tebibyte);
 	tcase_add_test(tc, image_gz);
 	tcase_add_test(tc, image_zst);
+	tcase_add_test(tc, image_zst_from_a_pipe);
 	tcase_add_loop_test(tc, zboot_image, 0, 2);
 	tcase_add_test(tc, initrd);
 	tcase_add_test(tc, initrd_that_just_fits);

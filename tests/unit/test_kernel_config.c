@@ -1,6 +1,5 @@
 #include "tests/unit/unit.h"
 
-#include <asm/bootparam.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,9 +7,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
+#include <zstd.h>
 
 #include "tests/lib/stderr.h"
 #include "vmm/core/util.h"
+#include "vmm/machine/arch/arch.h"
 #include "vmm/machine/image.h"
 #include "vmm/run/kernel/kernel_config.h"
 
@@ -21,6 +22,17 @@ static const char text[] = "# Linux\nCONFIG_SCSI=y\n# CONFIG_PCI is not set\nCON
 
 static char dir[40];
 static struct kernel_config config;
+static uint64_t packed_at, packed_len; /* in the kernel, by its headers */
+
+bool arch_kernel_packed(const struct image *kernel, uint64_t *off, uint64_t *len)
+{
+	(void)kernel;
+	if (packed_len) {
+		*off = packed_at;
+		*len = packed_len;
+	}
+	return packed_len;
+}
 
 static void set_up(void)
 {
@@ -174,29 +186,26 @@ START_TEST(inside_and_damaged) /* cut off, a wrong length, wrong data */
 }
 END_TEST
 
-#define SETUP 1024 /* of a bzImage: a sector and the boot sector */
+#define HEADERS 1100 /* before what is packed */
 
 static struct stderr_text said;
-static uint8_t bzimage[SETUP + 16000];
+static uint8_t vmlinuz[HEADERS + 16000];
 
-/* A bzImage with such a kernel packed inside. Returns the length of what is packed. */
-static size_t make_bzimage(void)
+/* A kernel with such a one packed inside. */
+static void make_vmlinuz(void)
 {
 	static uint8_t kernel[10000];
-	struct setup_header h = { .setup_sects = 1, .header = 0x53726448, .version = 0x20f,
-				  .syssize = 1000, .payload_offset = 100 };
 
 	carry(kernel, sizeof(kernel));
-	h.payload_length = pack(bzimage + SETUP + 100, 15900, kernel, sizeof(kernel));
-	memcpy(bzimage + 0x1f1, &h, sizeof(h));
-	return h.payload_length;
+	packed_at = HEADERS;
+	packed_len = pack(vmlinuz + HEADERS, sizeof(vmlinuz) - HEADERS, kernel, sizeof(kernel));
 }
 
-static int find_in_bzimage(size_t len)
+static int find_in_vmlinuz(size_t len)
 {
 	int r;
 
-	make("vmlinuz", bzimage, len);
+	make("vmlinuz", vmlinuz, len);
 	stderr_begin(&said);
 	r = find("vmlinuz");
 	stderr_end(&said);
@@ -205,21 +214,37 @@ static int find_in_bzimage(size_t len)
 
 START_TEST(packed)
 {
-	make_bzimage();
-	ck_assert_int_eq(find_in_bzimage(sizeof(bzimage)), 0);
+	make_vmlinuz();
+	ck_assert_int_eq(find_in_vmlinuz(sizeof(vmlinuz)), 0);
 	ck_assert_str_eq(config.from, "vmlinuz");
 	ck_assert_str_eq(config.text, text);
 	ck_assert_str_eq(said.text, "");
 }
 END_TEST
 
+START_TEST(packed_by_zstd_alone)
+{
+	static uint8_t kernel[10000];
+	size_t len;
+
+	carry(kernel, sizeof(kernel));
+	len = ZSTD_compress(vmlinuz, sizeof(vmlinuz), kernel, sizeof(kernel), 3);
+	ck_assert(!ZSTD_isError(len));
+	ck_assert_int_eq(find_in_vmlinuz(len), 0);
+	ck_assert_str_eq(config.from, "vmlinuz");
+	ck_assert_str_eq(config.text, text);
+	ck_assert_int_eq(find_in_vmlinuz(50), -EIO);
+	ck_assert_ptr_nonnull(strstr(said.text, "by zstd cannot be unpacked: the file is damaged"));
+}
+END_TEST
+
 START_TEST(packed_in_an_unknown_format) /* not a word: there are other ways */
 {
-	make_bzimage();
-	bzimage[SETUP + 100] = 'x';
-	ck_assert_int_eq(find_in_bzimage(sizeof(bzimage)), -ENOENT);
+	make_vmlinuz();
+	vmlinuz[HEADERS] = 'x';
+	ck_assert_int_eq(find_in_vmlinuz(sizeof(vmlinuz)), -ENOENT);
 	make("config", text, strlen(text));
-	ck_assert_int_eq(find_in_bzimage(sizeof(bzimage)), 0);
+	ck_assert_int_eq(find_in_vmlinuz(sizeof(vmlinuz)), 0);
 	ck_assert_str_eq(config.from, "config");
 	ck_assert_str_eq(said.text, "");
 }
@@ -227,17 +252,16 @@ END_TEST
 
 START_TEST(packed_and_damaged)
 {
-	size_t len = make_bzimage();
-
-	memset(bzimage + SETUP + 110, 0xff, 4);
-	ck_assert_int_eq(find_in_bzimage(sizeof(bzimage)), -EIO);
+	make_vmlinuz();
+	memset(vmlinuz + HEADERS + 10, 0xff, 4);
+	ck_assert_int_eq(find_in_vmlinuz(sizeof(vmlinuz)), -EIO);
 	ck_assert_ptr_nonnull(strstr(said.text, "by gzip cannot be unpacked: the file is damaged"));
-	make_bzimage();
-	memset(bzimage + SETUP + 100 + len - 4, 0xff, 4);
-	ck_assert_int_eq(find_in_bzimage(sizeof(bzimage)), -EIO);
+	make_vmlinuz();
+	memset(vmlinuz + HEADERS + packed_len - 4, 0xff, 4);
+	ck_assert_int_eq(find_in_vmlinuz(sizeof(vmlinuz)), -EIO);
 	ck_assert_ptr_nonnull(strstr(said.text, "the 4095 MiB that it has packed"));
-	make_bzimage();
-	ck_assert_int_eq(find_in_bzimage(SETUP + 100 + len - 1), -EIO);
+	make_vmlinuz();
+	ck_assert_int_eq(find_in_vmlinuz(HEADERS + packed_len - 1), -EIO);
 	ck_assert_ptr_nonnull(strstr(said.text, "the file ends too early"));
 }
 END_TEST
@@ -254,6 +278,7 @@ Suite *kernel_config_suite(void)
 	tcase_add_test(tc, inside);
 	tcase_add_test(tc, inside_and_damaged);
 	tcase_add_test(tc, packed);
+	tcase_add_test(tc, packed_by_zstd_alone);
 	tcase_add_test(tc, packed_in_an_unknown_format);
 	tcase_add_test(tc, packed_and_damaged);
 	return suite;

@@ -219,6 +219,30 @@ START_TEST(too_much)
 }
 END_TEST
 
+/* Packs @len bytes as from a pipe, whose length nobody knows before its end. */
+static size_t pack_stream(const void *bytes, size_t len)
+{
+	ZSTD_CStream *z = ZSTD_createCStream();
+	ZSTD_outBuffer out = { .dst = packed, .size = ROOM };
+	ZSTD_inBuffer in = { .src = bytes, .size = len };
+
+	ck_assert(!ZSTD_isError(ZSTD_compressStream2(z, &out, &in, ZSTD_e_continue)));
+	ck_assert_uint_eq(ZSTD_compressStream2(z, &out, &in, ZSTD_e_end), 0);
+	ZSTD_freeCStream(z);
+	return out.pos;
+}
+
+START_TEST(size_that_is_counted)
+{
+	size_t len = pack_stream(plain, size), i;
+
+	ck_assert(ZSTD_getFrameContentSize(packed, len) == ZSTD_CONTENTSIZE_UNKNOWN);
+	ck_assert_uint_eq(unpack_size(packed, len), size);
+	for (i = 0; i < len; i += 997)
+		ck_assert_uint_eq(unpack_size(packed, i), 0);
+}
+END_TEST
+
 /* zstd alone says it at the beginning, which may come from anywhere. */
 START_TEST(size_at_the_beginning)
 {
@@ -261,6 +285,7 @@ Suite *unpack_suite(void)
 	tcase_add_test(tc, lz4_block_longer_than_the_file);
 	tcase_add_test(tc, too_much);
 	tcase_add_test(tc, size_at_the_beginning);
+	tcase_add_test(tc, size_that_is_counted);
 	tcase_add_test(tc, unknown);
 	return suite;
 }

@@ -4,6 +4,7 @@
 #include <lz4.h>
 #include <lzma.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -108,11 +109,32 @@ const char *unpack_format(const void *packed, size_t len)
 	return f ? f->name : NULL;
 }
 
+/* All that it unpacks to is made, and thrown away. */
+static size_t zstd_count(const void *packed, size_t len)
+{
+	ZSTD_inBuffer in = { .src = packed, .size = len };
+	ZSTD_DStream *z = ZSTD_createDStream();
+	size_t room = ZSTD_DStreamOutSize(), left = 1, size = 0;
+	void *bytes = malloc(room);
+
+	while (z && bytes && !ZSTD_isError(left) && in.pos < len && size <= UNPACK_MAX) {
+		ZSTD_outBuffer out = { .dst = bytes, .size = room };
+
+		left = ZSTD_decompressStream(z, &out, &in);
+		size += out.pos;
+	}
+	free(bytes);
+	ZSTD_freeDStream(z);
+	return left ? 0 : size; /* 0 is left at the end of what is whole */
+}
+
 size_t unpack_size(const void *packed, size_t len)
 {
 	unsigned long long size = ZSTD_getFrameContentSize(packed, len);
 
-	return size == ZSTD_CONTENTSIZE_UNKNOWN || size == ZSTD_CONTENTSIZE_ERROR ? 0 : size;
+	if (size == ZSTD_CONTENTSIZE_ERROR || len > UNPACK_MAX)
+		return 0;
+	return size == ZSTD_CONTENTSIZE_UNKNOWN ? zstd_count(packed, len) : size;
 }
 
 int unpack(const void *packed, size_t len, void *out, size_t size)

@@ -17,7 +17,10 @@
 /* The format's name by the first bytes, "lz4"; NULL when it is none of the above. */
 const char *unpack_format(const void *packed, size_t len);
 
-/* How much it unpacks to, where the format says so at its beginning (zstd); 0: that is not said. */
+/*
+ * How much zstd's @packed unpacks to, all of it: that is said at its beginning, or counted, as what
+ * is packed from a pipe does not say it. 0: it is another format's, is damaged or too large.
+ */
 size_t unpack_size(const void *packed, size_t len);
 
 /*

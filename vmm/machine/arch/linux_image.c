@@ -26,6 +26,7 @@
 #define SIZE_FIELD 4 /* little-endian, behind what is packed; gzip's own is the end of it */
 
 #define GZIP_MAGIC "\x1f\x8b"
+#define ZSTD_MAGIC "\x28\xb5\x2f\xfd"
 
 /* What is being loaded. */
 struct load {
@@ -52,6 +53,11 @@ static bool is_zboot(const struct image *kernel)
 static bool is_gzip(const struct image *kernel)
 {
 	return !memcmp(kernel->head, GZIP_MAGIC, 2);
+}
+
+static bool is_zstd(const struct image *kernel)
+{
+	return !memcmp(kernel->head, ZSTD_MAGIC, 4);
 }
 
 bool arch_kernel_packed(const struct image *kernel, uint64_t *off, uint64_t *len)
@@ -147,7 +153,7 @@ static int read_kernel(struct load *l)
 		return image_load(kernel, 0, l->mem, l->ram, l->size);
 	if (arch_kernel_packed(kernel, &off, &len))
 		return read_packed(l, off, len, true);
-	if (unpack_size(kernel->head, IMAGE_HEAD))
+	if (is_zstd(kernel))
 		return read_packed(l, 0, kernel->size, false);
 	return refuse(l, image_kind(kernel));
 }

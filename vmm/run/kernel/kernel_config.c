@@ -117,20 +117,17 @@ static uint8_t *read_part(const struct image *img, uint64_t off, size_t len)
 	return bytes;
 }
 
-/* What @img has packed in it. NULL after one line. */
+/* What @img has packed in it, @size bytes. NULL after one line. */
 static uint8_t *unpack_kernel(const struct image *img, const uint8_t *packed, size_t len,
-			      size_t *size)
+			      size_t size)
 {
-	uint8_t *all;
-	int r;
+	uint8_t *all = malloc(min_u64(size, UNPACK_MAX) + 1); /* not nothing */
+	int r = all ? unpack(packed, len, all, size) : -ENOMEM;
 
-	*size = le32_get(packed + len - SIZE_FIELD);
-	all = malloc(min_u64(*size, UNPACK_MAX) + 1); /* not nothing */
-	r = all ? unpack(packed, len - SIZE_FIELD, all, *size) : -ENOMEM;
 	if (r == 0)
 		return all;
 	log_err("%s %s: the %zu MiB that it has packed by %s cannot be unpacked: %s", img->what,
-		img->path, *size >> 20, unpack_format(packed, len),
+		img->path, size >> 20, unpack_format(packed, len),
 		r == -ENOMEM ? strerror(ENOMEM) : "the file is damaged");
 	free(all);
 	return NULL;
@@ -142,12 +139,19 @@ static uint8_t *read_kernel(const struct image *img, size_t *size)
 	uint64_t off = 0, len = img->size;
 	bool packed = arch_kernel_packed(img, &off, &len);
 	uint8_t *bytes, *all;
+	size_t unpacked;
 
-	*size = min_u64(len, UNPACK_MAX);
-	bytes = read_part(img, off, *size);
-	if (!bytes || !packed || !unpack_format(bytes, *size - SIZE_FIELD))
+	*size = len = min_u64(len, UNPACK_MAX);
+	bytes = read_part(img, off, len);
+	if (!bytes)
+		return NULL;
+	if (packed)
+		len -= SIZE_FIELD;
+	unpacked = packed ? le32_get(bytes + len) : unpack_size(bytes, len);
+	if (!unpacked || !unpack_format(bytes, len))
 		return bytes;
-	all = unpack_kernel(img, bytes, *size, size);
+	*size = unpacked;
+	all = unpack_kernel(img, bytes, len, unpacked);
 	free(bytes);
 	return all;
 }
