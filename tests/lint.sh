@@ -63,7 +63,7 @@ promise "files under 600 lines" <"$found"
 parts='vmm/run/report/tap_keep.c:tap vmm/run/report/tap_level.c:tap vmm/run/report/tap_line.c:tap
 	vmm/run/report/junit_names.c:junit vmm/run/report/report_out.c:report_file
 	vmm/machine/arch/fdt.c:aarch64_describe vmm/machine/arch/linux_image.c:aarch64_boot
-	vmm/machine/arch/x86_64/probe.c:probe'
+	vmm/machine/probe.c:x86_64_probe'
 # KVM of another architecture, which this machine's headers do not know: guests in its lab test it, and
 # tests/vm/ARCH/state.c does.
 without='vmm/machine/arch/aarch64/probe.c vmm/machine/arch/aarch64/state.c
@@ -76,11 +76,10 @@ suite_of() {
 		[ "${part%:*}" = "$1" ] && echo "${part#*:}" && return
 	done
 	case $1 in
-	vmm/machine/arch/aarch64/*) name=aarch64_$name ;;
-	vmm/machine/arch/riscv64/*) name=riscv64_$name ;;
+	vmm/core/*) same= ;;
+	vmm/machine/arch/*/*) same= name=$(basename "$(dirname "$1")")_$name ;;
+	*) same=vmm/core ;;
 	esac
-	case $1 in vmm/core/*) same= ;; vmm/machine/arch/*) same="vmm/core vmm/machine" ;;
-	*) same=vmm/core ;; esac
 	for folder in $same; do
 		[ ! -f "$folder/$name.c" ] || name=$(basename "$(dirname "$1")")_$name
 	done

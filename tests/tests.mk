@@ -3,7 +3,10 @@
 FUZZ_SECONDS = 60
 
 lib_o = $(patsubst %.c,$(out)/%.o,$(wildcard tests/lib/*.c))
-units = $(patsubst %.c,$(out)/%,$(wildcard tests/unit/test_*.c))
+# Suites of other architectures stay out, but for what needs no KVM, of which foreign_rule makes them.
+foreign = aarch64 riscv64
+elsewhere = $(filter-out $(ARCH) $(foreign),$(patsubst vmm/machine/arch/%/boot.c,%,$(wildcard vmm/machine/arch/*/boot.c)))
+units = $(patsubst %.c,$(out)/%,$(filter-out $(elsewhere:%=tests/unit/test_%_%.c),$(wildcard tests/unit/test_*.c)))
 fuzzers = $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 replays = $(fuzzers:%=$(out)/tests/fuzz/replay_%)
 
@@ -26,10 +29,16 @@ link_suite = $(link) -pie -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
 
 $(out)/tests/unit/test_%: $(out)/tests/unit/test_%.o $(out)/tests/under.a
 	$(link_suite) $(check_libs)
+# Another machine's libcheck is unpacked when a suite is built for it.
+ifdef cross
+check_tree = $(eval check_tree := $(shell tests/lab/deb -a $(ARCH) -r check))$(check_tree)
+check_libs = -L$(check_tree)/usr/lib/$(cross) -lcheck_pic -lrt -lm -l:libsubunit.a
+$(out)/tests/unit/%.o: flags += -isystem $(check_tree)/usr/include
+else
 check_libs := $(shell pkg-config --libs check)
+endif
 
 # Of other architectures, what needs no KVM; in place of this one's.
-foreign = aarch64 riscv64
 tree_o = $(patsubst %.c,$(out)/%.o,$(with_tree))
 foreign_of = $(patsubst %,$(out)/vmm/machine/arch/$(1)/%.o,boot describe)
 foreign_o = $(tree_o) $(foreach arch,$(foreign),$(call foreign_of,$(arch)))
@@ -54,8 +63,8 @@ $(out)/tests/unit/test_crash: $(patsubst %,$(out)/vmm/machine/%.o,crash tty)
 $(out)/tests/unit/test_vm: $(out)/vmm/machine/vm.o
 $(out)/tests/unit/test_one_reg: $(out)/vmm/machine/arch/one_reg.o
 $(out)/tests/unit/test_vcpu $(out)/tests/unit/test_vcpu_thread: $(out)/vmm/machine/vcpu.o
-$(out)/tests/unit/test_describe: $(out)/vmm/machine/arch/$(ARCH)/describe.o
-$(out)/tests/unit/test_probe: $(patsubst %,$(out)/vmm/machine/%.o,probe arch/$(ARCH)/probe arch/$(ARCH)/vcpu)
+$(out)/tests/unit/test_$(ARCH)_describe: $(out)/vmm/machine/arch/$(ARCH)/describe.o
+$(out)/tests/unit/test_$(ARCH)_probe: $(patsubst %,$(out)/vmm/machine/%.o,probe arch/$(ARCH)/probe arch/$(ARCH)/vcpu)
 $(out)/tests/unit/test_$(ARCH)_vcpu: $(out)/vmm/machine/arch/$(ARCH)/vcpu.o
 $(out)/tests/unit/test_$(ARCH)_vm: $(out)/vmm/machine/arch/$(ARCH)/vm.o
 $(out)/tests/unit/test_picture: $(out)/vmm/machine/picture.o
@@ -74,7 +83,9 @@ $(out)/tests/unit/test_pack $(out)/tests/unit/test_packed: $(out)/tests/unit/tes
 $(out)/tests/fuzz/replay_%: $(out)/tests/fuzz/fuzz_%.o $(out)/tests/fuzz/replay.o $(out)/tests/under.a
 	$(link_suite)
 
-check: $(units) $(replays)
+suites: $(units) $(replays)
+
+check: suites
 	CK_TIMEOUT_MULTIPLIER=10 tests/check.sh $(units) $(replays)
 
 # libFuzzer comes with clang, so everything below the fuzz target is built once more.
@@ -214,4 +225,4 @@ guest-kernel:
 bench:
 	tests/bench/run.sh $(out) $(BENCH)
 
-.PHONY: guest-kernel bench-programs lab-programs bare-guests soak real
+.PHONY: guest-kernel bench-programs lab-programs bare-guests suites soak real

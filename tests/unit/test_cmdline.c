@@ -9,15 +9,19 @@
 #include "tests/lib/testbed.h"
 #include "vmm/core/fail.h"
 #include "vmm/core/util.h"
+#include "vmm/machine/arch/arch.h"
 #include "vmm/run/cmdline.h"
 #include "vmm/run/guest.h"
 
 Suite *cmdline_suite(void);
 
+/* The words of an architecture, here of none. */
+const char arch_cmdline[] = "quiet panic=-1 words of an architecture";
+const char arch_serial_words[] = "console=ttyS0";
+const char arch_hvc_words[] = "console=hvc0 earlycon=port";
+
 /* What each guest is told. */
-#define ALL                                                                              \
-	"quiet panic=-1 panic_print=0x20 unknown_nmi_panic pci=noearly 8250.nr_uarts=2 " \
-	"scsi_mod.dev_flags=LUNETTE:DISK:0x2000 "
+#define ALL "quiet panic=-1 words of an architecture scsi_mod.dev_flags=LUNETTE:DISK:0x2000 "
 #define SERIAL ALL "console=ttyS0"
 
 #define DISK "scsi-disk,store=null,size=1M"
@@ -82,7 +86,7 @@ END_TEST
 START_TEST(console_hvc)
 {
 	cfg.console = CONSOLE_HVC;
-	check(ALL "console=hvc0 earlycon=uart8250,io,0x3f8");
+	check(ALL "console=hvc0 earlycon=port");
 }
 END_TEST
 
@@ -142,7 +146,7 @@ START_TEST(all_together)
 	cfg.console = CONSOLE_HVC;
 	guest.job = (void *)&guest;
 	append("panic=5");
-	check(ALL "console=hvc0 earlycon=uart8250,io,0x3f8 root=/dev/sda lunette.root=lun:0 "
+	check(ALL "console=hvc0 earlycon=port root=/dev/sda lunette.root=lun:0 "
 	      "lunette.job lunette.net=10.0.2.15/24,10.0.2.2,10.0.2.3 panic=5");
 }
 END_TEST

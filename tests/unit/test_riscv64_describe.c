@@ -172,6 +172,30 @@ START_TEST(all_that_there_can_be)
 }
 END_TEST
 
+/* The most that --memory takes, nobody's before it is used. */
+START_TEST(half_a_tebibyte)
+{
+	const fdt64_t *reg;
+	struct mem most = { 0 };
+	const void *tree;
+	char name[40];
+	int len;
+
+	ck_assert_int_eq(mem_add(&most, RAM_AT, GIB(512)), 0);
+	tb.p.mem = &most;
+	riscv_place_devices(&tb.p);
+	ck_assert_int_eq(arch_describe(&tb.p, &entry), 0);
+	tree = mem_ptr(&most, TREE_AT, TREE_ROOM, 8);
+	snprintf(name, sizeof(name), "/memory@%llx", RAM_AT);
+	reg = fdt_getprop(tree, fdt_path_offset(tree, name), "reg", &len);
+	ck_assert_int_eq(len, 16);
+	ck_assert_uint_eq(fdt64_to_cpu(reg[0]), RAM_AT);
+	ck_assert_uint_eq(fdt64_to_cpu(reg[1]), GIB(512));
+	ck_assert_uint_lt(RAM_AT + GIB(512), 1ull << 40); /* addresses, on any host */
+	mem_free(&most);
+}
+END_TEST
+
 /* The command line is the only part without a bound of its own; this one is far beyond it. */
 START_TEST(no_room)
 {
@@ -195,6 +219,7 @@ Suite *riscv64_describe_suite(void)
 	tcase_add_test(tc, as_written_by_hand);
 	tcase_add_test(tc, what_is_not_there);
 	tcase_add_test(tc, all_that_there_can_be);
+	tcase_add_test(tc, half_a_tebibyte);
 	tcase_add_test(tc, no_room);
 	return s;
 }

@@ -13,7 +13,7 @@
 #include "vmm/machine/arch/x86_64/layout.h"
 #include "vmm/machine/machine.h"
 
-Suite *describe_suite(void);
+Suite *x86_64_describe_suite(void);
 
 #define TABLES_MAX 64
 
@@ -236,9 +236,9 @@ START_TEST(fixed_devices)
 }
 END_TEST
 
-Suite *describe_suite(void)
+Suite *x86_64_describe_suite(void)
 {
-	Suite *s = suite_create("describe");
+	Suite *s = suite_create("x86_64_describe");
 	TCase *tc = unit_case(s, "tables");
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
@@ -252,4 +252,4 @@ Suite *describe_suite(void)
 	return s;
 }
 
-UNIT_MAIN(describe_suite)
+UNIT_MAIN(x86_64_describe_suite)

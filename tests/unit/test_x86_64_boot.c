@@ -12,7 +12,7 @@
 #include "vmm/machine/image.h"
 #include "vmm/machine/machine.h"
 
-Suite *boot_suite(void);
+Suite *x86_64_boot_suite(void);
 
 #define SETUP 1024      /* before the part in protected mode: a sector and the boot sector */
 #define PAYLOAD 0x300   /* what is packed, in that part */
@@ -306,9 +306,9 @@ START_TEST(broken_segments)
 }
 END_TEST
 
-Suite *boot_suite(void)
+Suite *x86_64_boot_suite(void)
 {
-	Suite *suite = suite_create("boot");
+	Suite *suite = suite_create("x86_64_boot");
 	TCase *tc = unit_case(suite, "kernels");
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
@@ -324,4 +324,4 @@ Suite *boot_suite(void)
 	return suite;
 }
 
-UNIT_MAIN(boot_suite)
+UNIT_MAIN(x86_64_boot_suite)

@@ -16,7 +16,7 @@
 #include "vmm/machine/machine.h"
 #include "vmm/machine/probe.h"
 
-Suite *probe_suite(void);
+Suite *x86_64_probe_suite(void);
 
 #define VM_FD 1000
 #define RUN_SIZE 4096
@@ -168,9 +168,9 @@ START_TEST(kvm_that_refuses)
 }
 END_TEST
 
-Suite *probe_suite(void)
+Suite *x86_64_probe_suite(void)
 {
-	Suite *s = suite_create("probe");
+	Suite *s = suite_create("x86_64_probe");
 	TCase *tc = unit_case(s, "probe");
 
 	tcase_add_test(tc, best_of_some);
@@ -180,4 +180,4 @@ Suite *probe_suite(void)
 	return s;
 }
 
-UNIT_MAIN(probe_suite)
+UNIT_MAIN(x86_64_probe_suite)
