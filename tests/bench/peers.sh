@@ -17,17 +17,22 @@ lunette() { # COMMAND...
 }
 
 # On PCI it is a q35, otherwise the smallest machine that it has; on other architectures it has one for
-# both. For vhost-scsi $wwn is the target.
+# both. For vhost-scsi $wwn is the target. arm64's micro kernel has no driver of its serial port (PL011),
+# so the console is virtio's there.
 qemu() { # COMMAND...
-	local machine=virt device=device console=ttyS0
+	local machine=virt device=device console=ttyS0 serial='-serial stdio'
 	[ "$bus" = mmio ] || device=pci
 	case $(uname -m),$bus in
 	x86_64,mmio) machine=microvm,rtc=on,pit=off,pic=off ;;
 	x86_64,*) machine=q35 ;;
 	aarch64,*) console=ttyAMA0 ;;
 	esac
+	case $(uname -m),$kernel in aarch64,*/micro)
+		console=hvc0
+		serial='-device virtio-serial-device -chardev stdio,id=c -device virtconsole,chardev=c' ;;
+	esac
 	set -- "$@" $qemu -M "$machine,accel=kvm" -cpu host -m "$mib" -smp 1 -nodefaults \
-		-no-user-config -display none -no-reboot -serial stdio \
+		-no-user-config -display none -no-reboot $serial \
 		-kernel "$kernel" -initrd "$initrd" -append "console=$console panic=-1 $words"
 	case $disk,$vhost in
 	,*) ;;
