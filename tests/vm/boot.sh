@@ -21,6 +21,41 @@ test_pvh() { # ELF with a PVH note
 	contains out '^pvh: quiet .* pci=noearly .* scsi_mod.dev_flags=[^ ]* console=ttyS0 hello$'
 }
 
+# Packed, as a build of Linux leaves it, and in a program for EFI's firmware, by zboot-header.S of Linux.
+boots() { # FILE
+	kernel=$1
+	status 0 guest 'uname -r'
+	equal "$(cat out)" "$(cat /lab/release)"
+}
+le32() {
+	printf "$(printf '\\%03o' $(($1 & 255)) $(($1 >> 8 & 255)) $(($1 >> 16 & 255)) $(($1 >> 24)))"
+}
+zboot() { # TYPE PAYLOAD
+	{
+		printf 'MZ\0\0zimg'
+		le32 512
+		le32 "$(stat -c %s "$2")"
+		printf '\0\0\0\0\0\0\0\0%s' "$1"
+	} >head
+	truncate -s 512 head
+	cat head "$2"
+	[ "$1" = gzip ] || le32 "$(stat -c %s "$kernel")" # which is the end of gzip's
+}
+test_image_gz() {
+	only aarch64
+	gzip <"$kernel" >Image.gz
+	zboot gzip Image.gz >vmlinuz.efi
+	[ "$EXTENT" = test ] || boots Image.gz
+	boots vmlinuz.efi
+}
+test_image_zst() {
+	only aarch64
+	/lab/zstd -q -1 <"$kernel" >Image.zst
+	zboot zstd Image.zst >vmlinuz.efi
+	[ "$EXTENT" = test ] || boots vmlinuz.efi
+	boots Image.zst
+}
+
 test_one_cpu() {
 	status 0 guest 'nproc' --cpus 1
 	equal "$(cat out)" 1
@@ -72,6 +107,23 @@ test_memory_96m() {
 test_memory_128m() { memory_is_about 128 55 128M; }
 test_memory_3g() { memory_is_about 3072 2800 3G; }
 test_memory_5g() { memory_is_about 5120 4800 5G; }
+
+# The most that there can be, of which the guest takes little: its table of pages alone would be 8 GiB.
+test_memory_512g() {
+	only aarch64
+	words=mem=1G
+	status 0 guest 'awk "/MemTotal/ && \$2 > 900000 && \$2 < 1048576 { print \"some of\" }" /proc/meminfo
+		hexdump -v -e "1/1 \"%02x\"" /proc/device-tree/memory@40000000/reg' --memory 512G
+	equal "$(cat out)" 'some of
+00000000400000000000008000000000'
+}
+
+test_memory_in_the_large() { # of which the host has some for the table of pages
+	local g=8
+	only aarch64
+	[ "$EXTENT" = test ] || g=32
+	memory_is_about $((g * 1024)) $((g * 990)) ${g}G
+}
 
 test_memory_above_the_hole() { # every part of it can be used
 	status 0 guest 'mount -t tmpfs -o size=4g none /mnt && truncate -s 3600M /mnt/hole &&
