@@ -3,6 +3,7 @@
 # make test       everything: set-up, unit tests, sanitizers, guests in the lab
 # make test-all   all that there is: other processors and kernels, long soaks, fuzzers
 # make check      the unit tests; SAN=address,undefined or SAN=thread for a sanitizer's build
+# make suites     builds them alone: ARCH=aarch64 suites
 # make test-aarch64   tests with guests in a lab host of arm64; test-riscv64: in one of riscv64
 # make check-vm   the tests with real guests, in the lab
 # make lint       the order of the floors and other promises of ARCHITECTURE.md

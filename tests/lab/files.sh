@@ -271,7 +271,7 @@ places='
 short intel stock    -     boot
 short intel stock    -     vhost+intel+job
 all  intel stock     -     job vhost boot intel
-test aarch64 stock   -     boot+state
+test aarch64 stock   -     boot+state+tools
 short riscv64 stock  -     boot
 test riscv64 stock   -     state
 test amd   stock     -     every
@@ -300,7 +300,7 @@ declare -A part=(
 together='
 boot+console
 ctl+disks+sg
-init+input+luns+report
+init+input+luns+report+tools
 rights+terminal+tmux
 '
 sets() { # [NAME...]: the files of tests/vm, or those sets of them; nothing is shared by files that are named
