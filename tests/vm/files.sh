@@ -7,6 +7,7 @@ export XDG_CACHE_HOME=$PWD/cache # one for each test: see made()
 
 # run [OPTION...] -- COMMAND...: ./out and ./err are its outputs, ./json the report.
 run() {
+	given --boot-timeout "$@" || set -- --boot-timeout none "$@"
 	XDG_CACHE_HOME=$PWD/cache timeout -k 5 "$seconds" lunette run --kernel "$kernel" \
 		--initrd "$initrd" --vhost "$vhost" --log info --json json "$@" >out 2>err </dev/null
 }

@@ -212,7 +212,7 @@ test_hostile_control_port() { # the guest says what it likes, but not more than 
 		. /script
 	END
 	echo pre | cpio -o -H newc >>other 2>/dev/null
-	ends 213 boot --initrd other --append 'rdinit=/bin/sh -- /pre' -- true
+	ends 213 boot --boot-timeout 60s --initrd other --append 'rdinit=/bin/sh -- /pre' -- true
 	contains err '^lunette: error: the guest: \?\[2J\?\]0;title\?$'
 }
 

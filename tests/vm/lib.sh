@@ -113,6 +113,7 @@ words= # more for guest's kernel command line
 
 # run [OPTION...] -- COMMAND...: ./out and ./err are its outputs, ./json the report.
 run() {
+	given --boot-timeout "$@" || set -- --boot-timeout none "$@"
 	timeout -k 5 "$seconds" lunette run --kernel "$kernel" --initrd "$initrd" --vhost "$vhost" \
 		--json json "$@" >out 2>err
 }
