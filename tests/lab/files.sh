@@ -122,6 +122,17 @@ conformance() {
 		"${files[@]}"
 }
 
+# Servers of vhost-user, for the lab host of tests/vm/user.sh.
+servers() {
+	local list files
+	list=$(unpacked qemu-system-common qemu-utils libaio1 libffi8 libfuse3-3 libglib2.0-0 libgmp10 \
+		libgnutls30 libhogweed6 libidn2-0 libnettle8 libnuma1 libp11-kit0 libpcre2-8-0 libtasn1-6 \
+		libunistring2 liburing2 libzstd1 |
+		grep '\.so\|/bin/qemu-storage-daemon:\|/bin/qemu-img:') || return
+	mapfile -t files <<<"$list"
+	guest/mkinitramfs.sh extra "$work/servers.cpio" "${files[@]}"
+}
+
 # What guests in the lab host are made of: see tests/vm/lib.sh.
 ingredients() { # reads what places_of prints
 	local all cpu kernel arch
@@ -135,7 +146,8 @@ ingredients() { # reads what places_of prints
 		tools_of "$arch" && belongings "$arch" || return
 	done
 	! grep -q ' fs ' <<<"$all" || storage || return
-	! grep -q ' conformance ' <<<"$all" || conformance
+	! grep -q ' conformance ' <<<"$all" || conformance || return
+	! grep -q ' user ' <<<"$all" || servers
 }
 
 # $work/ARCH-tools.cpio: what a guest may have beside busybox
@@ -240,6 +252,7 @@ vm_file() {
 	[ "$extent" != all ] && [[ $poisoned != *" $1 "* ]] || own+=(--append slub_debug=FZPU)
 	[ "$1" != hostile ] || own+=(--add "build/x86_64/tests/hostile/guest.elf:/lab/guest.elf"
 		--add "$PWD/tests/hostile/README.md:/lab/hostile.md")
+	[ "$1" != user ] || own+=(--add "$work/servers.cpio:/lab/servers.cpio")
 	[ "$1" != conformance ] || own+=(--add "$work/conformance.cpio:/lab/conformance.cpio")
 	took=$(seconds "$me")
 	for try in 1 2; do
