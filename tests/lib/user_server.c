@@ -371,6 +371,7 @@ static void handle(struct user_server *s, struct message *m)
 	pthread_mutex_lock(&s->vdev->lock);
 	do_message(s, m);
 	pthread_mutex_unlock(&s->vdev->lock);
+	atomic_fetch_add(&s->heard[m->h.request], 1);
 	if (asks && !m->h.size)
 		m->h.size = 8;
 	if (!asks) {
@@ -380,7 +381,6 @@ static void handle(struct user_server *s, struct message *m)
 	if (asks || acks)
 		answer(s, m, lie);
 	put_fd(&m->answer_fd, -1);
-	atomic_fetch_add(&s->heard[m->h.request < USER_REQUESTS ? m->h.request : 0], 1);
 }
 
 static void serve_one(struct user_server *s)

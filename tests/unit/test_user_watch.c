@@ -5,6 +5,17 @@ Suite *user_watch_suite(void);
 
 #define REQUESTS 8
 
+/* Has its end been noticed? */
+static bool is_waited_for(void)
+{
+	bool waits;
+
+	pthread_mutex_lock(&vdev.lock);
+	waits = user->watch.until;
+	pthread_mutex_unlock(&vdev.lock);
+	return waits;
+}
+
 /* Adds @n requests to queue 1 that are not waited for. */
 static void add(unsigned n)
 {
@@ -42,7 +53,7 @@ START_TEST(comes_back)
 	node = server.inflight_node;
 	for (n = 1; n <= 3; n++) {
 		user_server_die(&server);
-		WAIT_FOR(user->watch.until);
+		WAIT_FOR(is_waited_for());
 		add(REQUESTS);
 		user_server_live(&server);
 		check_answered(REQUESTS);
@@ -62,7 +73,7 @@ START_TEST(paused_while_it_is_gone)
 	ck_assert(start_driver());
 	node = server.inflight_node;
 	user_server_die(&server);
-	WAIT_FOR(user->watch.until);
+	WAIT_FOR(is_waited_for());
 	add(REQUESTS);
 	virtio_device_pause(&vdev, true);
 	user_server_live(&server);
@@ -77,7 +88,7 @@ START_TEST(reset_while_it_is_gone)
 {
 	ck_assert(start_driver());
 	user_server_die(&server);
-	WAIT_FOR(user->watch.until);
+	WAIT_FOR(is_waited_for());
 	add(REQUESTS);
 	vdriver_reset(&v);
 	user_server_live(&server);
@@ -127,7 +138,7 @@ START_TEST(comes_back_at_the_second_try)
 		unsigned before = atomic_load(&server.connections);
 
 		user_server_die(&server);
-		WAIT_FOR(user->watch.until);
+		WAIT_FOR(is_waited_for());
 		add(REQUESTS);
 		user_server_lie(&server, LIE_GONE, at[i]);
 		user_server_live(&server);
