@@ -190,9 +190,10 @@ random() {
 }
 
 run_test() { # NAME [MORE]: of a test that is run several times, which one
-	local name dir rc
+	local name dir rc began took
 	name=$(basename "$0" .sh)/$1${2:+ $2}
 	dir=$(mktemp -d)
+	began=$(cut -d . -f 1 /proc/uptime)
 	chmod 755 "$dir"
 	(
 		set -e
@@ -200,6 +201,7 @@ run_test() { # NAME [MORE]: of a test that is run several times, which one
 		"test_$1"
 	) >"$dir/log" 2>&1
 	rc=$?
+	took=$(($(cut -d . -f 1 /proc/uptime) - began))
 	report >"$dir/report"
 	cat "$dir/report"
 	rm -rf "$dir"
@@ -207,7 +209,7 @@ run_test() { # NAME [MORE]: of a test that is run several times, which one
 
 report() { # in one piece, as files are run side by side
 	case $rc in
-	0) echo "ok $name" ;;
+	0) echo "ok $name$([ $took -lt 5 ] || echo " ($took s)")" ;;
 	77) echo "skip $name: $(cat "$dir/skipped")" ;;
 	*)
 		echo "not ok $name"

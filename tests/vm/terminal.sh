@@ -64,8 +64,8 @@ resized() {
 # A command's terminal, which has the size of ours from the beginning.
 command_resize() {
 	echo 'stty size; tty' >&3
-	until_true 10 grep -q '^30 100' out
-	contains out '^/dev/pts/0'
+	until_true 10 grep -q '^/dev/pts/0' out
+	contains out '^30 100'
 	stty -F "$(cat tty)" rows 43 cols 132
 	kill -WINCH "$(cat pid)"
 	until_true 10 resized
