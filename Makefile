@@ -86,9 +86,10 @@ $(out)/guest/init: $(guest_o)
 guest-init: $(out)/guest/init
 	@echo $(CURDIR)/$<
 
+# What the compiler says is kept, for lint.
 $(out)/%.o: %.c Makefile config.mk
 	@mkdir -p $(@D)
-	$(compile) -MMD -MP -c -o $@ $<
+	$(compile) -MMD -MP -c -o $@ $< 2>$(@:.o=.said); rc=$$?; cat $(@:.o=.said) >&2; exit $$rc
 
 # ASL as a table of bytes, NAME_aml_code, which describe.c includes.
 $(out)/%.aml.h: %.asl Makefile config.mk

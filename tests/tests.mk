@@ -83,10 +83,13 @@ $(out)/tests/unit/test_pack $(out)/tests/unit/test_packed: $(out)/tests/unit/tes
 $(out)/tests/fuzz/replay_%: $(out)/tests/fuzz/fuzz_%.o $(out)/tests/fuzz/replay.o $(out)/tests/under.a
 	$(link_suite)
 
-suites: $(units) $(replays)
+all_suites = $(units) $(replays)
+suites: $(all_suites)
 
+# In a program that starts no thread ThreadSanitizer has nothing to look for.
 check: suites
-	CK_TIMEOUT_MULTIPLIER=10 tests/check.sh $(units) $(replays)
+	CK_TIMEOUT_MULTIPLIER=10 tests/check.sh \
+		$(if $(filter thread,$(SAN)),$$(grep -l pthread_create $(all_suites)),$(all_suites))
 
 # libFuzzer comes with clang, so everything below the fuzz target is built once more.
 fuzz_flags = $(filter-out -fsanitize=% -fno-sanitize-recover=all,$(flags)) -O1 -g \
@@ -111,26 +114,27 @@ fuzz:
 	guest/setup.sh run fuzz
 	$(MAKE) $(fuzzers:%=fuzz-%)
 
-# All sources once more, by each compiler for its warnings alone; there they are errors. In the build
-# they are none, as a compiler that is not known yet may know more of them. Clang's come before it makes
-# code, GCC's in doing so.
-LINT_CC = gcc clang
+# Warnings are errors here. In the build they are none, as a compiler that is not known yet may know more of
+# them: it keeps what GCC says. Clang, which has others, goes through all sources once more, without making
+# code. What is not built with the usual flags is compiled here by both.
 lint_bare_c = $(wildcard tests/hostile/*.c) tests/soak/writer.c
 lint_c = $(filter-out $(lint_bare_c),$(lower) $(upper) $(foreign_o:$(out)/%.o=%.c) \
 	$(wildcard guest/*.c $(patsubst %,tests/%/*.c,lib unit fuzz vm soak bench)))
-lint_o = $(foreach cc,$(LINT_CC),$(patsubst %.c,build/lint/$(cc)/%.o,$(lint_c) $(lint_bare_c)))
+lint_o = $(lint_c:%.c=$(out)/%.o) $(lint_c:%.c=build/lint/clang/%.o) \
+	$(foreach cc,gcc clang,$(lint_bare_c:%.c=build/lint/$(cc)/%.o))
 
 define lint_rule
 build/lint/$(1)/%.o: %.c Makefile config.mk tests/tests.mk | $(aml)
 	@mkdir -p $$(@D)
 	$(1) $$(if $$(filter $$<,$$(lint_bare_c)),$$(bare_flags),$$(flags) -fPIE) \
 		$$(if $$(filter guest/%,$$<),-Wno-unused-result) -O2 -Werror -MMD -MP -MF $$(@:.o=.d) \
-		$(if $(filter clang%,$(1)),-fsyntax-only -MT $$@,-c -o $$@) $$<
+		$(if $(filter clang,$(1)),-fsyntax-only -MT $$@,-c -o $$@) $$<
 	@touch $$@
 endef
-$(foreach cc,$(LINT_CC),$(eval $(call lint_rule,$(cc))))
+$(foreach cc,gcc clang,$(eval $(call lint_rule,$(cc))))
 
 lint: $(out)/lunette $(out)/guest/init $(lint_o)
+	@cat $(lint_c:%.c=$(out)/%.said) | (! grep .)
 	tests/check-includes.sh
 	tests/check-floors.sh $(out)
 	tests/lint.sh $(out)

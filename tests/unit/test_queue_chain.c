@@ -302,9 +302,9 @@ Suite *queue_chain_suite(void)
 	tcase_add_test(tc, indirect_must_be_negotiated);
 	tcase_add_loop_test(tc, more_pieces_than_room, 0, 2);
 	tcase_add_test(tc, four_gib_at_most);
-	tcase_add_loop_test(tc, shatter, 0, 4);
+	tcase_add_loop_test(tc, shatter, 0, unit_rows(4));
 	tcase_add_test(tc, cut_at_every_byte);
-	tcase_add_loop_test(tc, hostile, 0, 4);
+	tcase_add_loop_test(tc, hostile, 0, unit_rows(4));
 	return s;
 }
 

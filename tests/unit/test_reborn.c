@@ -318,20 +318,20 @@ Suite *reborn_suite(void)
 	tcase_add_test(tc, scsi_attentions);
 	tcase_add_test(tc, scsi_reservation);
 	tcase_add_test(tc, scsi_sizes);
-	tcase_add_loop_test(tc, changed_bytes, 0, 8);
+	tcase_add_loop_test(tc, changed_bytes, 0, unit_rows(8));
 
 	tc = unit_case(s, "console");
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, set_up_console, tear_down_console);
 	tcase_add_test(tc, console_data);
 	tcase_add_test(tc, console_stalled);
-	tcase_add_loop_test(tc, changed_bytes, 0, 8);
+	tcase_add_loop_test(tc, changed_bytes, 0, unit_rows(8));
 
 	tc = unit_case(s, "net");
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, set_up_net, tear_down_net);
 	tcase_add_test(tc, net_frames);
-	tcase_add_loop_test(tc, changed_bytes, 0, 8);
+	tcase_add_loop_test(tc, changed_bytes, 0, unit_rows(8));
 	return s;
 }
 

@@ -364,7 +364,7 @@ static void add_tests(TCase *tc, SFun set_up_on)
 	tcase_add_loop_test(tc, headers_too_short, 0, ARRAY_SIZE(too_short));
 	tcase_add_test(tc, control_requests);
 	tcase_add_test(tc, event_queue);
-	tcase_add_loop_test(tc, hostile_requests, 0, 4);
+	tcase_add_loop_test(tc, hostile_requests, 0, unit_rows(4));
 }
 
 Suite *scsi_host_suite(void)

@@ -196,7 +196,7 @@ static void add_tests(TCase *tc, SFun set_up_on)
 static void add_more(TCase *tc)
 {
 	tcase_add_test(tc, kick_of_an_idle_queue);
-	tcase_add_loop_test(tc, hostile_rings, 0, 2);
+	tcase_add_loop_test(tc, hostile_rings, 0, unit_rows(2));
 }
 
 Suite *transport_suite(void)
