@@ -9,7 +9,7 @@ arch_of() { # CPU, as the table "places" has it
 }
 
 # The kernel for a file of tests: the stock kernel stays tested in a few.
-stock_files=' boot console fs '
+stock_files=' boot fs '
 kernel_for() { # NAME GUEST ARCH: as the table "places" has it
 	if [ "$1" = fs ]; then echo stock # of which it needs modules that the small kernel has not
 	elif [ "$1" = modules ]; then echo backports # whose modules are packed
@@ -277,7 +277,8 @@ l1=tests/lab/l1
 
 # Which files run where: by both "make test" and "make test-all" (test), by the first alone, and then only
 # the tests in $part (short), or by the second alone (all); on which processor and kernel of the host; with
-# which kernel of the guests (-: as kernel_for has it). The longest come first. The files of $poisoned, and
+# which kernel of the guests (-: as kernel_for has it). "every" are those that have no row for AMD of their
+# own. The longest come first. The files of $poisoned, and
 # with "make test-all" all of them, ask what guests do to the host's memory, by a kernel that looks at freed
 # memory.
 places='
@@ -287,31 +288,35 @@ all  intel stock     -     job vhost boot intel
 test aarch64 stock   -     boot+state+tools
 short riscv64 stock  -     boot
 test riscv64 stock   -     state
+short amd  stock     -     modules
 test amd   stock     -     every
 test amd   backports -     resets atomic
-all  intel stock     micro end console files terminal
+all  intel stock     micro end
 all  aarch64 stock   -     disks transport vhost job files console end limits
 all  riscv64 stock   -     boot disks transport vhost job files console end limits
-all  amd   stock     stock ctl disks transport
-all  amd   backports -     hostile vhost job disks boot
+all  amd   stock     -     modules
+all  amd   stock     stock console ctl disks transport
+all  amd   backports -     hostile vhost job
 '
 poisoned=' hostile resets '
 # A lab host has one CPU, as an emulated one with two takes a third more time for the same; more are for
 # files in which it matters that threads of lunette, the kernel's and the guest's CPUs really run at once.
 many_cpus=' hostile many paths rebind resets soak stores vhost '
 # On Intel's processor, whose emulator takes five times as long, and on riscv64's: what it, its interrupts and
-# its ways to end have a part in. Of a file that is not here, all.
+# its ways to end have a part in. Of modules, whose guests take five times as long to boot: each way to fail.
+# Of a file that is not here, all.
 declare -A part=(
 	[boot]='usual_image pvh four_cpus'
 	[job]='signal panic reboot streams_are_apart hostile_control_port'
 	[vhost]='module_not_loaded configfs_not_mounted store_module_not_loaded both_paths_are_the_same
 		workers killed bus_mastering_in_kernel hand_over_on_pci'
+	[modules]='as_the_distribution_has_them no_driver_of_disks damaged_module share_without_its_driver'
 )
 
 # Short files, which leave a lab host as it was, share one: each has the same kernel of guests. (vhost.sh
 # does not, and wants one without the modules that it asks for.)
 together='
-boot+console
+console+end+job
 ctl+disks+sg
 init+input+luns+report+tools
 rights+terminal+tmux
@@ -343,7 +348,11 @@ places_of() {
 		case $when-$extent in test-* | short-test | all-all) ;; *) continue ;; esac
 		[ -d "vmm/machine/arch/$(arch_of "$cpu")" ] || continue # lunette is not there yet
 		tests=
-		[ "$files" != every ] || files=$(sets "$@")
+		[ "$when$#" = short0 ] || [ "$when" != short ] || continue # what is named runs whole
+		if [ "$files" = every ]; then
+			files=$(sets "$@")
+			[ $# != 0 ] || files=$(grep -vxF "$(awk '/^short amd / { print $5 }' <<<"$places")" <<<"$files")
+		fi
 		for file in $files; do
 			[ $# = 0 ] || [[ $named == *" $file "* ]] || continue
 			# intel.sh and state.sh are about some processors alone, atomic.sh about Linux 6.11 and later;
