@@ -24,21 +24,6 @@ test_console_is_hvc0() {
 	contains out '^hvc0$'
 }
 
-test_kernel_without_virtio_console() { # early messages, and what init says, by the serial port
-	cpio -t <"$initrd" 2>/dev/null | grep -q /virtio_console.ko ||
-		skip 'this kernel has virtio_console built in; run with KERNEL=stock'
-	job 'echo seen; readlink /proc/self/fd/1'
-	mkdir over
-	cat >over/pre <<-'END'
-		rm /lib/modules/*/kernel/drivers/char/virtio_console.ko*
-		exec /init
-	END
-	{ cat initrd; (cd over && echo pre | cpio -o -H newc 2>/dev/null); } >initrd2
-	status 0 vmm --initrd initrd2 --console hvc --append 'rdinit=/bin/sh -- /pre'
-	contains out '^seen'
-	contains out '^/dev/ttyS0'
-}
-
 test_all_bytes() {
 	on_console 'i=0; while [ $i -lt 256 ]; do printf "\\$(printf %o $i)"; i=$((i + 1)); done'
 	i=0
