@@ -7,10 +7,11 @@
 
 kernel_target
 transports=pci
+shared=$(mktemp -d)
 [ "$EXTENT" = test ] || transports='pci mmio'
 
 attack() { # TRANSPORT
-	mkdir "/tmp/$1" && cd "/tmp/$1" || return
+	mkdir "$shared/$1" && cd "$shared/$1" || return
 	truncate -s 16M disk.img
 	head -c 1m /dev/urandom >fixed.img
 	cp fixed.img before.img
@@ -21,29 +22,30 @@ attack() { # TRANSPORT
 }
 
 test_guest_powers_off() {
-	for t in $transports; do equal "$t $(cat /tmp/$t/status)" "$t 0"; done
+	for t in $transports; do equal "$t $(cat "$shared/$t/status")" "$t 0"; done
 }
 test_disks_are_as_they_may_be() {
 	for t in $transports; do
-		cmp /tmp/$t/fixed.img /tmp/$t/before.img
-		equal "$t $(stat -c %s /tmp/$t/disk.img)" "$t $((16 << 20))"
+		cmp $shared/$t/fixed.img $shared/$t/before.img
+		equal "$t $(stat -c %s $shared/$t/disk.img)" "$t $((16 << 20))"
 	done
 }
 test_log_is_short() { # LOG_TOTAL, and who serves
 	for t in $transports; do
-		[ "$(wc -l </tmp/$t/err)" -le 101 ] || fail "$t: $(wc -l </tmp/$t/err) lines"
+		[ "$(wc -l <$shared/$t/err)" -le 101 ] || fail "$t: $(wc -l <$shared/$t/err) lines"
 	done
 }
 test_kernel_is_whole() { whole; }
 test_answers_are_in_the_table() {
 	sed -n '/^|---/,/^$/s/^| \([^|]*\) |.*/\1/p' /lab/hostile.md | sort >wanted
 	for t in $transports; do
-		tr -d '\r' </tmp/$t/out | sed -n 's/^not ok \([^:]*\).*/\1/p' | sort >got
-		diff wanted got || fail "$t: $(grep '^not ok' /tmp/$t/out)"
-		[ "$(grep -c '^ok' /tmp/$t/out)" -ge 40 ]
+		tr -d '\r' <$shared/$t/out | sed -n 's/^not ok \([^:]*\).*/\1/p' | sort >got
+		diff wanted got || fail "$t: $(grep '^not ok' $shared/$t/out)"
+		[ "$(grep -c '^ok' $shared/$t/out)" -ge 40 ]
 	done
 }
 
 for t in $transports; do (attack $t) & done
 wait
 run_tests
+rm -rf "$shared"
