@@ -75,14 +75,19 @@ test_panic_that_does_not_reset() { # is over when it is silent
 }
 
 # Where there are no ports pvpanic is a function on PCI. Debian's kernels have no driver of it there, so its
-# register is written by hand, whatever the kernel has.
+# register is written by hand; the small kernel has one, and no /dev/mem.
 test_pvpanic_on_pci() {
 	[ "$(uname -m)" != x86_64 ] || skip 'it is at a port there'
 	job 'cd /sys/bus/pci/devices/0000:00:01.0; cat vendor device
-		[ ! -e driver ] || echo 0000:00:01.0 >driver/unbind
-		echo 1 >enable
-		register=$(sed -n "1s/ .*//p" resource); devmem $register 8; devmem $register 8 1; sleep 1000'
-	status 205 vmm --initrd initrd
+		if [ -c /dev/mem ]; then
+			echo 1 >enable
+			register=$(sed -n "1s/ .*//p" resource); devmem $register 8; devmem $register 8 1
+		else
+			echo 0x0$(cat capability)
+			echo c >/proc/sysrq-trigger
+		fi
+		sleep 1000'
+	status 205 vmm --initrd initrd --append panic=0
 	contains out '^0x1b36$'
 	contains out '^0x0011$'
 	contains out '^0x01$'
