@@ -213,6 +213,23 @@ START_TEST(pointer_alignment)
 }
 END_TEST
 
+/* Who is handed the memory cannot take it away from under us. */
+START_TEST(shared_and_not_shrunk)
+{
+	struct mem m = { .shared = true };
+	int fd;
+
+	ck_assert_int_eq(mem_add(&m, 0, MIB(1)), 0);
+	ck_assert_int_eq(mem_add(&m, MIB(4), MIB(1)), 0);
+	fd = m.region[1].fd;
+	ck_assert_int_eq(ftruncate(fd, 0), -1);
+	ck_assert_int_eq(errno, EPERM);
+	ck_assert_int_eq(fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE), -1); /* from others */
+	m.region[1].hva[MIB(1) - 1] = 1;
+	mem_free(&m);
+}
+END_TEST
+
 Suite *mem_suite(void)
 {
 	Suite *s = suite_create("mem");
@@ -225,6 +242,7 @@ Suite *mem_suite(void)
 	tcase_add_test(tc, nobody_else_maps_it);
 	tcase_add_test(tc, shared_regions);
 	tcase_add_test(tc, cannot_be_shared);
+	tcase_add_test(tc, shared_and_not_shrunk);
 	tcase_add_loop_test(tc, bounds, 0, ARRAY_SIZE(ats));
 	tcase_add_test(tc, copies_across_regions);
 	tcase_add_test(tc, pointer_alignment);

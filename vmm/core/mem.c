@@ -1,6 +1,7 @@
 #include "vmm/core/mem.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -9,10 +10,27 @@
 
 #define HUGE_PAGE MIB(2)
 
+/*
+ * Who is handed it may write to it, and no more: if it became shorter, our next look at the guest's
+ * memory would be the end of us.
+ */
+static int make_memfd(void)
+{
+	int err, fd = memfd_create("guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd >= 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_SEAL) < 0) {
+		err = errno;
+		close(fd);
+		errno = err;
+		fd = -1;
+	}
+	return fd;
+}
+
 /* The bytes of all regions are in one memfd, each at its guest address: the rest is a hole. */
 static int put_memfd(const struct mem *mem, struct mem_region *r)
 {
-	int err, fd = mem->nregions ? mem->region[0].fd : memfd_create("guest", MFD_CLOEXEC);
+	int err, fd = mem->nregions ? mem->region[0].fd : make_memfd();
 
 	if (fd < 0)
 		return -errno;

@@ -11,7 +11,7 @@
  * payload is touched in place, through the iovec of mem_iov().
  *
  * Memory is anonymous, unless another process is to serve a device: then it is
- * a memfd, which is sent there.
+ * a memfd, which is sent there, and which nobody can make shorter.
  *
  * The map is fixed before the first vCPU runs; all functions but mem_add() and
  * mem_free() may then be called from any thread.
