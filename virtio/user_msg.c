@@ -122,11 +122,12 @@ static bool take_fds(struct msghdr *m, int fds[USER_FDS_MAX], unsigned *nfds)
 			int fd;
 
 			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-			if (*nfds < USER_FDS_MAX)
+			if (*nfds < USER_FDS_MAX) {
 				fds[(*nfds)++] = fd;
-			else
-				close(fd);
-			all &= *nfds < USER_FDS_MAX || i + 1 == n;
+				continue;
+			}
+			close(fd);
+			all = false;
 		}
 	}
 	return all;

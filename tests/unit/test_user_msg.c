@@ -102,31 +102,32 @@ START_TEST(too_long)
 }
 END_TEST
 
-/* More than a message may have, with one send, or with two: none is left open. */
-START_TEST(too_many_descriptors)
+/* @n descriptors go along. */
+static void send_with(const void *bytes, size_t len, unsigned n)
 {
 	union {
 		struct cmsghdr head;
-		char room[CMSG_SPACE(6 * sizeof(int))];
-	} control;
+		char room[CMSG_SPACE(USER_FDS_MAX * sizeof(int))];
+	} control = { .head = { .cmsg_len = CMSG_LEN(n * sizeof(int)), .cmsg_level = SOL_SOCKET,
+				.cmsg_type = SCM_RIGHTS } };
+	struct iovec iov = { (void *)bytes, len };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+			    .msg_controllen = CMSG_SPACE(n * sizeof(int)) };
+	static const int many[USER_FDS_MAX];
+
+	memcpy(CMSG_DATA(&control.head), many, n * sizeof(int));
+	ck_assert_int_eq(sendmsg(a, &m, 0), len);
+}
+
+/* More than a message may have, with two sends: none is left open. */
+START_TEST(too_many_descriptors)
+{
+	static const unsigned counts[][2] = { { 6, 6 }, { USER_FDS_MAX, 1 }, { 1, USER_FDS_MAX } };
 	struct user_header sent = { USER_GET_CONFIG, USER_VERSION, 8 };
-	int free_fd = next_fd(), many[6] = { 0 }, n;
-	uint8_t part[2][10];
+	int free_fd = next_fd();
 
-	memcpy(part[0], &sent, 10);
-	memcpy(part[1], (char *)&sent + 10, 2);
-	for (n = 0; n < 2; n++) {
-		struct iovec iov = { part[n], 10 };
-		struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
-				    .msg_controllen = sizeof(control) };
-
-		memset(&control, 0, sizeof(control));
-		control.head = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(many)),
-						 .cmsg_level = SOL_SOCKET,
-						 .cmsg_type = SCM_RIGHTS };
-		memcpy(CMSG_DATA(&control.head), many, sizeof(many));
-		ck_assert_int_eq(sendmsg(a, &m, 0), 10);
-	}
+	send_with(&sent, sizeof(sent), counts[_i][0]);
+	send_with("12345678", 8, counts[_i][1]);
 	ck_assert_int_eq(get(1000), -EPROTO);
 	ck_assert_uint_eq(nfds, 0);
 	ck_assert_int_eq(next_fd(), free_fd);
@@ -155,7 +156,7 @@ Suite *user_msg_suite(void)
 	tcase_add_loop_test(tc, not_all_of_it, 0, 5);
 	tcase_add_test(tc, in_two_parts_and_gone);
 	tcase_add_test(tc, too_long);
-	tcase_add_test(tc, too_many_descriptors);
+	tcase_add_loop_test(tc, too_many_descriptors, 0, 3);
 	tcase_add_test(tc, not_taken);
 	return s;
 }
