@@ -40,12 +40,18 @@ static void take_config(void *arg, const uint8_t *config)
 	u->kind->config(u, u->config);
 }
 
-/* What it has become is the server's to say. */
+/*
+ * What it has become is the server's to say. What is not for drivers to write vanishes here: there
+ * are servers that end when they hear of it.
+ */
 static void config_write(struct virtio_device *vdev, size_t off, const void *data, size_t len)
 {
 	struct user_device *u = user_of(vdev);
 	uint8_t config[USER_DEVICE_CONFIG_MAX];
 
+	if (off < u->kind->writable_at ||
+	    !range_ok(off - u->kind->writable_at, len, u->kind->writable_len))
+		return;
 	if (vhost_user_config_set(u->wire, off, data, len) == 0 &&
 	    vhost_user_config_get(u->wire, config) == 0)
 		take_config(u, config);
@@ -112,7 +118,7 @@ int user_device_create(struct user_device *u, struct platform *p, const char *id
 	u->class = *kind->class;
 	u->class.kick = kick;
 	u->class.reset = reset;
-	u->class.config_write = kind->config_writable ? config_write : NULL;
+	u->class.config_write = kind->writable_len ? config_write : NULL;
 	u->loop = p->iothread(p, id);
 	if (!u->loop) {
 		r = -errno;

@@ -11,7 +11,6 @@
 #include "virtio/wire_user.h"
 
 #define USER_DEVICE_CONFIG_MAX 64
-#define USER_DEVICE_QUEUES_MAX 64
 
 /* The settings of each class; those of one may go on behind them. */
 struct user_device_cfg {
@@ -43,7 +42,7 @@ struct user_device_kind {
 	bool config_is_servers;
 	unsigned other_queues; /* before those of requests */
 	uint16_t queue_size;
-	bool config_writable;
+	size_t writable_at, writable_len; /* what of it drivers may write; 0: nothing */
 	/* The config space has come from the server, or is to be filled in: the device's own, with
 	 * the number of request queues. */
 	void (*config)(struct user_device *u, uint8_t *config);

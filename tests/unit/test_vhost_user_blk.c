@@ -88,6 +88,23 @@ START_TEST(write_cache_is_switched)
 }
 END_TEST
 
+/* What is not for drivers to write does not come to the server (5.2.4). */
+START_TEST(size_is_not_written)
+{
+	static const struct {
+		unsigned at, len;
+	} rows[] = { { 0, 4 }, { 0, 8 }, { AT(wce) - 1, 1 }, { AT(wce), 2 }, { AT(wce) + 1, 1 },
+		     { AT(wce) - 3, 4 } };
+	unsigned i;
+
+	ck_assert(vdriver_start(&v, ~0ull, 2, 16));
+	for (i = 0; i < ARRAY_SIZE(rows); i++)
+		vdriver_config_write(&v, rows[i].at, 1, rows[i].len);
+	ck_assert_uint_eq(atomic_load(&server.heard[USER_SET_CONFIG]), 0);
+	ck_assert_uint_eq(field(0, 8), 12345);
+}
+END_TEST
+
 START_TEST(grows)
 {
 	int tries;
@@ -112,6 +129,7 @@ Suite *vhost_user_blk_suite(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, what_a_driver_finds);
 	tcase_add_test(tc, write_cache_is_switched);
+	tcase_add_test(tc, size_is_not_written);
 	tcase_add_test(tc, grows);
 	return s;
 }
