@@ -81,6 +81,7 @@ void virtio_unmake(struct virtio_device *vdev)
 	/* An I/O thread may be about to try something with it. */
 	pthread_mutex_lock(&vdev->lock);
 	virtio_device_stop(vdev);
+	atomic_store(&vdev->status, 0); /* and then there is nobody to notify */
 	pthread_mutex_unlock(&vdev->lock);
 	vdev->transport->detach(vdev, vdev->platform);
 	virtio_device_fini(vdev);

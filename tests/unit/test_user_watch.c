@@ -215,6 +215,45 @@ START_TEST(config_changes)
 }
 END_TEST
 
+static struct virtio_transport_ops ending;
+static const struct virtio_transport_ops *usual;
+static atomic_bool detached, too_late;
+
+static void detach_slowly(struct virtio_device *d, struct platform *p)
+{
+	unsigned before = atomic_load(&d->generation);
+
+	usual->detach(d, p);
+	atomic_store(&detached, true);
+	user_server_config_changed(&server, false);
+	WAIT_FOR(atomic_load(&d->generation) > before);
+	usleep(20000);
+}
+
+static void notify_too_late(struct virtio_device *d)
+{
+	if (atomic_load(&detached))
+		atomic_store(&too_late, true);
+	else
+		usual->notify_config(d);
+}
+
+/* The server may ask until the connection ends, and the registers have gone by then. */
+START_TEST(asks_while_the_device_is_unmade)
+{
+	ck_assert(start_driver());
+	usual = vdev.transport;
+	ending = *usual;
+	ending.detach = detach_slowly;
+	ending.notify_config = notify_too_late;
+	vdev.transport = &ending;
+	vdriver_fini(&v);
+	memset(&v, 0, sizeof(v));
+	virtio_unmake(&vdev);
+	ck_assert(!atomic_load(&too_late));
+}
+END_TEST
+
 /* Its driver holds the lock meanwhile: it is heard later. */
 START_TEST(lock_is_held)
 {
@@ -244,6 +283,7 @@ Suite *user_watch_suite(void)
 	tcase_add_test(tc, gone_before_the_driver);
 	tcase_add_loop_test(tc, talks_unasked, 0, 2);
 	tcase_add_loop_test(tc, config_changes, 0, 2);
+	tcase_add_test(tc, asks_while_the_device_is_unmade);
 	tcase_add_test(tc, lock_is_held);
 	tcase_set_timeout(tc, 60);
 	tc = unit_case(s, "less");
