@@ -269,6 +269,21 @@ START_TEST(broken_files)
 }
 END_TEST
 
+/* A size above what is unpacked, for which the guest has room. */
+START_TEST(too_large_to_unpack)
+{
+	size_t len = gzip();
+
+	mem_free(&ram);
+	memset(&ram, 0, sizeof(ram));
+	ck_assert_int_eq(mem_add(&ram, RAM_AT, GIB(8)), 0);
+	le32_put(packed + len - 4, GIB(1) + 1);
+	check_refused(packed, len, -EBADMSG,
+		      "1024 MiB that it has packed by gzip cannot be unpacked: the file is "
+		      "damaged");
+}
+END_TEST
+
 /* Where "lunette kernel-check" looks for a configuration. */
 START_TEST(where_it_is_packed)
 {
@@ -303,6 +318,7 @@ Suite *aarch64_boot_suite(void)
 	tcase_add_test(tc, initrd_that_just_fits);
 	tcase_add_test(tc, other_files);
 	tcase_add_test(tc, broken_files);
+	tcase_add_test(tc, too_large_to_unpack);
 	tcase_add_test(tc, where_it_is_packed);
 	return s;
 }

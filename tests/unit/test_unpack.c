@@ -258,6 +258,20 @@ START_TEST(size_at_the_beginning)
 }
 END_TEST
 
+/* Neither what is above the bound, nor another format of the same library. */
+START_TEST(size_that_is_none)
+{
+	/* A frame that has its size, in 8 bytes; and one of version 0.7, in one byte. */
+	uint8_t large[32] = "\x28\xb5\x2f\xfd\xe0", old[32] = "\x27\xb5\x2f\xfd\x20\x05";
+
+	le64_put(large + 5, UNPACK_MAX);
+	ck_assert_uint_eq(unpack_size(large, sizeof(large)), UNPACK_MAX);
+	le64_put(large + 5, UNPACK_MAX + 1);
+	ck_assert_uint_eq(unpack_size(large, sizeof(large)), 0);
+	ck_assert_uint_eq(unpack_size(old, sizeof(old)), 0);
+}
+END_TEST
+
 START_TEST(unknown)
 {
 	memcpy(packed, "BZh91AY&SY", 10);
@@ -286,6 +300,7 @@ Suite *unpack_suite(void)
 	tcase_add_test(tc, too_much);
 	tcase_add_test(tc, size_at_the_beginning);
 	tcase_add_test(tc, size_that_is_counted);
+	tcase_add_test(tc, size_that_is_none);
 	tcase_add_test(tc, unknown);
 	return suite;
 }

@@ -130,11 +130,16 @@ static size_t zstd_count(const void *packed, size_t len)
 
 size_t unpack_size(const void *packed, size_t len)
 {
-	unsigned long long size = ZSTD_getFrameContentSize(packed, len);
+	const struct format *f = format_find(packed, len);
+	unsigned long long size;
 
-	if (size == ZSTD_CONTENTSIZE_ERROR || len > UNPACK_MAX)
+	/* The library knows older formats, too, which nobody packs kernels in. */
+	if (!f || f->unpack != zstd_unpack || len > UNPACK_MAX)
 		return 0;
-	return size == ZSTD_CONTENTSIZE_UNKNOWN ? zstd_count(packed, len) : size;
+	size = ZSTD_getFrameContentSize(packed, len);
+	if (size == ZSTD_CONTENTSIZE_UNKNOWN)
+		size = zstd_count(packed, len);
+	return size <= UNPACK_MAX ? size : 0; /* ZSTD_CONTENTSIZE_ERROR is above it, too */
 }
 
 int unpack(const void *packed, size_t len, void *out, size_t size)

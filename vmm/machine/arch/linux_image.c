@@ -112,7 +112,7 @@ static int unpack_to_ram(struct load *l, const uint8_t *packed, uint64_t len, ui
 	if (!format)
 		return refuse(l, "a kernel that is packed in a way that is not known here");
 	l->size = size;
-	to = mem_ptr(l->mem, l->ram, size, 1);
+	to = size <= UNPACK_MAX ? mem_ptr(l->mem, l->ram, size, 1) : NULL;
 	if (!to && size <= UNPACK_MAX)
 		return too_small(l, size);
 	r = to ? unpack(packed, len, to, size) : -EBADMSG;
