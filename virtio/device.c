@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
+#include "vmm/core/bell.h"
+#include "vmm/core/mem.h"
 #include "vmm/core/util.h"
 
 /* Of one chain that virtio_answer_all() takes. */
@@ -131,11 +133,10 @@ static void pause_queues(struct virtio_device *vdev)
 	virtio_device_stop(vdev);
 	for (q = 0; q < vdev->nvq; q++) {
 		struct virtqueue look = vdev->vq[q];
-		eventfd_t count;
 
 		if (!look.s.ready)
 			continue;
-		eventfd_read(vdev->transport->kick_fd(vdev, q), &count);
+		bell_take(vdev->transport->kick_fd(vdev, q));
 		if (vq_view(&look, vdev->mem) == 0 && vq_ahead(&look))
 			virtio_queue_again(vdev, q);
 	}
@@ -345,7 +346,12 @@ void virtio_queue_fault(struct virtio_device *vdev, unsigned q)
 
 void virtio_queue_again(struct virtio_device *vdev, unsigned q)
 {
-	eventfd_write(vdev->transport->kick_fd(vdev, q), 1);
+	int fd = vdev->transport->kick_fd(vdev, q);
+
+	if (vdev->mem->shared) /* another process may have it, and have filled it */
+		bell_ring(fd);
+	else
+		eventfd_write(fd, 1);
 }
 
 void virtio_complete(struct virtio_device *vdev, unsigned q)

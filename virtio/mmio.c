@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "virtio/virtio.h"
+#include "vmm/core/bell.h"
 #include "vmm/core/bus.h"
 #include "vmm/core/irq.h"
 #include "vmm/core/loop.h"
@@ -70,10 +71,9 @@ static int mmio_kick_fd(struct virtio_device *vdev, unsigned q)
 static void mmio_relay(void *arg)
 {
 	struct mmio *m = arg;
-	eventfd_t count;
 
 	pthread_mutex_lock(&m->relay_lock);
-	if (eventfd_read(m->relay.fd, &count) == 0 &&
+	if (bell_take(m->relay.fd) &&
 	    virtio_get_status(m->vdev) & VIRTIO_CONFIG_S_DRIVER_OK)
 		mmio_raise(m->vdev, VIRTIO_MMIO_INT_VRING);
 	pthread_mutex_unlock(&m->relay_lock);

@@ -1,8 +1,8 @@
 /* state.c - a virtio device as bytes. */
 #include <poll.h>
-#include <sys/eventfd.h>
 
 #include "virtio/virtio.h"
+#include "vmm/core/bell.h"
 #include "vmm/core/state.h"
 #include "vmm/core/util.h"
 
@@ -21,7 +21,6 @@ static void queue_state(struct virtio_device *vdev, unsigned q, struct vq_state 
 			struct state *s)
 {
 	bool kicked = is_kicked(vdev, q);
-	eventfd_t count;
 
 	state_same(s, v.max_size);
 	state_u16(s, &v.size);
@@ -36,7 +35,7 @@ static void queue_state(struct virtio_device *vdev, unsigned q, struct vq_state 
 		return;
 	v.next_used = v.next_avail;
 	vdev->vq[q] = (struct virtqueue){ .s = v };
-	eventfd_read(vdev->transport->kick_fd(vdev, q), &count);
+	bell_take(vdev->transport->kick_fd(vdev, q));
 	if (kicked)
 		virtio_queue_again(vdev, q);
 }

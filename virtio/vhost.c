@@ -11,6 +11,7 @@
 
 #include "virtio/virtio.h"
 #include "virtio/wire.h"
+#include "vmm/core/bell.h"
 #include "vmm/core/bounded.h"
 #include "vmm/core/loop.h"
 #include "vmm/core/util.h"
@@ -265,13 +266,12 @@ int virtio_vhost_again(struct virtio_backend *be)
 static void vhost_stop(struct virtio_backend *be, struct virtio_device *vdev)
 {
 	struct vhost *v = container_of(be, struct vhost, be);
-	eventfd_t count;
 
 	(void)vdev;
 	finish(v);
 	/* What is wrong with these rings is no news for those who set up the next ones. */
 	pthread_mutex_lock(&v->err_lock);
-	eventfd_read(v->err.fd, &count);
+	bell_take(v->err.fd);
 	pthread_mutex_unlock(&v->err_lock);
 }
 
@@ -279,10 +279,9 @@ static void vhost_stop(struct virtio_backend *be, struct virtio_device *vdev)
 static void ring_error(void *arg)
 {
 	struct vhost *v = arg;
-	eventfd_t count;
 
 	pthread_mutex_lock(&v->err_lock);
-	if (eventfd_read(v->err.fd, &count) == 0) {
+	if (bell_take(v->err.fd)) {
 		log_guest(&v->vdev->limit, "%s: %s found a bad ring or request",
 			  v->vdev->name, v->wire->ops->server);
 		virtio_needs_reset(v->vdev);

@@ -1,4 +1,7 @@
 /* What a vhost-user server is told, and what each lie of it leads to. */
+#include <fcntl.h>
+#include <sys/eventfd.h>
+
 #include "tests/unit/user_fixture.h"
 
 Suite *wire_user_suite(void);
@@ -254,6 +257,29 @@ START_TEST(lies_at_the_end)
 }
 END_TEST
 
+/*
+ * An eventfd's flags are those of all who have it: no other process makes us wait for it, nor one
+ * that has filled it.
+ */
+START_TEST(eventfds_that_block)
+{
+	int kick;
+
+	ck_assert(start_driver());
+	pthread_mutex_lock(&echo.vdev.lock);
+	ck_assert_int_eq(fcntl(server.ring[1].err, F_SETFL, 0), 0);
+	ck_assert_int_eq(fcntl(server.ring[1].kick, F_SETFL, 0), 0);
+	kick = dup(server.ring[1].kick);
+	pthread_mutex_unlock(&echo.vdev.lock);
+	virtio_device_pause(&vdev, true);
+	ck_assert_int_eq(eventfd_write(kick, UINT64_MAX - 1), 0);
+	virtio_queue_again(&vdev, 1);
+	virtio_device_pause(&vdev, false);
+	close(kick);
+	ck_assert(!needs_reset());
+}
+END_TEST
+
 Suite *wire_user_suite(void)
 {
 	Suite *s = suite_create("wire_user");
@@ -268,6 +294,7 @@ Suite *wire_user_suite(void)
 	tcase_add_loop_test(tc, lies_at_the_start, 0, ARRAY_SIZE(lies));
 	tcase_add_test(tc, refuses);
 	tcase_add_test(tc, answers_twice);
+	tcase_add_test(tc, eventfds_that_block);
 	tcase_add_loop_test(tc, lies_at_the_end, 0, ARRAY_SIZE(lies));
 	tcase_set_timeout(tc, 60);
 	tc = unit_case(s, "greeting");

@@ -5,6 +5,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "vmm/core/bell.h"
+
 int irq_open(struct irq *irq, uint32_t gsi)
 {
 	*irq = (struct irq){ .gsi = gsi };
@@ -48,9 +50,7 @@ void irq_raise(const struct irq *irq)
 
 void irq_forget(const struct irq *irq)
 {
-	eventfd_t count;
-
-	eventfd_read(irq->fd, &count);
+	bell_take(irq->fd);
 }
 
 bool irq_pending(const struct irq *irq)
