@@ -115,10 +115,14 @@ static void queue_read_back(const struct vhost *v, unsigned q)
 {
 	struct virtqueue *vq = &v->vdev->vq[q];
 	uint32_t base;
+	int r = v->wire->ops->ring_get_base(v->wire, q, &base);
 
-	if (v->wire->ops->ring_get_base(v->wire, q, &base) < 0)
+	if (r < 0)
 		base = le16toh(given_back(vq));
 	vq->s.next_avail = vq->s.next_used = (uint16_t)base;
+	/* Nobody knows then what has been begun of that for which the driver waits. */
+	if (r < 0 && r != -EPIPE && vq_ahead(vq))
+		virtio_needs_reset(v->vdev);
 }
 
 static int open_all(struct vhost *v)

@@ -45,7 +45,7 @@ struct vhost_wire_ops {
 	int (*ring_enable)(struct vhost_wire *w, unsigned q, bool on);
 	/* The server works. Or no longer: then nothing is in flight when this returns. */
 	int (*run)(struct vhost_wire *w, bool on);
-	/* How far it has come. */
+	/* How far it has come. -EPIPE: it has gone, and who comes next knows what it had begun. */
 	int (*ring_get_base)(struct vhost_wire *w, unsigned q, uint32_t *base);
 	/* The server forgets the ring, however much it knows of it. While it does not run. */
 	void (*ring_close)(struct vhost_wire *w, unsigned q);

@@ -529,8 +529,9 @@ static int ring_get_base(struct vhost_wire *w, unsigned q, uint32_t *base)
 	u->ring[q].told = false;
 	r = ask(u, &(struct ask){ .request = USER_GET_VRING_BASE, .out = &state,
 				  .out_len = sizeof(state), .in = &got, .in_len = sizeof(got) });
+	u->resumes |= r < 0 && !u->lied && vhost_user_resumable(u);
 	if (r < 0)
-		return r;
+		return u->resumes ? -EPIPE : -EPROTO;
 	if (got.index != q || got.num > UINT16_MAX)
 		return vhost_user_fail(u, -EPROTO, "answers GET_VRING_BASE of queue %u with queue "
 				       "%u, base %u", q, got.index, got.num);

@@ -83,6 +83,27 @@ START_TEST(paused_while_it_is_gone)
 }
 END_TEST
 
+/* That it has gone is noticed by who stops it: what it had begun is known all the same. */
+START_TEST(gone_when_it_is_stopped)
+{
+	unsigned long node;
+
+	echo.hold = 2;
+	ck_assert(start_driver());
+	node = server.inflight_node;
+	add(2);
+	pthread_mutex_lock(&vdev.lock);
+	user_server_die(&server);
+	virtio_device_hold(&vdev, VIRTIO_HOLD_PAUSE, true);
+	user_server_live(&server);
+	virtio_device_hold(&vdev, VIRTIO_HOLD_PAUSE, false);
+	pthread_mutex_unlock(&vdev.lock);
+	ck_assert(!needs_reset());
+	ck_assert_uint_eq(server.inflight_node, node);
+	ck_assert_uint_eq(atomic_load(&server.heard[USER_GET_INFLIGHT_FD]), 1);
+}
+END_TEST
+
 /* A reset ends the waiting, and what was in flight. */
 START_TEST(reset_while_it_is_gone)
 {
@@ -276,6 +297,7 @@ Suite *user_watch_suite(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, comes_back);
 	tcase_add_test(tc, paused_while_it_is_gone);
+	tcase_add_test(tc, gone_when_it_is_stopped);
 	tcase_add_test(tc, reset_while_it_is_gone);
 	tcase_add_test(tc, does_not_come_back);
 	tcase_add_test(tc, comes_back_as_another);

@@ -280,6 +280,38 @@ START_TEST(eventfds_that_block)
 }
 END_TEST
 
+/* Has the server let go of the connection, and so of guest memory? */
+static bool has_hung_up(void)
+{
+	bool has;
+
+	pthread_mutex_lock(&server.lock);
+	has = server.conn < 0;
+	pthread_mutex_unlock(&server.lock);
+	return has;
+}
+
+/* It cannot be stopped, and nobody will know what it has done of what it had. */
+START_TEST(silent_with_requests)
+{
+	char out[8] = "12345678", in[8];
+	struct iovec o = { out, 8 }, i = { in, 8 };
+
+	echo.hold = 1;
+	ck_assert(start_driver());
+	ck_assert_int_eq(vdriver_request(&v, 1, &o, 1, &i, 1, 50), -ETIMEDOUT);
+	user->spec.patience = SHORT;
+	pthread_mutex_lock(&echo.vdev.lock);
+	virtio_device_pause(&vdev, true);
+	pthread_mutex_unlock(&echo.vdev.lock);
+	user->spec.patience = PATIENCE;
+	virtio_device_pause(&vdev, false);
+	ck_assert(needs_reset());
+	WAIT_FOR(has_hung_up());
+	ck_assert(start_driver());
+}
+END_TEST
+
 Suite *wire_user_suite(void)
 {
 	Suite *s = suite_create("wire_user");
@@ -295,6 +327,7 @@ Suite *wire_user_suite(void)
 	tcase_add_test(tc, refuses);
 	tcase_add_test(tc, answers_twice);
 	tcase_add_test(tc, eventfds_that_block);
+	tcase_add_test(tc, silent_with_requests);
 	tcase_add_loop_test(tc, lies_at_the_end, 0, ARRAY_SIZE(lies));
 	tcase_set_timeout(tc, 60);
 	tc = unit_case(s, "greeting");
