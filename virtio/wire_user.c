@@ -18,6 +18,7 @@
 
 #define HAS(u, bit) ((u)->protocol >> (bit) & 1)
 #define INFLIGHT_MAX MIB(64)
+#define UNREACHED "%s: socket=%s: %s; is the server running, and listening there?"
 #define LOOK_NS 200000 /* between looks at a ring that is to become idle */
 
 /* A request, and what its answer has to be. */
@@ -168,6 +169,7 @@ static int tell_ring(struct vhost_user *u, uint32_t request, unsigned q, uint32_
 static int dial(struct vhost_user *u)
 {
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	const char *why;
 	int r;
 
 	if (strlen(u->spec.path) >= sizeof(at.sun_path)) {
@@ -181,10 +183,11 @@ static int dial(struct vhost_user *u)
 	if (u->sock >= 0 && connect(u->sock, (struct sockaddr *)&at, sizeof(at)) == 0)
 		return 0;
 	r = -errno;
-	if (!u->quiet)
-		log_err("%s: socket=%s: %s; is the server running, and listening there?",
-			u->spec.id, u->spec.path,
-			r == -EAGAIN ? "it has too many to speak to" : strerror(-r));
+	why = r == -EAGAIN ? "it has too many to speak to" : strerror(-r);
+	if (!u->quiet && u->vdev->transport)
+		log_guest(&u->vdev->limit, UNREACHED, u->spec.id, u->spec.path, why);
+	else if (!u->quiet)
+		log_err(UNREACHED, u->spec.id, u->spec.path, why);
 	return r;
 }
 
@@ -200,8 +203,7 @@ static int get_features(struct vhost_user *u)
 	if (u->known && u->can & ~can)
 		return vhost_user_fail(u, -EPROTO, "has come back without the features 0x%llx",
 				       (unsigned long long)(u->can & ~can));
-	if (!u->known)
-		u->can = can;
+	u->can = u->known ? u->can : can;
 	return 0;
 }
 
@@ -442,10 +444,8 @@ static int ring_set_base(struct vhost_wire *w, unsigned q, uint32_t base)
 static int ring_addr(struct vhost_wire *w, unsigned q, const struct virtqueue *vq)
 {
 	struct vhost_vring_addr addr = {
-		.index = q,
-		.desc_user_addr = (uintptr_t)vq->desc,
-		.avail_user_addr = (uintptr_t)vq->driver,
-		.used_user_addr = (uintptr_t)vq->device,
+		.index = q, .desc_user_addr = (uintptr_t)vq->desc,
+		.avail_user_addr = (uintptr_t)vq->driver, .used_user_addr = (uintptr_t)vq->device,
 	};
 	struct vhost_user *u = user_of(w);
 

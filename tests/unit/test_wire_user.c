@@ -312,6 +312,19 @@ START_TEST(silent_with_requests)
 }
 END_TEST
 
+/* A driver that resets the device in a loop does not fill the log. */
+START_TEST(no_server_and_a_stubborn_driver)
+{
+	ck_assert(start_driver());
+	user_server_die(&server);
+	atomic_store(&vdev.limit.total, LOG_TOTAL);
+	stderr_begin(&said);
+	ck_assert(!start_driver());
+	ck_assert_str_eq(stderr_end(&said), "");
+	user_server_live(&server);
+}
+END_TEST
+
 Suite *wire_user_suite(void)
 {
 	Suite *s = suite_create("wire_user");
@@ -328,6 +341,7 @@ Suite *wire_user_suite(void)
 	tcase_add_test(tc, answers_twice);
 	tcase_add_test(tc, eventfds_that_block);
 	tcase_add_test(tc, silent_with_requests);
+	tcase_add_test(tc, no_server_and_a_stubborn_driver);
 	tcase_add_loop_test(tc, lies_at_the_end, 0, ARRAY_SIZE(lies));
 	tcase_set_timeout(tc, 60);
 	tc = unit_case(s, "greeting");
