@@ -298,6 +298,11 @@ START_TEST(where_it_is_packed)
 	ck_assert(arch_kernel_packed(&img, &off, &len));
 	ck_assert_uint_eq(off, ZBOOT_HEAD);
 	ck_assert_uint_eq(len, zstd() + 4);
+	off = len = 1;
+	le32_put(img.head + 12, 0);
+	ck_assert(!arch_kernel_packed(&img, &off, &len));
+	ck_assert_uint_eq(off, 1); /* as it was */
+	ck_assert_uint_eq(len, 1);
 }
 END_TEST
 

@@ -62,18 +62,21 @@ static bool is_zstd(const struct image *kernel)
 
 bool arch_kernel_packed(const struct image *kernel, uint64_t *off, uint64_t *len)
 {
+	uint64_t from = 0, size = 0;
+
 	if (is_zboot(kernel)) {
-		*off = le32_get(kernel->head + ZBOOT_PAYLOAD);
-		*len = le32_get(kernel->head + ZBOOT_PAYLOAD_SIZE);
+		from = le32_get(kernel->head + ZBOOT_PAYLOAD);
+		size = le32_get(kernel->head + ZBOOT_PAYLOAD_SIZE);
 		if (memcmp(kernel->head + ZBOOT_TYPE, "gzip", 4))
-			*len += SIZE_FIELD;
+			size += SIZE_FIELD;
 	} else if (is_gzip(kernel)) {
-		*off = 0;
-		*len = kernel->size;
-	} else {
-		return false;
+		size = kernel->size;
 	}
-	return *len > SIZE_FIELD;
+	if (size <= SIZE_FIELD)
+		return false;
+	*off = from;
+	*len = size;
+	return true;
 }
 
 static int refuse(const struct load *l, const char *found)
