@@ -32,13 +32,18 @@ static void rest(struct vhost_user *u, bool on)
 		fn(u->spec.loop, &u->watch.back);
 }
 
+static void rest_a_tick(struct vhost_user *u)
+{
+	rest(u, true);
+	tick_set(u, TICK_MS);
+}
+
 /* If not, it is tried again at the next tick. */
 static bool try_lock(struct vhost_user *u)
 {
 	if (pthread_mutex_trylock(&u->vdev->lock) == 0)
 		return true;
-	rest(u, true);
-	tick_set(u, TICK_MS);
+	rest_a_tick(u);
 	return false;
 }
 
@@ -105,6 +110,7 @@ static void obey(struct vhost_user *u, const struct user_header *h)
 		config_changed(u);
 }
 
+/* After each message there is a tick in which others get the lock, who wait for it. */
 static void asked(void *arg)
 {
 	struct vhost_user *u = arg;
@@ -119,6 +125,7 @@ static void asked(void *arg)
 	if (r == 0) {
 		user_close_fds(fds, &nfds);
 		obey(u, &h);
+		rest_a_tick(u);
 	} else if (r == -EPIPE) { /* it has nothing to ask any more */
 		loop_del(u->spec.loop, &u->watch.back);
 		u->watch.back.fd = -1;

@@ -236,6 +236,24 @@ START_TEST(config_changes)
 }
 END_TEST
 
+/* However much it asks, the lock is free in between. */
+START_TEST(asks_without_a_pause)
+{
+	struct user_header ask[20];
+	unsigned i, before = atomic_load(&server.heard[USER_GET_CONFIG]);
+	uint64_t begin;
+
+	for (i = 0; i < ARRAY_SIZE(ask); i++)
+		ask[i] = (struct user_header){ USER_BACKEND_CONFIG_CHANGE, USER_VERSION, 0 };
+	ck_assert(start_driver());
+	begin = user_now();
+	user_server_babble(&server, true, ask, sizeof(ask));
+	WAIT_FOR(atomic_load(&server.heard[USER_GET_CONFIG]) == before + ARRAY_SIZE(ask));
+	ck_assert_uint_ge(user_now() - begin, 10 * (ARRAY_SIZE(ask) - 1));
+	check_echo(1);
+}
+END_TEST
+
 static struct virtio_transport_ops ending;
 static const struct virtio_transport_ops *usual;
 static atomic_bool detached, too_late;
@@ -305,6 +323,7 @@ Suite *user_watch_suite(void)
 	tcase_add_test(tc, gone_before_the_driver);
 	tcase_add_loop_test(tc, talks_unasked, 0, 2);
 	tcase_add_loop_test(tc, config_changes, 0, 2);
+	tcase_add_test(tc, asks_without_a_pause);
 	tcase_add_test(tc, asks_while_the_device_is_unmade);
 	tcase_add_test(tc, lock_is_held);
 	tcase_set_timeout(tc, 60);
