@@ -60,9 +60,10 @@ static int one(const struct kvm_one_reg *reg, bool set)
 	void *value = (void *)(uintptr_t)reg->addr;
 	void *of = reg->id == ANY ? &cpu.any : reg->id == SMALL ? &cpu.small : (void *)&cpu.fixed;
 	size_t size = reg->id == FIXED ? 4 : 8;
-	bool bad = reg->id == FIXED || (reg->id == SMALL && *(uint64_t *)value > 0xff);
+	uint64_t wanted = 0;
 
-	if (set && bad) {
+	memcpy(&wanted, value, size);
+	if (set && (reg->id == FIXED || (reg->id == SMALL && wanted > 0xff))) {
 		errno = EINVAL;
 		return -1;
 	}
