@@ -15,7 +15,8 @@ own_scratch() {
 	export XDG_CACHE_HOME=$PWD/cache
 }
 
-run_guest() {
+run_guest() { again_if_hung run_guest_once "$@"; }
+run_guest_once() {
 	timeout -k 5 120 "$run" "$@" >out 2>err </dev/null
 }
 
