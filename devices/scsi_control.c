@@ -24,21 +24,6 @@ bool scsi_address_decode(const uint8_t lun[8], uint8_t *target, uint8_t lun_fiel
 	return lun[0] == 1;
 }
 
-void scsi_chain_refuse(struct virtio_device *vdev, unsigned q, uint16_t head)
-{
-	log_guest(&vdev->limit, "%s: queue %u: request shorter than its headers", vdev->name, q);
-	virtio_needs_reset(vdev); /* first: a driver that sees the answer sees this, too */
-	vq_push(&vdev->vq[q], head, 0);
-	virtio_complete(vdev, q);
-}
-
-void scsi_kick_end(struct virtio_device *vdev, unsigned q)
-{
-	/* What came meanwhile waits for its turn, so that no queue starves the thread's others. */
-	if (vq_rearm(&vdev->vq[q]))
-		virtio_queue_again(vdev, q);
-}
-
 /* The control queue. */
 
 struct request {
@@ -141,7 +126,7 @@ static bool answer(struct scsi_control *c, const struct vq_chain *chain)
 	return true;
 
 refuse:
-	scsi_chain_refuse(c->vdev, SCSI_HOST_CONTROL, chain->head);
+	virtio_refuse(c->vdev, SCSI_HOST_CONTROL, chain->head);
 	return false;
 }
 
@@ -158,5 +143,5 @@ void scsi_control_kick(struct scsi_control *c)
 	if (r < 0)
 		virtio_queue_fault(vdev, SCSI_HOST_CONTROL);
 	virtio_complete(vdev, SCSI_HOST_CONTROL);
-	scsi_kick_end(vdev, SCSI_HOST_CONTROL);
+	virtio_kick_end(vdev, SCSI_HOST_CONTROL);
 }

@@ -38,9 +38,5 @@ void scsi_control_kick(struct scsi_control *control);
  * REPORT LUNS, C1 01 and zeroes, which is that of target 0. False: not one of ours.
  */
 bool scsi_address_decode(const uint8_t lun[8], uint8_t *target, uint8_t lun_field[8]);
-/* For a chain that has no room for its headers: there is no way to answer it. [owner of q] */
-void scsi_chain_refuse(struct virtio_device *vdev, unsigned q, uint16_t head);
-/* All chains that were there have been popped. [owner of q] */
-void scsi_kick_end(struct virtio_device *vdev, unsigned q);
 
 #endif

@@ -190,7 +190,7 @@ static bool request_start(struct request_queue *rq, struct slot *s, const struct
 	s->rq = rq;
 	s->head = chain->head;
 	if (!request_parse(s, chain, lun)) {
-		scsi_chain_refuse(rq->host->vdev, rq->q, s->head);
+		virtio_refuse(rq->host->vdev, rq->q, s->head);
 		slot_give(rq, s);
 		return false;
 	}
@@ -225,7 +225,7 @@ static void request_kick(struct request_queue *rq)
 	}
 	if (r < 0)
 		virtio_queue_fault(vdev, rq->q);
-	scsi_kick_end(vdev, rq->q);
+	virtio_kick_end(vdev, rq->q);
 }
 
 /* The control queue. */

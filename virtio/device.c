@@ -360,6 +360,21 @@ void virtio_complete(struct virtio_device *vdev, unsigned q)
 		vdev->transport->notify(vdev, q);
 }
 
+void virtio_refuse(struct virtio_device *vdev, unsigned q, uint16_t head)
+{
+	log_guest(&vdev->limit, "%s: queue %u: request shorter than its headers", vdev->name, q);
+	virtio_needs_reset(vdev); /* first: a driver that sees the answer sees this, too */
+	vq_push(&vdev->vq[q], head, 0);
+	virtio_complete(vdev, q);
+}
+
+void virtio_kick_end(struct virtio_device *vdev, unsigned q)
+{
+	/* What came meanwhile waits for its turn, so that no queue starves the thread's others. */
+	if (vq_rearm(&vdev->vq[q]))
+		virtio_queue_again(vdev, q);
+}
+
 void virtio_answer_all(struct virtio_device *vdev, unsigned q, virtio_answer_fn *answer)
 {
 	struct virtqueue *vq = &vdev->vq[q];
@@ -372,8 +387,8 @@ void virtio_answer_all(struct virtio_device *vdev, unsigned q, virtio_answer_fn 
 	virtio_complete(vdev, q);
 	if (r < 0)
 		virtio_queue_fault(vdev, q);
-	else if (vq_rearm(vq))
-		virtio_queue_again(vdev, q);
+	else
+		virtio_kick_end(vdev, q);
 }
 
 void virtio_config_changed(struct virtio_device *vdev)

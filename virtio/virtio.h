@@ -251,6 +251,10 @@ void virtio_queue_fault(struct virtio_device *vdev, unsigned q);
 void virtio_queue_again(struct virtio_device *vdev, unsigned q);
 /* Shows pushed chains of queue @q to the driver and notifies it if it wants that. [owner of q] */
 void virtio_complete(struct virtio_device *vdev, unsigned q);
+/* For a chain that has no room for its headers: there is no way to answer it. [owner of q] */
+void virtio_refuse(struct virtio_device *vdev, unsigned q, uint16_t head);
+/* All chains that were there have been popped: the driver is asked for kicks. [owner of q] */
+void virtio_kick_end(struct virtio_device *vdev, unsigned q);
 /* The class changed its config space: new generation, and the driver is told. Any thread. */
 void virtio_config_changed(struct virtio_device *vdev);
 
