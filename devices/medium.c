@@ -203,3 +203,17 @@ void medium_facts(const struct medium *m, struct device_facts *to)
 	to->number(to, "size", m->block->size);
 	to->text(to, "access", m->block->readonly ? "ro" : "rw");
 }
+
+void medium_counters(const struct block_counters *c, struct device_facts *to)
+{
+	to->number(to, "commands", c->commands);
+	to->number(to, "errors", c->errors);
+	to->number(to, "reads", c->reads);
+	to->number(to, "writes", c->writes);
+	to->number(to, "read", c->read);
+	to->number(to, "written", c->written);
+	to->number(to, "unmapped", c->unmapped);
+	to->number(to, "flushes", c->flushes);
+	to->number(to, "resets", c->resets);
+	to->numbers(to, "latency", c->latency, BLOCK_LATENCIES);
+}

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "devices/block/block.h"
+#include "devices/block/count.h"
 #include "vmm/core/opt.h"
 #include "vmm/core/policy.h"
 
@@ -106,5 +107,7 @@ bool medium_changes_vanish(const struct medium *m);
 
 /* File, size, access; none of an empty one. */
 void medium_facts(const struct medium *m, struct device_facts *to);
+/* What has been done to it. */
+void medium_counters(const struct block_counters *c, struct device_facts *to);
 
 #endif

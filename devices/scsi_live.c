@@ -350,7 +350,7 @@ void scsi_disk_facts(const struct device *dev, struct device_facts *to)
 int scsi_disk_counters(struct device *dev, struct device_facts *to)
 {
 	struct scsi_disk *d = disk_of(dev);
-	struct scsi_counters sum = { 0 };
+	struct block_counters sum = { 0 };
 	int r = check_ours(d);
 	unsigned i;
 
@@ -359,16 +359,7 @@ int scsi_disk_counters(struct device *dev, struct device_facts *to)
 	scsi_lun_count(&d->lun, &sum);
 	for (i = 0; i < d->nbuses; i++)
 		scsi_plug_count(virtio_scsi_host(d->bus[i]), &d->lun, &sum);
-	to->number(to, "commands", sum.commands);
-	to->number(to, "errors", sum.errors);
-	to->number(to, "reads", sum.reads);
-	to->number(to, "writes", sum.writes);
-	to->number(to, "read", sum.read);
-	to->number(to, "written", sum.written);
-	to->number(to, "unmapped", sum.unmapped);
-	to->number(to, "flushes", sum.flushes);
-	to->number(to, "resets", sum.resets);
-	to->numbers(to, "latency", sum.latency, SCSI_LATENCIES);
+	medium_counters(&sum, to);
 	return 0;
 }
 

@@ -171,7 +171,7 @@ void scsi_plug_resized(struct scsi_host *host, struct scsi_lun *lun)
 
 struct counting {
 	const struct scsi_lun *lun;
-	struct scsi_counters *sum;
+	struct block_counters *sum;
 };
 
 static int count(struct scsi_ctx *ctx, void *arg)
@@ -183,7 +183,7 @@ static int count(struct scsi_ctx *ctx, void *arg)
 }
 
 void scsi_plug_count(struct scsi_host *host, const struct scsi_lun *lun,
-		     struct scsi_counters *sum)
+		     struct block_counters *sum)
 {
 	struct counting c = { lun, sum };
 

@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct scsi_counters;
+struct block_counters;
 struct scsi_host;
 struct scsi_lun;
 struct virtio_device;
@@ -41,7 +41,7 @@ int scsi_plug_swap(struct scsi_host *host, const struct scsi_lun *lun);
 void scsi_plug_resized(struct scsi_host *host, struct scsi_lun *lun);
 /* Adds what @lun has done on all threads. */
 void scsi_plug_count(struct scsi_host *host, const struct scsi_lun *lun,
-		     struct scsi_counters *sum);
+		     struct block_counters *sum);
 
 struct scsi_events {
 	struct virtio_device *vdev;

@@ -141,29 +141,6 @@ static enum scsi_sense io_error(struct scsi_cmd *cmd, int err)
 	}
 }
 
-static void count_io(struct scsi_cmd *cmd)
-{
-	struct scsi_counters *c = &cmd->path->counters;
-
-	switch (cmd->req.io) {
-	case BLOCK_READ:
-		c->reads++;
-		c->read += cmd->req.len;
-		break;
-	case BLOCK_WRITE:
-	case BLOCK_ZERO:
-		c->writes++;
-		c->written += cmd->req.len;
-		break;
-	case BLOCK_DISCARD:
-		c->unmapped += cmd->req.len;
-		break;
-	case BLOCK_FLUSH:
-		c->flushes++;
-		break;
-	}
-}
-
 void sbc_go_on(struct scsi_cmd *cmd, enum scsi_sense why)
 {
 	if (cmd->aborted)
@@ -182,7 +159,7 @@ static void io_done(struct block_req *req, int err)
 	enum scsi_sense why = err ? io_error(cmd, err) : SENSE_NONE;
 
 	if (!why)
-		count_io(cmd);
+		block_count_io(&cmd->path->counters, &cmd->req);
 	sbc_go_on(cmd, why);
 }
 

@@ -46,6 +46,7 @@
 #include <sys/queue.h>
 
 #include "devices/block/block.h"
+#include "devices/block/count.h"
 #include "devices/scsi/bounce.h"
 #include "vmm/core/iov.h"
 
@@ -188,17 +189,6 @@ struct scsi_reservation {
 	struct scsi_nexus *owner;  /* of SPC-2's RESERVE; NULL: none */
 };
 
-/* What a LUN has done. */
-#define SCSI_LATENCIES 24
-struct scsi_counters {
-	uint64_t commands, errors;       /* those that ended, those of them not with GOOD */
-	uint64_t reads, writes;          /* of the medium, however long */
-	uint64_t read, written, unmapped; /* bytes */
-	uint64_t flushes, resets;        /* resets: by task management */
-	uint64_t latency[SCSI_LATENCIES]; /* [n]: took less than 2^n microseconds, and not less
-					   * than the one before; the last: all that took longer */
-};
-
 /*
  * A logical unit. Who opens it owns @block and the struct. The first part is fixed from
  * scsi_port_add() on; until then its owner may change what scsi_lun_init() has put there.
@@ -233,7 +223,7 @@ struct scsi_lun {
 	struct scsi_reservation reservation;
 	/* Commands in flight that change blocks: shared, and exclusive ones. */
 	struct scsi_cmds claims[2];
-	struct scsi_counters past;    /* of paths that are closed, as after a reset */
+	struct block_counters past;    /* of paths that are closed, as after a reset */
 };
 
 /* An initiator port: a controller, by which one driver reaches LUNs. */
@@ -252,7 +242,7 @@ struct scsi_trace;
 struct scsi_path {
 	struct scsi_nexus *nexus;
 	struct block_chan *chan; /* NULL: no medium */
-	struct scsi_counters counters;
+	struct block_counters counters;
 };
 
 /* Of one thread. */
@@ -437,10 +427,10 @@ void scsi_ctx_settle(struct scsi_ctx *ctx, const struct scsi_lun *lun);
 /* For scsi_plug_swap(). [ctx's thread] */
 int scsi_ctx_swap(struct scsi_ctx *ctx, const struct scsi_lun *lun);
 /* Adds what @lun has done by paths that are closed. Any thread. */
-void scsi_lun_count(struct scsi_lun *lun, struct scsi_counters *sum);
+void scsi_lun_count(struct scsi_lun *lun, struct block_counters *sum);
 /* Adds what @lun has done here. [ctx's thread] */
 void scsi_ctx_count(const struct scsi_ctx *ctx, const struct scsi_lun *lun,
-		    struct scsi_counters *sum);
+		    struct block_counters *sum);
 /* Waits until nothing is in flight, and closes them. */
 void scsi_ctx_fini(struct scsi_ctx *ctx);
 /* Waits until nothing is in flight. done functions run meanwhile; they must not submit. */

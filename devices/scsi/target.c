@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "devices/scsi/op.h"
 #include "devices/scsi/trace.h"
@@ -137,23 +136,6 @@ static unsigned list_paths(struct scsi_ctx *ctx, struct scsi_path ***list, int *
 	return n;
 }
 
-static void counters_add(struct scsi_counters *sum, const struct scsi_counters *c)
-{
-	unsigned i;
-
-	sum->commands += c->commands;
-	sum->errors += c->errors;
-	sum->reads += c->reads;
-	sum->writes += c->writes;
-	sum->read += c->read;
-	sum->written += c->written;
-	sum->unmapped += c->unmapped;
-	sum->flushes += c->flushes;
-	sum->resets += c->resets;
-	for (i = 0; i < SCSI_LATENCIES; i++)
-		sum->latency[i] += c->latency[i];
-}
-
 /* A driver resets its device when it goes, and what was done before is to be known after that. */
 static void path_close(struct scsi_ctx *ctx, struct scsi_path *path)
 {
@@ -161,7 +143,7 @@ static void path_close(struct scsi_ctx *ctx, struct scsi_path *path)
 
 	path_quiesce(ctx, path);
 	pthread_mutex_lock(&lun->lock);
-	counters_add(&lun->past, &path->counters);
+	block_count_add(&lun->past, &path->counters);
 	pthread_mutex_unlock(&lun->lock);
 	free(path);
 }
@@ -272,39 +254,26 @@ int scsi_ctx_swap(struct scsi_ctx *ctx, const struct scsi_lun *lun)
 /* Counters. */
 
 void scsi_ctx_count(const struct scsi_ctx *ctx, const struct scsi_lun *lun,
-		    struct scsi_counters *sum)
+		    struct block_counters *sum)
 {
 	const struct scsi_path *path = path_of(ctx, lun);
 
 	if (path)
-		counters_add(sum, &path->counters);
+		block_count_add(sum, &path->counters);
 }
 
-void scsi_lun_count(struct scsi_lun *lun, struct scsi_counters *sum)
+void scsi_lun_count(struct scsi_lun *lun, struct block_counters *sum)
 {
 	pthread_mutex_lock(&lun->lock);
-	counters_add(sum, &lun->past);
+	block_count_add(sum, &lun->past);
 	pthread_mutex_unlock(&lun->lock);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000ull + t.tv_nsec;
 }
 
 /* Of a command that ends; what its I/O has moved was counted as it went. */
 static void count(struct scsi_cmd *cmd, uint64_t now)
 {
-	struct scsi_counters *c = &cmd->path->counters;
-	uint64_t us = (now - cmd->began) / 1000;
-	unsigned slot = us ? 64 - __builtin_clzll(us) : 0;
-
-	c->commands++;
-	c->errors += cmd->response != SCSI_RESPONSE_OK || cmd->status != SCSI_GOOD;
-	c->latency[min_u64(slot, SCSI_LATENCIES - 1)]++;
+	block_count_end(&cmd->path->counters, cmd->began, now,
+			cmd->response != SCSI_RESPONSE_OK || cmd->status != SCSI_GOOD);
 }
 
 /* Dispatch. */
@@ -448,7 +417,7 @@ static void find_unit(struct scsi_cmd *cmd)
 	cmd->unit = cmd->nexus ? cmd->nexus->lun : NULL;
 	cmd->chan = cmd->path ? cmd->path->chan : NULL;
 	cmd->epoch = cmd->nexus ? cmd->nexus->epoch : 0;
-	cmd->began = now_ns();
+	cmd->began = block_count_now();
 }
 
 void scsi_submit(struct scsi_cmd *cmd)
@@ -483,7 +452,7 @@ void scsi_complete(struct scsi_cmd *cmd, enum scsi_sense why)
 {
 	struct scsi_ctx *ctx = cmd->ctx;
 	const struct scsi_outcome *outcome;
-	uint64_t now = now_ns();
+	uint64_t now = block_count_now();
 
 	if (!why && __builtin_expect(cmd->detail.key, 0)) /* a recovered error, on the way here */
 		why = SENSE_TOLD;

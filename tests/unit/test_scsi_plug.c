@@ -262,7 +262,7 @@ END_TEST
 /* Of both threads together. */
 START_TEST(counters)
 {
-	struct scsi_counters sum = { 0 };
+	struct block_counters sum = { 0 };
 	uint8_t data[1024] = { 0 }, cdb[32];
 	uint64_t timed = 0;
 	unsigned q, i;
@@ -294,7 +294,7 @@ START_TEST(counters)
 	ck_assert_uint_eq(sum.read, 1024);
 	ck_assert_uint_eq(sum.flushes, 2);
 	ck_assert_uint_eq(sum.resets, 1);
-	for (i = 0; i < SCSI_LATENCIES; i++)
+	for (i = 0; i < BLOCK_LATENCIES; i++)
 		timed += sum.latency[i];
 	ck_assert_uint_eq(timed, sum.commands);
 }
