@@ -14,7 +14,7 @@
 extern const struct device_class acpi_pm_class, console_port_class, goldfish_rtc_class, i8042_class,
 	nmi_status_class, pci_host_class, pl031_class, pvpanic_class, rng_class, rtc_class,
 	scsi_cd_class, scsi_disk_class, serial_class, vhost_user_blk_class, vhost_user_scsi_class,
-	virtio_console_class, virtio_net_class, virtio_scsi_class;
+	virtio_blk_class, virtio_console_class, virtio_net_class, virtio_scsi_class;
 
 const struct device_class *const device_classes[] = {
 	&virtio_scsi_class,
@@ -22,6 +22,7 @@ const struct device_class *const device_classes[] = {
 	&scsi_cd_class,
 	&virtio_console_class,
 	&console_port_class,
+	&virtio_blk_class,
 	&virtio_net_class,
 	&vhost_user_blk_class,
 	&vhost_user_scsi_class,
@@ -72,17 +73,6 @@ static void report_unknown_class(const char *name)
 		log_err("--device %s: no such device; there are: %s", name, names);
 }
 
-static struct device *find_id(const struct device_list *list, const char *id)
-{
-	struct device *dev;
-
-	for (dev = list->last; dev; dev = dev->next) {
-		if (!strcmp(dev->id, id))
-			return dev;
-	}
-	return NULL;
-}
-
 struct device *device_find(const struct device_list *list, const char *class_name, const char *id)
 {
 	struct device *dev;
@@ -92,120 +82,6 @@ struct device *device_find(const struct device_list *list, const char *class_nam
 			return dev;
 	}
 	return NULL;
-}
-
-/* The oldest of a class: the guest finds it first. */
-static const struct device *first_of(const struct device_list *list,
-				     const struct device_class *class)
-{
-	const struct device *dev, *first = NULL;
-
-	for (dev = list->last; dev; dev = dev->next) {
-		if (dev->class == class)
-			first = dev;
-	}
-	return first;
-}
-
-/* Is it on the first controller? */
-static bool find_place(const struct device_list *list, const struct device *dev,
-		       struct device_place *place)
-{
-	if (!dev->class->lun)
-		return false;
-	dev->class->lun->place(dev, place);
-	return place->bus && place->bus == first_of(list, place->bus->class);
-}
-
-static struct device *find_lun(const struct device_list *list, const char *number)
-{
-	struct device_place place;
-	struct device *dev;
-	char lun[16];
-
-	for (dev = list->last; dev; dev = dev->next) {
-		if (!find_place(list, dev, &place) || place.target)
-			continue;
-		snprintf(lun, sizeof(lun), "%u", place.lun);
-		if (!strcmp(lun, number))
-			return dev;
-	}
-	return NULL;
-}
-
-static void report_no_lun(const struct device_list *list, const char *name)
-{
-	struct device_place place;
-	const struct device *dev;
-	char luns[200] = "";
-	size_t at = 0;
-
-	for (dev = list->last; dev; dev = dev->next) {
-		if (find_place(list, dev, &place) && !place.target && at < sizeof(luns))
-			at += snprintf(luns + at, sizeof(luns) - at, "%s%u", at ? ", " : "",
-				       place.lun);
-	}
-	log_err("%s: the first controller has no such LUN at its target 0%s%s", name,
-		at ? "; it has " : "", luns);
-}
-
-struct device *device_named(const struct device_list *list, const char *name)
-{
-	bool by_lun = !strncmp(name, "lun:", 4);
-	struct device *dev = by_lun ? find_lun(list, name + 4) : find_id(list, name);
-
-	if (dev && (dev->class->hotplug || dev->class->medium))
-		return dev;
-	if (dev)
-		log_err("%s: is a %s, which stays as it is while the guest runs", name,
-			dev->class->name);
-	else if (by_lun)
-		report_no_lun(list, name);
-	else
-		log_err("%s: there is no device of this name; lun:N is LUN N", name);
-	return NULL;
-}
-
-unsigned device_disk_rank(const struct device_list *list, const struct device *dev)
-{
-	struct device_place place, other;
-	const struct device *d;
-	unsigned rank = 0;
-
-	dev->class->lun->place(dev, &place);
-	for (d = list->last; d; d = d->next)
-		rank += find_place(list, d, &other) && other.disk &&
-			(other.target < place.target ||
-			 (other.target == place.target && other.lun < place.lun));
-	return rank;
-}
-
-/* What follows the comma that ends an option; a double comma is part of it. */
-static char *next_option(char *text)
-{
-	for (; *text; text++) {
-		if (*text == ',' && *++text != ',')
-			break;
-	}
-	return text;
-}
-
-/* Takes the first "id=NAME" out of the options. True: there was one, and @id has its beginning. */
-static bool take_id(char *options, char *id, size_t size)
-{
-	char *text, *next;
-
-	for (text = options; *text; text = next) {
-		next = next_option(text);
-		if (strncmp(text, "id=", 3))
-			continue;
-		snprintf(id, size, "%.*s", (int)strcspn(text + 3, ","), text + 3);
-		memmove(text, next, strlen(next) + 1);
-		if (!*text && text > options)
-			text[-1] = 0;
-		return true;
-	}
-	return false;
 }
 
 static int check_id(const struct device_list *list, const char *what, const char *id)
@@ -218,7 +94,7 @@ static int check_id(const struct device_list *list, const char *what, const char
 			id, DEVICE_ID_MAX);
 		return -EUSAGE;
 	}
-	if (find_id(list, id)) {
+	if (device_by_id(list, id)) {
 		log_err("%s: id=%s: another device has this name", what, id);
 		return -EUSAGE;
 	}
@@ -233,8 +109,8 @@ static int choose_id(const struct device_list *list, const struct device_class *
 	unsigned n = 0;
 	int r;
 
-	if (take_id(options, wanted, sizeof(wanted))) {
-		if (take_id(options, wanted, sizeof(wanted))) {
+	if (device_take_option(options, "id=", wanted, sizeof(wanted))) {
+		if (device_take_option(options, "id=", wanted, sizeof(wanted))) {
 			log_err("%s: id=%s: given twice; one of them has to go", class->name,
 				wanted);
 			return -EUSAGE;
@@ -246,7 +122,7 @@ static int choose_id(const struct device_list *list, const struct device_class *
 	do
 		snprintf(id, DEVICE_ID_MAX + 1, "%s%u", class->nick ? class->nick : class->name,
 			 n++);
-	while (find_id(list, id));
+	while (device_by_id(list, id));
 	return 0;
 }
 
@@ -311,7 +187,7 @@ static void each_written(const struct device_class *class, char *options, opt_he
 	void *cfg = calloc(1, class->cfg_size + 1);
 	char id[64];
 
-	while (take_id(options, id, sizeof(id)))
+	while (device_take_option(options, "id=", id, sizeof(id)))
 		;
 	if (cfg && opt_parse(class->opts, cfg, class->name, class->first_opt, options) == 0)
 		opt_each_written(class->opts, cfg, fn, arg);
@@ -360,7 +236,8 @@ int device_plug(struct platform *p, struct device_list *list, const char *text,
 	int r;
 
 	if (class && !class->hotplug) {
-		log_err("%s: cannot come while the guest runs", class->name);
+		log_err("%s: cannot come while the guest runs%s", class->name,
+			class->medium ? "; a SCSI disk can: leave on=blk out" : "");
 		return -EOPNOTSUPP;
 	}
 	r = device_create(p, list, text);

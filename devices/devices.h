@@ -181,16 +181,35 @@ int device_plug(struct platform *p, struct device_list *list, const char *text,
 		struct device **dev);
 int device_unplug(struct device_list *list, struct device *dev);
 
+/* device_name.c */
+
+/* NULL: there is none. */
+struct device *device_by_id(const struct device_list *list, const char *id);
 /*
- * A device that can change while the guest runs, by the name that users call it: its id, or "lun:N"
- * for LUN N of target 0 of the first controller. NULL, after one line: there is none.
+ * A device that can change while the guest runs, by the name that users call it: its id, "lun:N"
+ * for LUN N of target 0 of the first controller, or "blk:N". NULL, after one line: there is none.
  */
 struct device *device_named(const struct device_list *list, const char *name);
+/*
+ * The virtio disk with this number, whoever serves it: 0 is the first that was made, which Linux
+ * calls vda where all of them are on one transport. After device_ready_all(). NULL: there is none.
+ */
+struct device *device_blk(const struct device_list *list, const char *number);
 /*
  * How many disks the guest's first controller has before this one: what Linux calls sda has none,
  * if it finds disks in order.
  */
 unsigned device_disk_rank(const struct device_list *list, const struct device *dev);
+
+/*
+ * What "--disk" takes, FILE[,on=scsi|blk][,...], as a device's text; free()d by the caller.
+ * -EUSAGE after one line, -ENOMEM.
+ */
+int device_of_disk(const char *text, char **device);
+/* Takes the first KEY=TEXT out of options; @key has the "=". True: @text is its beginning. */
+bool device_take_option(char *options, const char *key, char *text, size_t size);
+
+/* devices.c */
 
 /* The device with this id and class name; @id NULL: the newest one of the class. NULL: none. */
 struct device *device_find(const struct device_list *list, const char *class_name, const char *id);

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tests/lib/blk_driver.h"
 #include "tests/lib/console_driver.h"
 #include "tests/lib/net_driver.h"
 #include "tests/lib/scsi_driver.h"
@@ -62,7 +63,7 @@ static void set_up_scsi(void)
 	ck_assert(vdriver_start(&second, ~0ull, 3, 16));
 }
 
-static void tear_down_scsi(void)
+static void tear_down_disk(void)
 {
 	tear_down();
 	unlink(image);
@@ -141,6 +142,40 @@ START_TEST(scsi_sizes)
 	vdriver_config_write(&v, offsetof(struct virtio_scsi_config, cdb_size), 16, 4);
 	vdriver_config_read(&v, offsetof(struct virtio_scsi_config, cdb_size), size, 4);
 	ck_assert_uint_eq(le32_get(size), 16);
+}
+END_TEST
+
+/* A disk without SCSI. */
+
+static void set_up_blk(void)
+{
+	int fd = mkstemp(image);
+
+	ck_assert_int_eq(ftruncate(fd, MIB(1)), 0);
+	close(fd);
+	snprintf(disk, sizeof(disk), "virtio-blk,%s,queue-size=16", image);
+	testbed_init(&tb);
+	testbed_device(&tb, disk);
+	start();
+	ck_assert(vdriver_start(&v, ~0ull, 1, 16));
+}
+
+/* And whether it has a cache, as the driver wants it. */
+START_TEST(blk_data)
+{
+	const size_t wce = offsetof(struct virtio_blk_config, wce);
+	uint8_t out[4096], in[4096], cache = 1;
+	unsigned i;
+
+	vdriver_config_write(&v, wce, 0, 1);
+	for (i = 0; i < 4; i++) {
+		memset(out, 'a' + (int)i, sizeof(out));
+		ck_assert_uint_eq(blk_driver_rw(&v, 0, true, 8 * i, out, sizeof(out)).status, 0);
+		ck_assert_uint_eq(blk_driver_rw(&v, 0, false, 8 * i, in, sizeof(in)).status, 0);
+		ck_assert_mem_eq(in, out, sizeof(in));
+	}
+	vdriver_config_read(&v, wce, &cache, 1);
+	ck_assert_uint_eq(cache, 0);
 }
 END_TEST
 
@@ -313,11 +348,17 @@ Suite *reborn_suite(void)
 	TCase *tc = unit_case(s, "scsi");
 
 	tcase_set_timeout(tc, 60);
-	tcase_add_checked_fixture(tc, set_up_scsi, tear_down_scsi);
+	tcase_add_checked_fixture(tc, set_up_scsi, tear_down_disk);
 	tcase_add_test(tc, scsi_data);
 	tcase_add_test(tc, scsi_attentions);
 	tcase_add_test(tc, scsi_reservation);
 	tcase_add_test(tc, scsi_sizes);
+	tcase_add_loop_test(tc, changed_bytes, 0, unit_rows(8));
+
+	tc = unit_case(s, "blk");
+	tcase_set_timeout(tc, 60);
+	tcase_add_checked_fixture(tc, set_up_blk, tear_down_disk);
+	tcase_add_test(tc, blk_data);
 	tcase_add_loop_test(tc, changed_bytes, 0, unit_rows(8));
 
 	tc = unit_case(s, "console");
