@@ -167,7 +167,9 @@ fi
 has_disk() {
 	local i
 	for i in "${!keys[@]}"; do
-		[[ ${keys[i]} != --disk && "${keys[i]} ${values[i]}" != '--device scsi-disk,'* ]] || return 0
+		case "${keys[i]} ${values[i]}" in
+		'--disk '* | '--device scsi-disk,'* | '--device virtio-blk,'*) return 0 ;;
+		esac
 	done
 	return 1
 }

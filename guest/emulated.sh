@@ -75,7 +75,7 @@ lab_folder() { # OPTION DIR
 lab_device() { # CLASS[,KEY=VALUE...]
 	local key
 	case ${1%%,*} in
-	scsi-disk) lab_disk "${1#*,}" ;;
+	scsi-disk | virtio-blk) lab_disk "${1#*,}" ;;
 	scsi-cd) lab_disk "${1#*,},readonly=on" ;;
 	virtio-net) no_such "--device $1" 'which has no network' ;;
 	vhost-user-*) no_such "--device $1" 'which does not see the sockets here' ;;

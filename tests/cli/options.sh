@@ -207,6 +207,12 @@ test_devices() { # what their own tables and files say
 200 |R --disk a.img,wwn=1|wwn=1: 16 hex digits are wanted
 200 |R --disk a.img,fault=write|fault=write: is no rule
 200 |R --disk a.img,readonly=on,overlay=on|leave overlay=on out
+200 |R --disk a.img,on=ide|--disk a.img,on=ide: on=ide: is none of: scsi, blk
+200 |R --disk a.img,on=blk,lun=3|virtio-blk: unknown option 'lun'; --device virtio-blk,help lists them
+200 |R --disk a.img,on=blk,serial=twenty-one-characters|has 21 characters, 1 to 20 are wanted
+200 |R --disk a.img,on=blk,fault=read:sense=3/11/0|sense= is for SCSI disks
+200 |R --disk a.img,on=blk,queue-size=48|queue-size=48: is not a power of two
+200 |R --root blk:0 --disk a.img|--root blk:0: there is no such virtio disk
 200 |R --device scsi-disk|scsi-disk0: file= is missing: which image\?
 200 |R --disk store=null|the null store needs a size
 200 |R --disk store=null,size=1M,direct=on|direct=on is about files

@@ -225,6 +225,23 @@ START_TEST(root_with_an_initrd)
 }
 END_TEST
 
+/* Virtio disks have letters of their own. */
+START_TEST(root_without_scsi)
+{
+	add("virtio-scsi");
+	add(DISK);
+	add("virtio-blk,store=null,size=1M");
+	add("virtio-blk,store=null,size=1M,id=root");
+	ck_assert_int_eq(device_ready_all(&guest.machine.devices), 0);
+	cfg.root = "blk:1";
+	check(SERIAL " root=/dev/vdb lunette.root=blk:1");
+	stderr_begin(&said);
+	cfg.root = "blk:2";
+	check_error("lunette: error: --root blk:2: there is no such virtio disk; the first is "
+		    "blk:0\n");
+}
+END_TEST
+
 START_TEST(letters_of_disks)
 {
 	static const struct {
@@ -251,23 +268,28 @@ START_TEST(letters_of_disks)
 }
 END_TEST
 
+#define WANTED(root)                                                                          \
+	"lunette: error: --root " root ": lun:N is wanted, with the number of a LUN, or blk:N\n"
+
 static const struct {
 	const char *root, *said;
 } bad_roots[] = {
-	{ "", "lunette: error: --root : lun:N is wanted, with the number of a LUN\n" },
-	{ "lun:", "lunette: error: --root lun:: lun:N is wanted, with the number of a LUN\n" },
-	{ "lun:0x0", "lunette: error: --root lun:0x0: lun:N is wanted, with the number of a "
-		     "LUN\n" },
-	{ "lun:-1", "lunette: error: --root lun:-1: lun:N is wanted, with the number of a LUN\n" },
-	{ "/dev/sda", "lunette: error: --root /dev/sda: lun:N is wanted, with the number of a "
-		      "LUN\n" },
-	{ "disk", "lunette: error: --root disk: lun:N is wanted, with the number of a LUN\n" },
+	{ "", WANTED("") },
+	{ "lun:", WANTED("lun:") },
+	{ "lun:0x0", WANTED("lun:0x0") },
+	{ "lun:-1", WANTED("lun:-1") },
+	{ "blk:", WANTED("blk:") },
+	{ "blk:a", WANTED("blk:a") },
+	{ "/dev/sda", WANTED("/dev/sda") },
+	{ "disk", WANTED("disk") },
 	{ "lun:1", "lunette: error: --root lun:1: cd is no disk\n" },
 	{ "lun:5", "lunette: error: --root lun:5: the first controller has no such LUN at its "
 		   "target 0; it has 1, 0\n" },
 	{ "lun:99999999999999999999",
 	  "lunette: error: --root lun:99999999999999999999: the first controller has no such LUN "
 	  "at its target 0; it has 1, 0\n" },
+	{ "blk:0", "lunette: error: --root blk:0: there is no such virtio disk; the first is "
+		   "blk:0\n" },
 };
 
 START_TEST(root_that_makes_no_sense)
@@ -301,6 +323,7 @@ Suite *cmdline_suite(void)
 	tcase_add_test(tc, root_on_the_only_disk);
 	tcase_add_test(tc, root_on_one_of_several);
 	tcase_add_test(tc, root_with_an_initrd);
+	tcase_add_test(tc, root_without_scsi);
 	tcase_add_test(tc, letters_of_disks);
 	tcase_add_loop_test(tc, root_that_makes_no_sense, 0, ARRAY_SIZE(bad_roots));
 	return s;

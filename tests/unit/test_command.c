@@ -188,6 +188,27 @@ START_TEST(plug_and_unplug)
 }
 END_TEST
 
+/* It is there from the start, on no controller. */
+START_TEST(virtio_disk)
+{
+	ck_assert_int_eq(device_create(&tb.p, &tb.devices, "virtio-blk,store=null,size=1M"), 0);
+	ck_assert_int_eq(tb.devices.last->class->ready(tb.devices.last), 0);
+	fails("{'do':'plug','text':'%/a.img,on=blk'}",
+	      "virtio-blk: cannot come while the guest runs; a SCSI disk can: leave on=blk out");
+	fails("{'do':'plug','text':'%/a.img,on=x'}", "on=x: is none of: scsi, blk");
+	fails("{'do':'unplug','id':'blk:0'}",
+	      "blk0: is a virtio-blk; plug and unplug are for SCSI disks");
+	fails("{'do':'path','id':'blk0','bus':'s0','state':'standby'}",
+	      "blk0: is a virtio-blk; paths are for SCSI disks");
+	fails("{'do':'eject','id':'blk0'}", "has a medium that stays in it");
+	fails("{'do':'resize','id':'blk0','size':1000}", "a multiple of the block size, 512");
+	ok("{'do':'resize','id':'blk0','size':'3M'}");
+	ok("{'do':'fault','id':'blk:0','rules':'read:error=EIO'}");
+	ok("{'do':'counters','id':'blk:0'}");
+	ck_assert_uint_eq(left, 0);
+}
+END_TEST
+
 START_TEST(size)
 {
 	struct stat st;
@@ -338,6 +359,7 @@ Suite *command_suite(void)
 	tcase_add_test(tc, what_is_no_command);
 	tcase_add_test(tc, table_is_complete);
 	tcase_add_test(tc, plug_and_unplug);
+	tcase_add_test(tc, virtio_disk);
 	tcase_add_test(tc, size);
 	tcase_add_test(tc, media);
 	tcase_add_test(tc, paths);

@@ -167,6 +167,23 @@ START_TEST(disks_get_a_controller)
 }
 END_TEST
 
+/* Those without SCSI need none. */
+START_TEST(disks_without_a_controller)
+{
+	add(&cfg.disks, "store=null,size=1M,on=blk");
+	add(&cfg.disks, "store=null,size=1M,on=scsi");
+	check("virtio-blk virtio-scsi scsi-disk:0");
+}
+END_TEST
+
+START_TEST(disk_on_nothing_known)
+{
+	add(&cfg.disks, "store=null,size=1M,on=ide");
+	ck_assert_int_eq(guest_devices(&guest), -EUSAGE);
+	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "on=ide: is none of: scsi, blk"));
+}
+END_TEST
+
 START_TEST(cdrom_gets_a_controller)
 {
 	add(&cfg.cdroms, "");
@@ -326,6 +343,8 @@ Suite *guest_devices_suite(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, nothing_asked_for);
 	tcase_add_test(tc, disks_get_a_controller);
+	tcase_add_test(tc, disks_without_a_controller);
+	tcase_add_test(tc, disk_on_nothing_known);
 	tcase_add_test(tc, cdrom_gets_a_controller);
 	tcase_add_test(tc, users_controller_is_used);
 	tcase_add_test(tc, controller_for_a_device_before_the_users);

@@ -59,6 +59,7 @@ START_TEST(nothing_is_there)
 	check("", NULL);
 	ck_assert_uint_gt(missing, 15);
 	ck_assert(printed_line("CONFIG_SCSI_VIRTIO=y   # virtio-scsi: the SCSI controller"));
+	ck_assert(printed_line("CONFIG_VIRTIO_BLK=y   # virtio-blk: disks without SCSI"));
 	ck_assert(printed_line("CONFIG_PROC_FS=y   # /proc"));
 	ck_assert(printed_line("# CONFIG_CHR_DEV_SG=y   # scsi-disk: SCSI commands from programs; "
 			       "works without"));

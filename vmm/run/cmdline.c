@@ -1,6 +1,7 @@
 #include "vmm/run/cmdline.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "guest/job.h"
@@ -33,11 +34,14 @@ static bool has_several_luns(const struct device_list *list)
 	return n > 1;
 }
 
-/*
- * Words that say where the root file system is. A kernel without an initrd knows disks by letters
- * alone, and gives them out as its probes happen to finish. guest/init finds the LUN itself.
- */
-static int put_root(const struct guest *g, char *to, size_t size)
+static int refuse_root(const char *root, const char *why)
+{
+	log_err("--root %s%s%s", root ? root : "", root ? ": " : "", why);
+	return -EUSAGE;
+}
+
+/* A LUN: /dev/sd... */
+static int put_lun(const struct guest *g, char *to, size_t size)
 {
 	const struct device_list *devices = &g->machine.devices;
 	const struct guest_cfg *cfg = g->cfg;
@@ -46,25 +50,15 @@ static int put_root(const struct guest *g, char *to, size_t size)
 	const char *letters;
 	char text[8], why[300];
 
-	*to = 0;
-	if (!cfg->root)
-		return 0;
-	if (strncmp(cfg->root, "lun:", 4) || !cfg->root[4] ||
-	    cfg->root[4 + strspn(cfg->root + 4, "0123456789")]) {
-		log_err("--root %s: lun:N is wanted, with the number of a LUN", cfg->root);
-		return -EUSAGE;
-	}
 	log_hear(why, sizeof(why));
 	dev = device_named(devices, cfg->root);
 	log_hear(NULL, 0);
-	if (!dev) {
-		log_err("--root %s", why);
-		return -EUSAGE;
-	}
+	if (!dev)
+		return refuse_root(NULL, why);
 	dev->class->lun->place(dev, &place);
 	if (!place.disk) {
-		log_err("--root %s: %s is no disk", cfg->root, dev->id);
-		return -EUSAGE;
+		snprintf(why, sizeof(why), "%s is no disk", dev->id);
+		return refuse_root(cfg->root, why);
 	}
 	letters = disk_letters(device_disk_rank(devices, dev), text);
 	if (!cfg->initrds.count && has_several_luns(devices))
@@ -72,6 +66,37 @@ static int put_root(const struct guest *g, char *to, size_t size)
 			 "initrd it need not", cfg->root, letters);
 	snprintf(to, size, " root=/dev/sd%s lunette.root=lun:%u", letters, place.lun);
 	return 0;
+}
+
+/* A virtio disk: /dev/vd... Of these the kernel takes one after the other. */
+static int put_blk(const struct guest *g, const char *number, char *to, size_t size)
+{
+	char text[8];
+
+	if (!device_blk(&g->machine.devices, number))
+		return refuse_root(g->cfg->root,
+				   "there is no such virtio disk; the first is blk:0");
+	snprintf(to, size, " root=/dev/vd%s lunette.root=blk:%s",
+		 disk_letters(strtoul(number, NULL, 10), text), number);
+	return 0;
+}
+
+/*
+ * Words that say where the root file system is. A kernel without an initrd knows disks by letters
+ * alone, and gives them out as its probes happen to finish. guest/init finds the disk itself.
+ */
+static int put_root(const struct guest *g, char *to, size_t size)
+{
+	const char *root = g->cfg->root, *number = root && strlen(root) > 4 ? root + 4 : "x";
+
+	*to = 0;
+	if (!root)
+		return 0;
+	if (!number[strspn(number, "0123456789")] && !strncmp(root, "lun:", 4))
+		return put_lun(g, to, size);
+	if (!number[strspn(number, "0123456789")] && !strncmp(root, "blk:", 4))
+		return put_blk(g, number, to, size);
+	return refuse_root(root, "lun:N is wanted, with the number of a LUN, or blk:N");
 }
 
 /*

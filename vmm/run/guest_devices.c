@@ -40,12 +40,24 @@ static int add_device(struct machine *m, const char *text)
 	return device_create(&m->platform, &m->devices, text);
 }
 
-static int add_lun(struct machine *m, const char *class, const char *text)
+static int add_disk(struct machine *m, const char *text)
+{
+	char *device;
+	int r = device_of_disk(text, &device);
+
+	if (r < 0)
+		return r;
+	r = add_device(m, device);
+	free(device);
+	return r;
+}
+
+static int add_cdrom(struct machine *m, const char *text)
 {
 	char *device;
 	int r;
 
-	if (asprintf(&device, "%s,%s", class, text) < 0)
+	if (asprintf(&device, "scsi-cd,%s", text) < 0)
 		return -ENOMEM;
 	r = add_device(m, device);
 	free(device);
@@ -65,11 +77,11 @@ static int make_all(struct guest *g)
 	for (i = 0; r == 0 && i < cfg->devices.count; i++)
 		r = add_device(m, cfg->devices.item[i]);
 	for (i = 0; r == 0 && i < cfg->disks.count; i++)
-		r = add_lun(m, "scsi-disk", cfg->disks.item[i]);
+		r = add_disk(m, cfg->disks.item[i]);
 	for (i = 0; r == 0 && i < cfg->cdroms.count; i++)
-		r = add_lun(m, "scsi-cd", cfg->cdroms.item[i]);
+		r = add_cdrom(m, cfg->cdroms.item[i]);
 	for (i = 0; r == 0 && (text = files_disk(cfg->job.files, i)); i++)
-		r = add_lun(m, "scsi-disk", text);
+		r = add_disk(m, text);
 	r = r ? r : net_add(&m->platform, &m->devices, cfg->net, &cfg->publish);
 	if (r == 0 && cfg->job.argv) {
 		g->job = job_create(m, cfg->report, &cfg->job);

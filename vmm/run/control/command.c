@@ -29,29 +29,42 @@ static int answer_with(struct device *dev, json_t *answer)
 	return facts_add(answer, dev, facts_live);
 }
 
-static int plug_class(const struct command_host *host, const char *class, const char *text,
-		      json_t *answer)
+/* Takes @device over. */
+static int plug_device(const struct command_host *host, char *device, json_t *answer)
 {
 	struct device *dev;
-	char *device;
-	int r;
+	int r = device_plug(host->platform, host->devices, device, &dev);
 
-	if (asprintf(&device, "%s%s%s", class, text ? "," : "", text ? text : "") < 0)
-		return -ENOMEM;
-	r = device_plug(host->platform, host->devices, device, &dev);
 	free(device);
 	return r < 0 ? r : answer_with(dev, answer);
 }
 
 static int plug(const struct command_host *host, const struct command_args *args, json_t *answer)
 {
-	return plug_class(host, "scsi-disk", args->text, answer);
+	char *device;
+	int r = device_of_disk(args->text, &device);
+
+	return r < 0 ? r : plug_device(host, device, answer);
 }
 
 static int plug_cdrom(const struct command_host *host, const struct command_args *args,
 		      json_t *answer)
 {
-	return plug_class(host, "scsi-cd", args->text, answer);
+	const char *text = args->text;
+	char *device;
+
+	if (asprintf(&device, "scsi-cd%s%s", text ? "," : "", text ? text : "") < 0)
+		return -ENOMEM;
+	return plug_device(host, device, answer);
+}
+
+/* One that @can, or NULL after one line. */
+static struct device *only_scsi(struct device *dev, const void *can, const char *what)
+{
+	if (!dev || can)
+		return dev;
+	log_err("%s: is a %s; %s are for SCSI disks", dev->id, dev->class->name, what);
+	return NULL;
 }
 
 static int unplug(const struct command_host *host, const struct command_args *args, json_t *answer)
@@ -59,6 +72,7 @@ static int unplug(const struct command_host *host, const struct command_args *ar
 	struct device *dev = device_named(host->devices, args->id);
 
 	(void)answer;
+	dev = only_scsi(dev, dev ? dev->class->hotplug : NULL, "plug and unplug");
 	if (!dev)
 		return -ENODEV;
 	if (host->leaves)
@@ -103,8 +117,11 @@ static int fault(const struct command_host *host, const struct command_args *arg
 static int path(const struct command_host *host, const struct command_args *args, json_t *answer)
 {
 	struct device *dev = device_named(host->devices, args->id);
-	int r = dev ? dev->class->lun->path(dev, args->bus, args->state) : -ENODEV;
+	int r = -ENODEV;
 
+	dev = only_scsi(dev, dev ? dev->class->lun : NULL, "paths");
+	if (dev)
+		r = dev->class->lun->path(dev, args->bus, args->state);
 	return r < 0 ? r : answer_with(dev, answer);
 }
 
@@ -182,7 +199,7 @@ static int quit(const struct command_host *host, const struct command_args *args
 }
 
 #define ARG(name) .key = #name, .offset = offsetof(struct command_args, name)
-#define ARG_ID { ARG(id), .type = OPT_STR, .arg = "ID", .help = "its name, or lun:N" }
+#define ARG_ID { ARG(id), .type = OPT_STR, .arg = "ID", .help = "its name, lun:N or blk:N" }
 
 static const struct opt no_args[] = { { 0 } };
 static const struct opt id_args[] = { ARG_ID, { 0 } };

@@ -35,6 +35,7 @@ static const struct kernel_need needs[] = {
 	{ "virtio-scsi", "SCSI", KERNEL_NEED_ANY, "the SCSI controller" },
 	{ "virtio-scsi", "SCSI_LOWLEVEL", KERNEL_NEED_BUILTIN, "SCSI controllers" },
 	{ "virtio-scsi", "SCSI_VIRTIO", KERNEL_NEED_ANY, "the SCSI controller" },
+	{ "virtio-blk", "VIRTIO_BLK", KERNEL_NEED_ANY, "disks without SCSI" },
 	{ "vhost-user-", "VIRTIO_PCI", KERNEL_NEED_ANY, "virtio over PCI" },
 	{ "vhost-user-blk", "VIRTIO_BLK", KERNEL_NEED_ANY, "disks of other programs" },
 	{ "vhost-user-scsi", "SCSI", KERNEL_NEED_ANY, "the SCSI controller" },
