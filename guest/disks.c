@@ -2,6 +2,7 @@
 #include <blkid/blkid.h>
 #include <dirent.h>
 #include <errno.h>
+#include <linux/virtio_ids.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 
 #define SCSI "/sys/bus/scsi"
 #define DEVICES_MAX 8192
+#define VIRTIO_MAX 1024
 #define TRIES 10
 #define TRY_US 200000
 
@@ -52,15 +54,13 @@ static char *name(const struct scsi_device *d, char text[DISK_NAME_LEN])
 	return text;
 }
 
-bool disk_block_name(const struct scsi_device *d, char block[DISK_NAME_LEN])
+/* The one disk in a folder "block". */
+static bool block_in(const char *path, char block[DISK_NAME_LEN])
 {
-	char path[128], text[DISK_NAME_LEN];
+	DIR *dir = opendir(path);
 	struct dirent *e;
 	bool found = false;
-	DIR *dir;
 
-	snprintf(path, sizeof(path), SCSI "/devices/%s/block", name(d, text));
-	dir = opendir(path);
 	while (dir && !found && (e = readdir(dir))) {
 		found = e->d_name[0] != '.';
 		snprintf(block, DISK_NAME_LEN, "%.31s", e->d_name);
@@ -68,6 +68,30 @@ bool disk_block_name(const struct scsi_device *d, char block[DISK_NAME_LEN])
 	if (dir)
 		closedir(dir);
 	return found;
+}
+
+bool disk_block_name(const struct scsi_device *d, char block[DISK_NAME_LEN])
+{
+	char path[128], text[DISK_NAME_LEN];
+
+	snprintf(path, sizeof(path), SCSI "/devices/%s/block", name(d, text));
+	return block_in(path, block);
+}
+
+/* Number @n of the virtio disks, which are numbered with the other virtio devices. */
+static bool virtio_disk(unsigned n, char block[DISK_NAME_LEN])
+{
+	char device[32], path[128];
+	unsigned i;
+
+	for (i = 0; i < VIRTIO_MAX; i++) {
+		snprintf(device, sizeof(device), "virtio%u", i);
+		if (!virtio_has_id(device, VIRTIO_ID_BLOCK) || n--)
+			continue;
+		snprintf(path, sizeof(path), "/sys/bus/virtio/devices/%s/block", device);
+		return block_in(path, block);
+	}
+	return false;
 }
 
 /* sdz stands before sdaa. */
@@ -219,11 +243,14 @@ static void find_tagged(const char *what, char *path, size_t size)
 
 bool disk_look(const char *what, char *path, size_t size)
 {
+	char block[DISK_NAME_LEN];
 	struct stat st;
 
 	*path = 0;
 	if (!strncmp(what, "lun:", 4))
 		find_lun(strtoul(what + 4, NULL, 10), path, size);
+	else if (!strncmp(what, "blk:", 4) && virtio_disk(strtoul(what + 4, NULL, 10), block))
+		snprintf(path, size, "/dev/%s", block);
 	else if (!strncmp(what, "serial:", 7))
 		find_serial(what + 7, path, size);
 	else if (strchr(what, '='))
@@ -262,8 +289,20 @@ static void list_one(const struct scsi_device *d)
 	       serial_of(d, page));
 }
 
+static void list_virtio(unsigned n, const char *block)
+{
+	char path[128], sectors[32], serial[32];
+
+	snprintf(path, sizeof(path), "/sys/block/%s/size", block);
+	init_read(path, sectors, sizeof(sectors));
+	snprintf(path, sizeof(path), "/sys/block/%s/serial", block);
+	init_read(path, serial, sizeof(serial));
+	printf("blk:%u  %s  %llu MiB  %s\n", n, block, strtoull(sectors, NULL, 10) / 2048, serial);
+}
+
 void disks_list(void)
 {
+	char block[DISK_NAME_LEN];
 	struct scsi_device *list;
 	unsigned count, i;
 
@@ -271,4 +310,6 @@ void disks_list(void)
 	for (i = 0; i < count; i++)
 		list_one(&list[i]);
 	free(list);
+	for (i = 0; virtio_disk(i, block); i++)
+		list_virtio(i, block);
 }

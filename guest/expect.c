@@ -36,7 +36,7 @@ static const char *const transports[][2] = {
 	{ "/sys/bus/platform/drivers/virtio-mmio", "virtio_mmio" },
 };
 
-static bool has_id(const char *device, unsigned id)
+bool virtio_has_id(const char *device, unsigned id)
 {
 	char path[300], text[16];
 
@@ -53,7 +53,7 @@ unsigned virtio_count(unsigned id, bool bound)
 
 	while (dir && (e = readdir(dir))) {
 		snprintf(path, sizeof(path), VIRTIO "/%s/driver", e->d_name);
-		n += e->d_name[0] != '.' && has_id(e->d_name, id) &&
+		n += e->d_name[0] != '.' && virtio_has_id(e->d_name, id) &&
 		     (!bound || access(path, F_OK) == 0);
 	}
 	if (dir)

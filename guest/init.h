@@ -35,6 +35,8 @@ void module_probe(const char *name);
 /* Why there is no driver that this module has: words for an error line, in @text. */
 const char *module_why(const char *name, char *text, size_t size);
 
+/* Is this a virtio device, as "virtio0", that has this ID? (expect.c) */
+bool virtio_has_id(const char *device, unsigned id);
 /* How many virtio devices with this ID there are, all or those that have a driver. (expect.c) */
 unsigned virtio_count(unsigned id, bool bound);
 
@@ -57,8 +59,8 @@ bool disk_block_name(const struct scsi_device *d, char block[DISK_NAME_LEN]);
 /* Its type: 0, a disk; 5, a CD-ROM drive. */
 unsigned disk_type(const struct scsi_device *d);
 /*
- * A root=: a device, LABEL=, UUID=, PARTLABEL=, PARTUUID=, serial:TEXT, or lun:N of the first
- * controller that has it. As "/dev/sda" in @path; false: there is none.
+ * A root=: a device, LABEL=, UUID=, PARTLABEL=, PARTUUID=, serial:TEXT, lun:N of the first
+ * controller that has it, or blk:N. As "/dev/sda" in @path; false: there is none.
  */
 bool disk_look(const char *what, char *path, size_t size);
 /* The same, but waits a little for one that comes late. -ENXIO. */
