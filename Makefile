@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # make            lunette, at the top
 # make ARCH=aarch64   for another machine, or riscv64's: it is in build/aarch64
 # make test       everything: set-up, unit tests, sanitizers, guests in the lab

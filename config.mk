@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # config.mk - choices; customize below to fit your system. The rules are in Makefile.
 
 VERSION = 0.1

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # run-guest.sh - a Linux guest on lunette, with one command.
 #
 #   usage: ./run-guest.sh [option...]                      a shell in a guest
@@ -67,7 +68,7 @@ while [ $# -gt 0 ]; do
 	key=${1%%=*}
 	case $1 in
 	--) shift; [ $# -gt 0 ] || fail 200 'no command after --'; command=("$@"); break ;;
-	--help | -h) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit ;;
+	--help | -h) sed -n '3,/^set/s/^# \{0,1\}//p' "$0"; exit ;;
 	--commit | --tty | --explain) add "$1" '' "$1"; shift; continue ;;
 	--*=*) value=${1#*=} words=("$1") ;;
 	--*) # an option without its value is for lunette to refuse

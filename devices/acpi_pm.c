@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * acpi_pm.c - the three registers by which a guest of hardware-reduced ACPI
  * powers off and resets (ACPI 6.5, 4.8.3.6 and 4.8.3.7). The FADT names them,

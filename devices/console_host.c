@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "devices/console_host.h"
 
 #include <assert.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * console_host.h - the queues of a console device: its ports' data, and control messages.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A named port of the console device, as /dev/virtio-ports/NAME in the guest. */
 #include <errno.h>
 #include <fcntl.h>

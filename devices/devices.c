@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "devices/devices.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * devices.h - what the guest finds, and THE TABLE of what there can be.
  *

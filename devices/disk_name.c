@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "devices/disk_name.h"
 
 #include <ctype.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * disk_name.h - what a disk is called: its serial number, and its NAA name.
  *

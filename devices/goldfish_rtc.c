@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * goldfish_rtc.c - the clock of day of riscv64's virtual machines, Goldfish's.
  *

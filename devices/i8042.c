@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * i8042.c - of the PC's keyboard controller (8042) what every operating system
  * expects of it: at port 64h the command that resets the machine.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "devices/lio.h"
 
 #include <ctype.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * lio.h - the kernel's SCSI target (LIO), made for a controller's disks and
  * removed after use.

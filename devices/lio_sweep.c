@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "devices/lio_sweep.h"
 
 #include <dirent.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * lio_sweep.h - whose LIO objects are whose, and their removal: see lio.h.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "devices/medium.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * medium.h - what a disk of any kind holds: a store, what becomes of changes, and
  * what is done when the host's disk is full or hangs.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "devices/net_host.h"
 
 #include <errno.h>

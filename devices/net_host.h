@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * net_host.h - the queues of a network device (virtio 1.3 §5.1.6).
  *

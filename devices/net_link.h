@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * net_link.h - the far end of a network device: who takes the guest's frames, and has some for it.
  *

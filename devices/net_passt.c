@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "devices/net_passt.h"
 
 #include <arpa/inet.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * net_passt.h - a network for everybody: passt, started for one device and ending with it.
  *

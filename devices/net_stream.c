@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "devices/net_stream.h"
 
 #include <errno.h>

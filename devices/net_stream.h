@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * net_stream.h - frames over a stream socket: passt's protocol, which QEMU has too.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "devices/net_tap.h"
 
 #include <errno.h>

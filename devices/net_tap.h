@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * net_tap.h - an interface of the host's, by /dev/net/tun.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * nmi_status.c - the PC's NMI status and control register, port 61h.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * pci_host.c - the host bridge: the PCI bus, and the two ways to its config
  * space. ECAM is a window on the memory bus, 4 KiB for each function of bus 0;

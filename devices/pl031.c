@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * pl031.c - ARM's clock of day, PrimeCell PL031.
  *

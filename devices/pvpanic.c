@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * pvpanic.c - a register of one byte by which a guest kernel says that it has panicked.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * rtc.c - the PC's CMOS clock (MC146818): which cell, and its value; on a PC the ports 70h and 71h.
  *

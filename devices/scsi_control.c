@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "devices/scsi_control.h"
 
 #include <assert.h>

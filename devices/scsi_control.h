@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * scsi_control.h - the control queue of a virtio-scsi device (virtio 1.3
  * §5.6.6.2), whoever serves its request queues; and what all its queues share.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * scsi_disk.c - a disk, or a CD-ROM drive: a medium that becomes a LUN of a
  * controller, or of several, for multipath.

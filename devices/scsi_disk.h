@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * scsi_disk.h - a disk or a CD-ROM drive, as scsi_disk.c makes it, and as
  * scsi_live.c changes it while the guest runs.

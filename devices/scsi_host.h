@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * scsi_host.h - the queues of a virtio-scsi device, served by our own I/O
  * threads: each request in a virtqueue becomes a SCSI command for a target and

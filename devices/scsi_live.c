@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * scsi_live.c - what is done to disks and CD-ROM drives while the guest runs, on
  * the user's word. The target and the driver hear of it by scsi_plug.c.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "devices/scsi_plug.h"
 
 #include <linux/virtio_scsi.h>

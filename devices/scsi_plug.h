@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * scsi_plug.h - what happens to LUNs without a request: they come and go, grow,
  * and get other media; and how the driver hears of it.

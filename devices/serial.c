@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * serial.c - a 16550A UART, the guest's first console. On a PC it is on I/O ports.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "devices/user_device.h"
 
 #include <errno.h>

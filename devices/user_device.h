@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * user_device.h - what devices share whose queues another process serves, by the
  * vhost-user protocol. The file of such a class says what the device is to the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "devices/vhost_scsi.h"
 
 #include <assert.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * vhost_scsi.h - the kernel's vhost-scsi: what virtio/vhost.c does not know.
  *

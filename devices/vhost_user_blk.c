@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Block device (virtio 1.3 §5.2), whose requests another process serves. */
 #include <errno.h>
 #include <linux/virtio_blk.h>

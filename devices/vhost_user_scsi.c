@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * SCSI controller (virtio 1.3 §5.6), all of whose queues another process serves: those of requests,
  * of task management and of events. Its config space is ours, as the protocol has it.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Console device (virtio 1.3 §5.3): port 0 is a console on lunette's terminal, other ports have
  * names. Without those it does not offer MULTIPORT, and has no control messages.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Network device (virtio 1.3 §5.1): an Ethernet interface with one pair of queues. What it can do
  * for the guest, and the guest for it, depends on the link behind it.

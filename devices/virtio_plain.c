@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "devices/virtio_plain.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * virtio_plain.h - what devices share that are a virtio device and no more:
  * no host's side to open, nothing that other devices ask of them. The file of

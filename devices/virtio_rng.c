@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Entropy device (virtio 1.3 §5.4): fills the driver's buffers with random bytes. */
 #include <sys/random.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * virtio_scsi.c - the SCSI controller: options, config space (virtio 1.3
  * §5.6.4), and who serves it. Its disks are made by scsi_disk.c.

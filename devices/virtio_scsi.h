@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * virtio_scsi.h - the controller, for the disks on it.
  */

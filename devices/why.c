@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "devices/why.h"
 
 #include <stdarg.h>

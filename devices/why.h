@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * why.h - the reason why something cannot be, as a sentence without its
  * subject: "PATH: Permission denied; it takes root".

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* disks.c - modules, and disks by their LUNs. */
 #include <blkid/blkid.h>
 #include <dirent.h>

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # shellcheck shell=bash disable=SC2154 # sourced by run-guest.sh, whose variables it uses
 # emulated.sh - run-guest.sh's way where this machine's KVM cannot run a guest; sourced by it.
 #

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "guest/ending.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * ending.h - who asks the first process for an end, as every init is asked.
  *

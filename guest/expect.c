@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* expect.c - is there what the command line of lunette asked for, and if not, why not? */
 #include "guest/expect.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * expect.h - what a command has been promised: disks, ports, interfaces. Without them it does not
  * start, as it would be another run than the one that was asked for.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * files.h - folders of the host's in the guest, and the folder whose content goes back.
  */

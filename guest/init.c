@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * init.c - the first process of a guest: makes it ready, does the first of these that applies, and
  * powers the guest off.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * init.h - what the files of the guest's init share. One thread, process 1.
  */

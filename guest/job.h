@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * job.h - what lunette and the guest's init say to each other about a command.
  *

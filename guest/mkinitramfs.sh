@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # mkinitramfs.sh - make the archives that a guest's kernel unpacks as its first file system.
 #
 #   usage: mkinitramfs.sh [-a ARCH] base KERNEL BUSYBOX [MODULE...]

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * modules.c - kernel modules from their files, and why a driver is not there.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * net.h - the guest's side of --net user: addresses come on the kernel's command line, so that no
  * time is spent on asking for them.

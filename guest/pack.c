@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "guest/pack.h"
 
 #include <errno.h>

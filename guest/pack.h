@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * pack.h - a folder as a tar archive, in the pax format of POSIX.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* packed.c - what gzip, xz and zstd have packed. */
 #include "guest/packed.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * packed.h - files that gzip, xz or zstd have packed: modules, as distributions have them.
  */

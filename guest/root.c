@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* root.c - the root file system. */
 #include <blkid/blkid.h>
 #include <errno.h>

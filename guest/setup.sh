@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # setup.sh - install the Debian packages that are missing.
 #
 #   usage: setup.sh LIST...        LISTs: run, device-tree, cross-x86_64, cross-aarch64,

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # check-elf.sh OBJECTS - what the build hardens, as it stands in the files: see harden in the Makefile.
 cd "$(dirname "$0")/.." || exit 1
 objects=$1

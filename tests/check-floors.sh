@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # check-floors.sh OUT - no object of a floor needs a symbol that is on a floor above it.
 # A declaration is enough for the compiler, so #include lines (check-includes.sh) do not tell all.
 cd "$(dirname "$0")/.." || exit 1

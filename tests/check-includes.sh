@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Compares the #include lines with the order of layers in ARCHITECTURE.md: each folder may use what
 # is listed for it, and no more. Tests may use everything, and nothing uses tests.
 cd "$(dirname "$0")/.." || exit 1

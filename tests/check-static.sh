@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # check-static.sh OUT - shellcheck and cppcheck have nothing to say. Another version than Debian 12's
 # may find other things, so it is not asked: that would fail for who has changed nothing.
 cd "$(dirname "$0")/.." || exit 1

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # check.sh BINARY... - runs unit suites and corpus replays, several side by side, as many wait.
 # A line each; everything a failing one had to say; a line with the totals.
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * cppcheck.h - macros of others' headers, which cppcheck does not read: lists and loops by what
  * they stand for. Not compiled.

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # lint.sh OBJECTS - promises of ARCHITECTURE.md that a compiler does not check.
 cd "$(dirname "$0")/.." || exit 1
 objects=$1
@@ -57,6 +58,10 @@ promise "lines of at most 100 columns" <"$found"
 
 wc -l $sources $headers $(find tests guest -name '*.[ch]') | awk '$2 != "total" && $1 > 600 { print $2, $1 }' >"$found"
 promise "files under 600 lines" <"$found"
+
+find Makefile config.mk run-guest.sh .ci vmm virtio devices guest tests -type f ! -path '*/corpus/*' \
+	! -name '*.md' ! -name '*.txt' ! -name '*.asc' -exec grep -L 'SPDX-License-Identifier: MIT' {} + >"$found"
+promise "a licence in every source (SPDX)" <"$found"
 
 # Every source has a suite of its name; with the folder's before it where a file of a floor below has
 # the same. Parts of one thing are tested as the whole: SOURCE:SUITE.

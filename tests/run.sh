@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # run.sh - all the tests, on any Debian or Ubuntu machine, or some of them.
 #
 #   usage: run.sh                  set-up, build, and the next four

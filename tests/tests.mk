@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Included by ../Makefile: the unit suites, the fuzzers, lint, and the doors to tests/run.sh.
 
 FUZZ_SECONDS = 60

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "virtio/virtio.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Virtio over MMIO, version 2 (virtio 1.3 §4.2).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Virtio over PCI, modern only (virtio 1.3 §4.1). BAR 0 has it all:
  *

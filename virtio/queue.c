@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "virtio/queue.h"
 
 #include <endian.h>

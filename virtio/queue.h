@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * queue.h - the split virtqueue, device side (virtio 1.3 §2.6, §2.7).
  *

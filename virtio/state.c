@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* state.c - a virtio device as bytes. */
 #include <poll.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "virtio/user_msg.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * user_msg.h - the messages of vhost-user, and how they travel.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * user_watch.h - what a vhost-user server does of its own accord.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * vhost.h - back end: a vhost server, as the kernel or another process, serves the queues.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * virtio.h - a virtio device and the three parties that share it.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "virtio/wire_user.h"
 
 #include <errno.h>

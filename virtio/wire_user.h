@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * wire_user.h - the wire to a vhost server that is another process (vhost-user).
  *

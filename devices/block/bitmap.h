@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * bitmap.h - a bit for each 512 bytes of a store.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * commit.c - what is kept beside an image goes into it. [any thread]
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "devices/block/copy.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * copy.h - requests that are waited for, and what a store reads as, in a file.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "devices/block/fault.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "devices/block/fault_rule.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * fault_rule.h - the rules of fault.h as data.
  */

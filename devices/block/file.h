@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * file.h - a file or block device that is open, for those who do I/O on it.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * guard.h - requests that the host could not do: a line for the user, and what
  * is to happen when its disk is full.

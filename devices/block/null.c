@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * null.c - a store that drops what is written and reads as zeroes: for figures
  * without a disk, and for tests. Its requests complete after the round of events

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "devices/block/pool.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * pool.h - a channel for stores whose system calls wait: a few threads make
  * the calls, and the channel's loop hears of the results.

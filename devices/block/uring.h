@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * uring.h - channels to files by io_uring: no thread waits, and what one kick
  * has brought goes to the kernel by one system call.

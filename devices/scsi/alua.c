@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * alua.c - asymmetric logical unit access (SPC-4 5.15): by which of its ports a
  * LUN that is on several is to be used.

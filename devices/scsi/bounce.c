@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "devices/scsi/bounce.h"
 
 #include <stdlib.h>

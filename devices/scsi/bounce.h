@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * bounce.h - buffers for commands that need one while they run.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A CD-ROM drive with one track of data on one session: what MMC-6 asks for
  * beyond SPC and the reading commands of sbc.c. A disc that is too large for a

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The mode pages are bytes that never change, but for a few bits: the switches.
  * Everything that MODE SENSE and MODE SELECT know follows from the two tables,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * op.h - inside of the target: the command table, and what its handlers share.
  *

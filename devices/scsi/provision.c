@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "devices/block/block.h"
 #include "devices/scsi/op.h"
 #include "vmm/core/util.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Reservations: who may do what to a LUN that several initiators reach.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * scsi.h - the SCSI target: what a LUN answers to a command.
  *

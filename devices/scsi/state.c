@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * state.c - a LUN as bytes: its switches, what it knows of each initiator, its reservations.
  *

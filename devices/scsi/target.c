@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "devices/scsi/scsi.h"
 
 #include <errno.h>

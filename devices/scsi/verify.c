@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Commands that bring the medium and the initiator's data together: they compare, or they OR.
  *

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # build.sh - build a small kernel for guests from Debian's kernel source.
 #
 #   usage: build.sh [-a ARCH] [full]   prints the folder; "make guest-kernel", ARCH= and FULL=1 run this

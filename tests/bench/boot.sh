@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # boot.sh - in the lab host: what booting a guest takes (see lab.sh, which prints the table).
 #
 #   usage: boot.sh ROWS KERNEL...       ROWS of each kernel, or -1; names of files in /lab

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # command.sh - in the lab host: what it takes to have a command run in a fresh guest (see lab.sh, which
 # prints the table). The command is "true"; all guests have the same files and the same init.
 #

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * diskread.c - for guests: reads from a disk, past the page cache, and what one takes.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * firstrun.c - what a VMM spends from exec() to its first ioctl(KVM_RUN).
  *

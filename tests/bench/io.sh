@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # io.sh - in the lab host: what a read takes from a guest's system call and back (see lab.sh, which
 # prints the table). The disk is a RAM disk; who reads it by the host's page cache has one that
 # nobody has read before. A copy from there takes the emulator an instruction for each round, so MiBs

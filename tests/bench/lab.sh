@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # lab.sh - figures about guests, from the lab host with its clock that counts instructions (see
 # ../lab/l1): the same run gives the same figures, whatever else this machine does. run.sh calls it.
 #

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * payload.S - the smallest guest, for figures about the VMM alone: an ELF kernel, entered in 64-bit
  * mode, that powers the machine off (devices/acpi_pm.c has the register).

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # peers.sh - the command lines of the VMMs that are compared, and how a row of figures is made; for
 # scripts in the lab host (see lab.sh), and for run.sh.
 #

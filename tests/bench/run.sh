@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # run.sh - figures about lunette, for whoever changes it to compare before and after.
 #
 #   usage: run.sh [--short] OBJECTS [start] [reads] [stores] [boot] [command] [io]

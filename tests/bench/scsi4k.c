@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * scsi4k.c - reads or writes of 4 KiB through everything but KVM and a disk: the fake driver, the
  * virtio-scsi device on its I/O thread, the SCSI target, a store.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * storeread.c - reads from a file by a store alone, without a SCSI target and a driver in front of
  * it; and by io_uring alone, without lunette: what a store can be compared to.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * timeto.c - how long a VMM takes until its guest says that it has come so far.
  *

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # arch.sh - lab hosts of other architectures: a script is run there, with its files, and what it says and
 # leaves comes back.
 . "$(dirname "$0")/../vm/lib.sh"

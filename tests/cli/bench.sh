@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # bench.sh - "make bench" tells what it could not measure, and starts VMMs whose binaries are named.
 . "$(dirname "$0")/../vm/lib.sh"
 top=$(readlink -f "$tests/../..")

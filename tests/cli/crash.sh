@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # crash.sh - lunette itself fails, or is killed: what it says, its status, and the terminal. Guests
 # are a few instructions, on this machine's own /dev/kvm; to fail, lunette is given an epoll_wait()
 # that does so once the file "crash" is there.

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # ctl.sh - "lunette ctl" and the socket of "lunette run --control", on this machine's own /dev/kvm:
 # the guest is halted, and hears of nothing.
 . "$(dirname "$0")/../vm/lib.sh"

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # doctor.sh - "lunette doctor" on this machine, whatever it has.
 . "$(dirname "$0")/../vm/lib.sh"
 top=$(readlink -f "$tests/../..")

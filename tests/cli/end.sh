@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # end.sh - how guests of a few instructions end, on this machine's own /dev/kvm.
 . "$(dirname "$0")/../vm/lib.sh"
 top=$(readlink -f "$tests/../..")

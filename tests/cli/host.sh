@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # host.sh - a host that is hostile or has run out of something, on this machine's own /dev/kvm: the
 # guests are a few instructions. Whatever happens, a signal ends lunette, and soon.
 . "$(dirname "$0")/../vm/lib.sh"

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # hostile.sh - a guest that does all that a malicious driver may do (../hostile), on this machine's
 # own /dev/kvm: its kernel is small enough even for one that emulates. A test for each misdeed. The
 # program to attack may be another build: LUNETTE=PATH.

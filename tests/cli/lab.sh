@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # lab.sh - which file of tests is run a second time (../lab/files.sh), by a lab host that only says what a
 # test here wants.
 . "$(dirname "$0")/../vm/lib.sh"

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # many.sh - MANY runs (40), four at a time, of which half are killed at a random moment, by SIGTERM or
 # SIGKILL, and some are matrices. None may fail by another one, and in the end nothing may be left:
 # no file, process, socket, lock or piece of shared memory. So that it can be seen whose it is, it

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # matrix.sh - "lunette matrix", on this machine's own /dev/kvm: the guests power off, or go on for ever.
 . "$(dirname "$0")/../vm/lib.sh"
 top=$(readlink -f "$tests/../..")

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # options.sh - command lines that are wrong, as people type them: each ends with its status and one
 # line, which names the option, what is wrong with it, and what would be right.
 . "$(dirname "$0")/../vm/lib.sh"

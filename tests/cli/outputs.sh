@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # outputs.sh - what lunette writes hurts nothing that it reads, and nothing else that it writes; on
 # this machine's own /dev/kvm: the guests send a byte by each serial port, and power off.
 . "$(dirname "$0")/../vm/lib.sh"

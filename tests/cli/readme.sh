@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # readme.sh - the examples of README.md do what it says: what follows "$ " in an indented line of
 # the section "Examples" is run, and its output is the indented lines below, if there are any, where
 # "..." stands for anything.

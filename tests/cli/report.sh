@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # report.sh - what --json and --junit say of a run, on this machine's own /dev/kvm: the guests print
 # a text by the serial port, and power off or go on for ever.
 . "$(dirname "$0")/../vm/lib.sh"

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # run-guest.sh - what a user sees of ../../run-guest.sh. A guest takes some seconds where it has to
 # run in the emulated machine, so one guest shows several things.
 . "$(dirname "$0")/../vm/lib.sh"

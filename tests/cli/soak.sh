@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # soak.sh - lunette is killed (SIGKILL) while a guest writes, at a random moment, SOAK times (12). Each
 # time the image must have all that the guest had been told is durable, and nothing else
 # (../soak/plan.h). The guest has no kernel, so this machine's own /dev/kvm will do, even one that

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * fuzz.h - the entry of a fuzz target, and how it takes its input apart.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Random commands with random data for a LUN in memory, a disk or a CD-ROM drive: from two
  * initiators, alone, several at once, and aborted. Each one ends once, moves no more than its

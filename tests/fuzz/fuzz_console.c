@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A console device with ports: control messages of any content, buffers of any size on any queue,
  * rings that change under it, input and output at any time. A reset makes it whole again.

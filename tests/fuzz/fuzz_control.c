@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Commands for a machine that runs: each line of the input is one. Every answer is a JSON object
  * of one line, whatever the command was, and whatever those before it have done. File names are

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A tar archive that a guest has written, unpacked into a folder where things are already: a file
  * with a second name outside, and links to the outside. There nothing may come, go or change. It is

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Rules for a store that fails: what is accepted has an effect, and counts what it is shown. */
 #include "tests/fuzz/fuzz.h"
 

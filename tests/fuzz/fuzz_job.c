@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What a guest says on the control port of its command. However it is cut, nothing is taken for a
  * success but an "end", and the command's status is one that a process can have.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A kernel file, with an initrd behind it that is the same file: what it is, its configuration, its
  * way into guest memory, and what it would be unpacked to. Nothing is read or written beyond them.

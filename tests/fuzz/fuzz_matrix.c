@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The file of a matrix. Whatever is in it, each run has a name, and words that end; and what is
  * refused leaves nothing.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A whole device, its registers and its memory. The input is a list of accesses; whatever they do,
  * a reset makes the device whole again.

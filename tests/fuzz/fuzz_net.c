@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A network device over a socket, with a driver and a program at the other end that do what the
  * input says: buffers of any length, frames with any header and length, bytes where a length should

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The option parser: what it accepts is within bounds, and it stays inside of the text. */
 #include "tests/fuzz/fuzz.h"
 

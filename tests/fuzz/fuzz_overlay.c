@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * An image of 64 blocks below an overlay, and requests on it: each byte that is read is the last
  * one that was written there, and the image is what it was until a commit, and after it all that

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A whole device on the PCI bus: config space by both ways, the BAR with its vectors, wherever the
  * input moves it, and memory. Whatever it does, a driver that begins anew finds the device whole.

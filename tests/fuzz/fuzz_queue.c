@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A virtqueue whose state and whose memory are the input. What is popped must lie in memory, the
  * number of chains must be bounded, and broken must stay broken.

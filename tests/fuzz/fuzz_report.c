@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Reports of what a guest prints and a user types: the input's first half is printed on the
  * console, the second on a command's stdout, and begins with the command. Whatever it is, the JSON

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * State that is restored, of devices on both transports and of the PC's own. The input is edits to
  * what good devices say of themselves, and then perhaps a cut; whatever comes of it, a driver that

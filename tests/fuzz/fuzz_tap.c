@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Results of tests as a guest prints them. The first byte says in pieces of which size. Whatever is
  * printed, what is kept stays within its bounds, parents come after their parts, and the counts are

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Feeds a fuzz target with the files of its corpus: replay_NAME reads tests/fuzz/corpus/NAME. */
 #include <dirent.h>
 #include <fcntl.h>

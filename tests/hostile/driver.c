@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tests/hostile/driver.h"
 
 #include "tests/hostile/pci.h"

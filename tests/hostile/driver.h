@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * driver.h - a virtio-scsi driver by polling, for one device, that does what it is told to, right
  * or wrong. Addresses are physical ones.

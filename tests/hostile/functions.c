@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What a driver may do to a PCI function: its config space, BAR, MSI-X and the window (virtio 1.3
  * §4.1). Messages are never anything but plain interrupts, which wait for a CPU that takes none:

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * main.c - runs every misdeed of the tables, and after each proves that a reset makes the device as
  * good as new. A line on the serial port for each, "ok NAME" or "not ok NAME: why"; then off.

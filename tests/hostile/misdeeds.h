@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * misdeeds.h - what a malicious driver may do.
  *

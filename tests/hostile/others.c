@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The console, the network interface and the source of random numbers: bad rings, lengths, floods,
  * resets in mid-transfer and writes to the configuration for each, and what each alone understands.

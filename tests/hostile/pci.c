@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tests/hostile/pci.h"
 
 #include "tests/hostile/driver.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * pci.h - the SCSI controller as a PCI function: where its registers are, and how they are moved.
  */

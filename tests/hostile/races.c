@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the device reads is changed while it reads, and resets come while it works. */
 #include "tests/hostile/misdeeds.h"
 

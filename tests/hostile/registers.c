@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Registers, config space and ports (virtio 1.3 §2.1, §3.1, §4.2, §5.6.4). */
 #include "tests/hostile/misdeeds.h"
 #include "tests/hostile/pci.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Requests, CDBs, task management and events that no good driver sends (virtio 1.3 §5.6.6). */
 #include "tests/hostile/misdeeds.h"
 

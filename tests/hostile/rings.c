@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Chains, indirect tables, indices and ring addresses that break the rules of virtio 1.3 §2.7. */
 #include "tests/hostile/misdeeds.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * start.S - the first instructions of a guest of ours: an ELF kernel, entered in 64-bit mode.
  *

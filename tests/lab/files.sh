@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # files.sh - the files of tests/vm, each in a lab host: what they need there, and which runs where. It is
 # sourced by ../run.sh, whose names these are: $work, a folder; $extent, "test" or "all"; names, seconds,
 # step, told, aside and make.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tests/lib/block_run.h"
 
 #include "vmm/core/log.h"

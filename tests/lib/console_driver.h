@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * console_driver.h - the driver of a console device, and the terminal behind it.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * echo.h - a virtio device for tests of what is below devices.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tests/lib/fake_wire.h"
 
 #include <errno.h>

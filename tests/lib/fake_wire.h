@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * fake_wire.h - a vhost server in this process, for tests of virtio/vhost.c.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tests/lib/fakelio.h"
 
 #include <dirent.h>

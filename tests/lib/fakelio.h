@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * fakelio.h - LIO's configfs tree in a folder, with the rules of the kernel's.
  *

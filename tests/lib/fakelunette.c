@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tests/lib/fakelunette.h"
 
 #include <signal.h>

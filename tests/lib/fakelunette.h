@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * fakelunette.h - a test program that, called as "lunette run", is a run of a matrix.
  *

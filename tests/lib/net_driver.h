@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * net_driver.h - the driver of a network device, and the program at the other end of its socket.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tests/lib/ramstore.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * ramstore.h - a store in memory that does what a test tells it to.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * scsi_driver.h - a virtio-scsi driver, as small as can be: one request at a
  * time through a vdriver.

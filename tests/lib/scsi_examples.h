@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * scsi_examples.h - for each row of the command tables one CDB that asks for
  * something, with its data: what a test runs that is about all commands.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tests/lib/scsi_load.h"
 
 #include <fcntl.h>

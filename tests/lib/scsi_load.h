@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * scsi_load.h - a driver that keeps a request queue busy: each of SCSI_LOAD_DEPTH
  * requests has a block of a LUN, and writes a new number to it and reads it back

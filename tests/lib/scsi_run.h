@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * scsi_run.h - a target with one LUN in memory, and a way to run one command.
  *

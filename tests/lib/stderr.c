@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tests/lib/stderr.h"
 
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * stderr.h - what a piece of code says on stderr, for tests of messages.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * stdout.h - what a command prints for its user. As stderr.h has it.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * testbed.h - a machine without KVM: everything a device can ask of a platform.
  *

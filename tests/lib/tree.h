@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * tree.h - a folder that stands for /, with the files of /dev, /proc and /sys that a test wants.
  */

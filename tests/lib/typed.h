@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * typed.h - a subcommand of lunette, as a user types it, and what it prints.
  */

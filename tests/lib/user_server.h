@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * user_server.h - a vhost-user server in this process: any virtio device of ours
  * behind a socket.

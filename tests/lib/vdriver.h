@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * vdriver.h - a whole virtio driver over the registers of either transport.
  *

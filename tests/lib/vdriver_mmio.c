@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The MMIO transport's part of vdriver.h. */
 #include "tests/lib/vdriver.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The PCI transport's part of vdriver.h. Vector 0 is for the configuration, vector 1 + q for queue
  * q. The message of vector n goes to MSI_ADDRESS, its data are the slot's and n.

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # busybox.sh - the test suite of a real project in a guest: busybox's own, from Debian's source, for
 # the busybox of Debian's package.
 #

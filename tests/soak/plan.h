@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * plan.h - the writes of a soak test: write number n of a seed always has the same bytes at the
  * same place, and every sector tells which write it is from. So whoever has the seed can say what a

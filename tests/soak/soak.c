@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * soak.c - the writes of plan.h by a guest's kernel, and the check of what a killed VMM has left.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * writer.c - a guest without a kernel that makes the writes of plan.h on LUN 0 until it is killed.
  * LUN 1 has "MODE SEED", in digits, MODE one of enum soak_mode. It reports on the serial port.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * device_fixture.h - a virtio device whose transport and back ends do nothing but remember.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * echo_rig.h - the fixture of suites about transports: a machine without KVM that runs, an echo
  * device, and its driver, which has found it.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * extract_fixture.h - archives as tar(5) has them, with whatever is wrong in them, and a folder
  * for each.

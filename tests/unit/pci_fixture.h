@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * pci_fixture.h - functions with memory in their BARs and doorbells, and a CPU that finds them.
  */

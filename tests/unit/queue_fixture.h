@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * queue_fixture.h - a queue in two regions of memory that touch, and its driver.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * scsi_host_fixture.h - a controller with four request queues on two threads; LUN 3 is in memory.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The tree of a machine with two CPUs, a device of each kind, and an initrd, as "dtc" prints it,
  * against one that was written by hand; and what changes it.

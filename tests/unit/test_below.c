@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What needs no loop device; the rest is in tests/cli/outputs.sh and tests/vm/disks.sh.
  */

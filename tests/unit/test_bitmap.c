@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "devices/block/bitmap.h"
 
 #include <sys/mman.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Folders are the test's own; the devices' part is a stand-in, as the kernel is everybody's. */
 #include "tests/unit/unit.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* "lunette ctl" and a socket whose other end, a thread, answers as it is told to. */
 #include "tests/unit/unit.h"
 

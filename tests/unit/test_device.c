@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tests/unit/device_fixture.h"
 
 Suite *device_suite(void);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What is offered, and who serves: one back end, two, or none for a while. */
 #include "tests/unit/device_fixture.h"
 

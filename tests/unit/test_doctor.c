@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* KVM is a stand-in; what else the machine has is its own, and does not matter. */
 #include "tests/unit/unit.h"
 

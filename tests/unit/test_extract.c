@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tests/unit/extract_fixture.h"
 
 Suite *extract_suite(void);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* How much an archive may make us do: size, depth, time; and what is no archive. */
 #include "tests/unit/extract_fixture.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What file.c does not take, and says why; the rest is in test_file.c.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A run of a guest, whose machine is a stand-in: it has the test bed's platform, and does as told.
  * Devices, files, control socket and report are real. The host is open() and mkdir(), which fail

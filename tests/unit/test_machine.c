@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tests/unit/machine_fixture.h"
 
 Suite *machine_suite(void);

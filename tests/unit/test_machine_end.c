@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* How a machine ends, and why. */
 #include "tests/unit/machine_fixture.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The subcommands are stand-ins, which say how they were called. Two real ones are linked, too. */
 #define main lunette_main
 #define ctl_main fake_ctl_main

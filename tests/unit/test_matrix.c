@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * "lunette matrix" as a whole. Runs are this program itself (fakelunette.h), and any word is one
  * that "lunette run" understands, but for "wrong".

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Runs are this program itself, which is called by the name of lunette then (fakelunette.h). */
 #include "tests/unit/unit.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Which runs the lines of a file make; what a line may be is matrix_file's. */
 #include "tests/unit/unit.h"
 

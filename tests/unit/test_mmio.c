@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tests/unit/echo_rig.h"
 
 #include <errno.h>

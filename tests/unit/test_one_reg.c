@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_one_reg.c - KVM is ioctl() here, with a vCPU of three registers: one that may be anything,
  * one of 32 bits that cannot be written, and one that has no bit above the seventh.

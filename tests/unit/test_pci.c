@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tests/unit/pci_fixture.h"
 
 Suite *pci_suite(void);

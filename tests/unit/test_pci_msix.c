@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Vectors: the capability, the table, what is masked and what is pending. */
 #include "tests/unit/pci_fixture.h"
 

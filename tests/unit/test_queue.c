@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tests/unit/queue_fixture.h"
 
 Suite *queue_suite(void);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What a chain is: descriptors, indirect tables, and those that break the rules. */
 #include "tests/unit/queue_fixture.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_reborn.c - whole devices that are saved, destroyed and restored before each of their
  * driver's accesses: the driver goes on.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What is riscv64's own of loading a kernel; what it shares with arm64: test_aarch64_boot.c.
  */

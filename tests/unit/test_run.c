@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tests/unit/run_fixture.h"
 
 Suite *run_suite(void);

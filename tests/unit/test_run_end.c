@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* How runs end: status, reports, and the end that waits for nobody. */
 #include "tests/unit/run_fixture.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * WRITE ATOMIC; the rest is in test_sbc.c.
  */

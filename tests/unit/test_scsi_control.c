@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* With a server of requests that does nothing but remember what it was asked. */
 #include "tests/unit/unit.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Requests that are in flight: full queues, aborts, resets. */
 #include "tests/unit/scsi_host_fixture.h"
 

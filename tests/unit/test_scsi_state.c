@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_scsi_state.c - a LUN as bytes: what is refused. What comes back the suites of its commands
  * show, where it is saved and restored before each of them.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_transport.c - what no driver and no device can tell apart: the same on every transport.
  */

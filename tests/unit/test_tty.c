@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A pseudo terminal is stdin of a process that is killed. Its other side sees the settings, and
  * that nobody has the terminal any more.

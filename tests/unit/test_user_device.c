@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What devices share that another process serves, by one of them. */
 #include "tests/unit/user_machines.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Messages over a socket, whatever the other side does. */
 #include "tests/unit/unit.h"
 

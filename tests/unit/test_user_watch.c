@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What a vhost-user server does of its own accord: it goes, comes back, asks, and talks. */
 #include "tests/unit/user_fixture.h"
 

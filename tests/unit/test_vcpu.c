@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tests/unit/vcpu_fixture.h"
 
 Suite *vcpu_suite(void);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The thread of a vCPU: its end, and what it is asked meanwhile. */
 #include "tests/unit/vcpu_fixture.h"
 

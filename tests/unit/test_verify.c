@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tests/lib/scsi_run.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The order of what a vhost server is told, and what each failure leads to: over the fake wire of
  * tests/lib. The kernel's own wire is in test_wire_kernel.c; the kernel itself in tests/vm: a

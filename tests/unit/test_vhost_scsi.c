@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What can be known of any kernel; see test_vhost.c. */
 #include "tests/unit/unit.h"
 

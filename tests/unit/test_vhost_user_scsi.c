@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A SCSI controller that is served by lunette's own, of another machine, behind a socket. */
 #include "tests/unit/unit.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tests/unit/virtio_pci_fixture.h"
 
 Suite *virtio_pci_suite(void);

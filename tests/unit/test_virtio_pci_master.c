@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Memory decoding and bus mastering; the rest is in test_virtio_pci.c.
  */

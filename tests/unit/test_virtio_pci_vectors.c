@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Vectors and the ISR status: who is told, and how. */
 #include "tests/unit/virtio_pci_fixture.h"
 

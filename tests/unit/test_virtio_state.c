@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_virtio_state.c - a virtio device as bytes: what comes back, what is refused. That a driver
  * goes on wherever it is saved test_transport.c shows.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * KVM is two functions here: open() of /dev/kvm, and ioctl(), which remembers what it was asked.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The form of what the kernel is told: ioctl() is the suite's own, which remembers each call, and
  * answers as it is told.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What a vhost-user server is told, and what each lie of it leads to. */
 #include <fcntl.h>
 #include <sys/eventfd.h>

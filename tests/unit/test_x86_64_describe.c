@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The tables as a guest's kernel reads them: from the RSDP on, by addresses and lengths. */
 #include "tests/unit/unit.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* KVM is ioctl() here; the run page is a file's. The tiny guest is looked at, and not run. */
 #include "tests/unit/unit.h"
 

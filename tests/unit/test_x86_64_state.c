@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_x86_64_state.c - a guest of a few instructions goes on in another VM. This is KVM's own, and
  * where there is none there is nothing to test.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* KVM is ioctl() here: it says what a processor can do, and keeps what each vCPU is told. */
 #include "tests/unit/unit.h"
 

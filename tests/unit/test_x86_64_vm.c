@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* KVM is ioctl() here, which remembers what it was asked. */
 #include "tests/unit/unit.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * user_fixture.h - a driver, a device without queues of its own, the wire to a
  * vhost-user server, and that server, with its echo device.

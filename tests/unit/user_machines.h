@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * user_machines.h - a machine whose memory is shared, and another one with an echo
  * device, which a vhost-user server serves to the first.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * virtio_pci_fixture.h - registers of the common configuration, read and written as a driver does.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * atomic.c - in a guest: atomic writes to a block device. Prints what has become of each.
  *

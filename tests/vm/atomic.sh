@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # atomic.sh - atomic writes of a guest whose kernel has them (6.11 and later), by pwritev2() on the
 # block device; those of a disk with direct=on are the host's own, of a disk that scsi_debug makes.
 . "$(dirname "$0")/lib.sh"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # boot.sh - kernels, CPUs, memory, and the shell on the console.
 . "$(dirname "$0")/lib.sh"
 

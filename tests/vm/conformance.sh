@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # conformance.sh - libiscsi's tests for SCSI targets, all of them, over /dev/sg: with a plain disk, and
 # those that want two paths, or a disk that cannot be written, with such. What it skips here: tests of
 # iSCSI itself, or that want two sessions of it; of media that go; EXTENDED COPY and SANITIZE.

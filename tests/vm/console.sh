@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # console.sh - virtio-console: hvc0, named ports, and that nothing is lost on them.
 . "$(dirname "$0")/lib.sh"
 

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # ctl.sh - what is done to a guest's disks while it runs, by the control socket: the guest is booted
 # once, and does what it is told by its console, as a user would type.
 . "$(dirname "$0")/lib.sh"

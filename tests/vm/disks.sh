@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # disks.sh - what a guest finds and does with its disks, and what is in the images afterwards.
 . "$(dirname "$0")/lib.sh"
 

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # end.sh - every way a guest can end has its own exit status.
 . "$(dirname "$0")/lib.sh"
 

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # files.sh - folders in and results out: --share, --out; and what becomes of disks that a command
 # has written to.
 . "$(dirname "$0")/lib.sh"

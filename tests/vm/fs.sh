@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # fs.sh - what people make of disks: file systems, partitions, logical volumes, several paths to a
 # disk; with blocks of 512 bytes, of 4096, and of 512 on a medium of 4096. Each guest is booted once
 # for many tests. They have Debian's tools and kernel.

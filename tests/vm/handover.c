@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * handover.c - the queues of a virtio-scsi device go back and forth between our own threads and the
  * kernel's vhost-scsi while a driver keeps them busy. For a kernel that has vhost_scsi, LIO and

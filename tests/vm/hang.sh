@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # hang.sh - a disk of the host's that neither does what it was asked for nor fails.
 . "$(dirname "$0")/lib.sh"
 

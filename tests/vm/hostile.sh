@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # hostile.sh - a guest that does all that a malicious driver may do (../hostile), when the host's kernel
 # serves its disks. What that answers otherwise than lunette is in a table, ../hostile/README.md; it
 # does no harm. As in resets.sh the kernel looks after its memory, and run.sh has two kernels. By

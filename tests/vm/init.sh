@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # init.sh - the guest's first process is asked for the guest's end.
 . "$(dirname "$0")/lib.sh"
 

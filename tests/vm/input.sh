@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # input.sh - bad input gets one clear line and its documented status.
 . "$(dirname "$0")/lib.sh"
 

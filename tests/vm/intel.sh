@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # intel.sh - what is so on Intel's processors alone. It runs on a host that has one.
 . "$(dirname "$0")/lib.sh"
 

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # job.sh - a command in a guest: its streams, its end, and what lunette says of that.
 . "$(dirname "$0")/lib.sh"
 

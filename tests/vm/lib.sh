@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # lib.sh - what the tests in this folder share. They are run by busybox's sh, in the lab host (see
 # ../lab/l1), where /lab has the kernel and archives for guests; ../cli has tests of the same form
 # for the machine itself.

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # limits.sh - a guest that hangs ends, and it is seen where it hung.
 . "$(dirname "$0")/lib.sh"
 

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # luns.sh - many disks: 200 on a controller are all there, in order; how long that takes is printed.
 . "$(dirname "$0")/lib.sh"
 

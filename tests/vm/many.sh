@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # many.sh - runs of commands side by side: a matrix of them; and MANY (8) runs, four at a time, with
 # disks that the kernel or lunette serves, some of them killed at a random moment.
 . "$(dirname "$0")/lib.sh"

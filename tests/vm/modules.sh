@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # modules.sh - drivers that are modules, in every packing, and guests that lack some: of Debian's
 # kernel 6.12.
 . "$(dirname "$0")/lib.sh"

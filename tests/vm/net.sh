@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # net.sh - the guest's network: by passt, and on an interface of the host's.
 . "$(dirname "$0")/lib.sh"
 

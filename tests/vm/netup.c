@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * netup - calls net_up() of the guest's init, for tests/vm/net.sh.
  */

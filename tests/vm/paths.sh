@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # paths.sh - several ways to disks, and several targets: two controllers with a disk in common, a
 # target with a high number, and a CD-ROM, in a guest that is booted once for all of it.
 . "$(dirname "$0")/lib.sh"

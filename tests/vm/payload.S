@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * payload.S - the smallest guest: an ELF kernel with a PVH note. It prints its command line on the
  * serial port and ends in a triple fault.

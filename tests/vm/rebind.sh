@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # rebind.sh - the guest's driver lets go of its controller in the middle of reads and writes, a
 # hundred times, and takes it again: the disk, the VMM and the kernel's target stay whole.
 . "$(dirname "$0")/lib.sh"

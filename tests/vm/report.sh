@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # report.sh - what --json and --junit say of Linux guests and of their disks; --expect.
 . "$(dirname "$0")/lib.sh"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * resets.c - task management of disks that the kernel serves, by vhost-scsi and a target that is
  * made of FILEs, in a storm while requests are in flight. For a kernel that has vhost_scsi, LIO and

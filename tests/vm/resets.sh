@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # resets.sh - what a guest may do to a host whose kernel serves its disks: task management in a storm.
 # The host's kernel has SLUB's checks on, so that it notices memory that is not as it should be; it is
 # asked after each test. run.sh has this file run on Debian's kernel and on the newer one of backports.

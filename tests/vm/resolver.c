@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * resolver ADDRESS - answers every DNS query of type A there with 192.0.2.53, for tests/vm/net.sh.
  */

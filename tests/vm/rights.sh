@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # rights.sh - what a running lunette may do, and that it needs no root.
 . "$(dirname "$0")/lib.sh"
 

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # sg.sh - what sg3-utils say of a disk, in a guest that is booted once for all of it.
 . "$(dirname "$0")/lib.sh"
 tools=/lab/tools.cpio

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # soak.sh - as ../cli/soak.sh, which has more of it, with Linux as the guest: SOAK kills (1), with every
 # engine and way of writing in turn.
 . "$(dirname "$0")/lib.sh"

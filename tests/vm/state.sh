@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # state.sh - what a guest has made of its vCPUs and interrupt controllers is saved, and goes on in another
 # VM. On arm64 and riscv64; x86_64's is tests/unit/test_x86_64_state.c, as other machines' KVM has it.
 . "$(dirname "$0")/lib.sh"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * state_rig.h - a VM with two vCPUs for ARCH/state.c, of which the second one is never started:
  * made, saved, and made anew from what was saved. Its guest (ARCH/guest.S) is a few instructions

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # stores.sh - how a guest's disk is kept: by which calls, beside its image, on a disk that is full.
 . "$(dirname "$0")/lib.sh"
 

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # terminal.sh - the terminal is as it was, whatever way lunette ends.
 . "$(dirname "$0")/lib.sh"
 

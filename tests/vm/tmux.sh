@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # tmux.sh - a command's terminal, as its user sees it: -t in a window of tmux.
 . "$(dirname "$0")/lib.sh"
 export LC_ALL=C.UTF-8 TMUX_TMPDIR=/tmp

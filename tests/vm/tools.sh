@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # tools.sh - doctor, kernel-check and matrix on a host that can run guests; ../cli has their other tests.
 . "$(dirname "$0")/lib.sh"
 

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # transport.sh - virtio devices on PCI and MMIO: how a guest finds them, moves them, and turns their
 # interrupts about; disks work meanwhile.
 . "$(dirname "$0")/lib.sh"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # user.sh - disks that another program serves, by vhost-user: qemu-storage-daemon of Debian.
 . "$(dirname "$0")/lib.sh"
 

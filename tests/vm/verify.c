@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * verify.c - for guests: random writes to a disk that are read back, or many reads.
  *

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # vhost.sh - disks that the kernel serves, by vhost-scsi and a target that lunette makes and removes:
 # what is missing is said, both data paths are the same to a guest, nothing is left behind. The tests
 # are in an order: what this host lacks at first is added on the way.

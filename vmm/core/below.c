@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "vmm/core/below.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * below.h - what a loop device makes a disk of.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * bounded.h - calls into the kernel that nothing can interrupt, and that may never return.
  *

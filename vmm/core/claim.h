@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * claim.h - the files that a run reads and writes: none that it writes is one of the others.
  *

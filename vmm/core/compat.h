@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * compat.h - what kernel headers and C libraries of 2022 lack, as Ubuntu 22.04's: asked for when
  * this is compiled, so that no source has an #if. What the running kernel lacks is told by errno.

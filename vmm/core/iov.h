@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * iov.h - a cursor over an iovec.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * lock.h - no two virtual machines write to one image, or one to what the other reads.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * magic.h - files that have to be unpacked or converted before they are a disk
  * or a kernel, by the bytes that their formats begin with, or end with.

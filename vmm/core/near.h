@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * near.h - the word that somebody meant who has typed another one.
  *

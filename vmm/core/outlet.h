@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * outlet.h - somebody else's descriptor, written to without ever waiting.
  *

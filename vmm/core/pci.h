@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * pci.h - PCI functions, as a guest sees them: config space, a BAR, MSI-X.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * policy.h - choices that a run makes for all its devices, and a device for itself.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * state.h - what a guest has made of an object, as bytes: the way to save and restore it.
  *

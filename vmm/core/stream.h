@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * stream.h - what the guest says, on its way to a file, a pipe or a terminal.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * text.h - bytes of whatever origin as the text that JSON and XML are made of.
  */

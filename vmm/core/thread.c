@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "vmm/core/thread.h"
 
 #include <stdio.h>

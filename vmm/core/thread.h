@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * thread.h - every thread of lunette but the main one starts here, by its role.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "vmm/core/utf8.h"
 
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * utf8.h - bytes of whatever origin as text: characters, and lines for people.
  *

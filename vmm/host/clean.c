@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * clean.c - "lunette clean": removes what runs that were killed have left, in
  * the kernel and in files.

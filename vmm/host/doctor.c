@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * doctor.c - "lunette doctor": can this machine run guests, and how well?
  *

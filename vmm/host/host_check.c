@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "vmm/host/host_check.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * host_check.h - what a host may have beside KVM, and how it gets what it has not.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "vmm/machine/cause.h"
 
 #include "vmm/core/fail.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * cause.h - why a run ended, and the exit status that says so.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "vmm/machine/console.h"
 
 #include <errno.h>

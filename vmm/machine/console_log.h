@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * console_log.h - what the guest's console has printed, within bounds.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * crash.h - what is left to do when lunette itself fails: the terminal is given
  * back, a line says that it is a bug and what to report, and the exit status is

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * exits.h - what a vCPU has left its guest for lately.
  *

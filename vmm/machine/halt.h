@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * halt.h - notices a guest that has halted for good: each of its vCPUs waits for an
  * interrupt and takes none. Linux does so after "System halted".

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * image.h - a kernel or initrd on its way into guest memory.
  *

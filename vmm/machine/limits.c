@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "vmm/machine/limits.h"
 
 #include <errno.h>

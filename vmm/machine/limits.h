@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * limits.h - how long a run may take, and what happens when it takes longer.
  *

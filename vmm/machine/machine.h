@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * machine.h - a guest as a machine: its memory, processors, buses and console.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * memlimit.h - how much memory the host allows this process.
  *

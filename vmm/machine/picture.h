@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * picture.h - what can still be said of a guest that has come to a bad end: where
  * its vCPUs are, and the last lines of its console.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "vmm/machine/probe.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * probe.h - does KVM run kernel code, or does it emulate it?
  *

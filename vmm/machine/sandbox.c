@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "vmm/machine/sandbox.h"
 
 #include <cap-ng.h>

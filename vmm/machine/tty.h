@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * tty.h - the terminal that is stdin: raw while a guest has it, and given back as
  * it was, whatever way lunette ends. There is one per process.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * unpack.h - packed data in a kernel file, in the formats that Linux's build
  * makes: gzip, xz, lzma, zstd, and lz4 in its legacy frame.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * vm.h - the KVM VM: its memory slots, its doorbells, its interrupts.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "vmm/run/cmdline.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * facts.h - what devices tell of themselves (struct device_facts), as JSON.
  */

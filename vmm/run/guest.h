@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * guest.h - one run of a guest: a machine, and what the run adds to it.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "vmm/run/guest_devices.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * guest_devices.h - the devices that a command line asks for, and those that they need.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * inherited.h - what a process gets from its parent without having asked for it:
  * descriptors and the environment. A guest that breaks out should find neither.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * job.h - a command that runs in the guest: what it is, its terminal, how it ended.
  *

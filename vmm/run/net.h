@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * net.h - --net and --publish: which network device the guest gets, and what it is told of it.
  */

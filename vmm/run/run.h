@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * run.h - the subcommands; each takes the words after its own name, and returns
  * the exit status. Beside each is what it prints when somebody asks for help.

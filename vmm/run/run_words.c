@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * run_words.c - files that a command line may mean, whether or not it makes sense.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * wanted.h - what a guest must find before its command may start: all LUNs, ports and interfaces
  * that it was given.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * guest.S - a guest of a few instructions, for state.c: it sets up registers, the interrupt
  * controller with its messages, and a timer, and then counts. x0 is the page that it shares with

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * guest.h - between guest.S and state.c: addresses in guest memory, numbers, words of the page that
  * they share.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * state.c - a guest of a few instructions (guest.S) goes on in another VM, with its registers, its
  * timer, a message that is pending, and the tables by which messages come. By this machine's KVM.

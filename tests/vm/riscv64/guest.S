@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * guest.S - a guest of a few instructions, for state.c: it sets up registers, the interrupt
  * controllers, and a timer, and then counts. s0 is the page that it shares with state.c, whose words

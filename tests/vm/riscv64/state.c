@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * state.c - a guest of a few instructions (guest.S) goes on in another VM, with its registers, its
  * timer, and what is pending in its APLIC and its IMSIC. By this machine's KVM.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * arch.h - what an architecture has to give. Every vmm/machine/arch/ARCH/ has the same
  * files: vm.c, vcpu.c, state.c, boot.c, describe.c, probe.c, layout.h. The Makefile takes

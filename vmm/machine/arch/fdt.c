@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "vmm/machine/arch/fdt.h"
 
 #include <errno.h>

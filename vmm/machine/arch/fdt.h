@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * fdt.h - a device tree, written from its first node to its last, by libfdt.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "vmm/machine/arch/linux_image.h"
 
 #include <errno.h>

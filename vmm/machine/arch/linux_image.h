@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * linux_image.h - a Linux kernel into guest memory, where it is what Linux calls an "Image".
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "vmm/machine/arch/one_reg.h"
 
 #include <errno.h>

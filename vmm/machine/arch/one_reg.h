@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * one_reg.h - the registers of a vCPU where KVM has each by a number: those of all but x86.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * command.h - what can be said to a machine that runs: a table of commands.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * control.h - the control socket: who may open PATH may give commands
  * (command.h), each a line, to the machine while it runs.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * ctl.c - "lunette ctl": what a user types, as a line for a control socket, and
  * the answer in a form to be read.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "vmm/run/files/apart.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * apart.h - a function in a process of its own, which can do little and not for long.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * cache.h - where the user's cache is: ${XDG_CACHE_HOME:-~/.cache}/lunette.
  *

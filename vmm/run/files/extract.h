@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * extract.h - unpacks a tar archive that a guest has written.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "vmm/run/files/guestpath.h"
 
 #include <limits.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * guestpath.h - where in the guest a folder may be: --share DIR:PATH, --out DIR:PATH.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * place.h - puts files, folders and links below a folder, and nowhere else.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * share.h - a folder as the image of a file system that can only be read.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "vmm/run/kernel/kernel_check.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * kernel_check.h - does a kernel have what a guest's devices need?
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * kernel_words.h - what words of Linux's command line mean for the machine.
  *

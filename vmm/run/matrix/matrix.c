@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * matrix.c - "lunette matrix": many runs, several at once.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "vmm/run/matrix/matrix_admit.h"
 
 #include <sched.h>

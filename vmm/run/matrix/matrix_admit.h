@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * matrix_admit.h - may one more run start beside those that are running?
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * matrix_file.h - the file of "lunette matrix": which runs there are to be.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "vmm/run/matrix/matrix_kept.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * matrix_kept.h - what remains of a matrix: its own reports, and the folder of --keep, in which
  * each run has one of its name.

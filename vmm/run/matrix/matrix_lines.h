@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * matrix_lines.h - what the lines of a matrix's file say, between those who read
  * it and those who make runs of it.

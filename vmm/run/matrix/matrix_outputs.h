@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * matrix_outputs.h - what the runs of a matrix write to: each has its own, or the last one's is all
  * that is left.

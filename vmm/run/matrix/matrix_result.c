@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "vmm/run/matrix/matrix_result.h"
 
 #include <jansson.h>

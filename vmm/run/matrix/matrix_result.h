@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * matrix_result.h - how the runs of a matrix ended, for who reads it: lines, the
  * merged reports, the exit status.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "vmm/run/matrix/words.h"
 
 #include <errno.h>

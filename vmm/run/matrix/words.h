@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * words.h - a file's lines as words, by the rules that people know from shells.
  *

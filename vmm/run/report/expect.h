@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * expect.h - what a run is to come up to besides its command: how much its disks
  * have done (--expect), and how soon it was there (--boot-budget).

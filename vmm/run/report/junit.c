@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "vmm/run/report/junit.h"
 
 #include <jansson.h>

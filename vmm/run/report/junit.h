@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * junit.h - a report as JUnit XML, as CI systems read it (the schema is that of
  * Jenkins' xunit plugin).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "vmm/run/report/junit_names.h"
 
 #include <search.h>

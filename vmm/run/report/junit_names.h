@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * junit_names.h - names of test cases. A CI system takes two of one class and name for one.
  */

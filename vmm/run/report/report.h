@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * report.h - what is remembered of a run, for those who are told of it at its end.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * report_json.c - a report as JSON; README.md, "Reports", says what is in it.
  */

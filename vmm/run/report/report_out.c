@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "vmm/run/report/report_out.h"
 
 #include <errno.h>

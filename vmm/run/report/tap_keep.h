@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * tap_keep.h - the tests of one stream that are kept, and what is said of them.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "vmm/run/report/tap_level.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * tap_level.h - the documents that are open in a stream of test results, one in the other.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "vmm/run/report/tap_line.h"
 
 #include <ctype.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * tap_line.h - what a line of a test's output is, by itself.
  *

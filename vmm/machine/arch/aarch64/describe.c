@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * describe.c - the device tree: what the guest's kernel finds, and where.
  *

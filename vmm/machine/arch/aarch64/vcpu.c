@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * vcpu.c - what a vCPU is (features, counters), where it starts (registers), and
  * how it looks from outside.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * vm.c - the VM, its memory map, and its interrupt controller: a GICv3 with an
  * ITS, which takes messages; or, on hosts that have no other, a GICv2.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * boot.c - what is riscv64's own of a Linux kernel, its command line and its options.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * layout.h - the guest-physical addresses of a riscv64 guest.
  *

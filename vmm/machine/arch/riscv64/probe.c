@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * probe.c - the loop that tells whether KVM runs kernel code. A write to an address where nobody is
  * leaves the guest.

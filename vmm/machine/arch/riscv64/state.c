@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * state.c - a vCPU's registers, and the VM's interrupt controllers, as KVM gives and takes them.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * vm.c - the VM, its memory map, and its interrupt controllers, AIA's: an APLIC, whose inputs are
  * the GSIs, and an IMSIC for each vCPU, which takes messages. Where the processor has no guest

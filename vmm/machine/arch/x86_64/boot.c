@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * boot.c - a Linux kernel into guest memory, and how to enter it.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What is always there. virtio devices come in tables of their own, made from
  * virtio.asl. Addresses: layout.h and the device files.

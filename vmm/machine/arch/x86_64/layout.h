@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * layout.h - the guest-physical addresses of an x86-64 guest.
  *

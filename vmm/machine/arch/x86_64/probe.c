@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * probe.c - the loop that tells whether KVM runs kernel code: 64-bit code. A port write leaves the
  * guest.

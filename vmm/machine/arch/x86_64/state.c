@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * state.c - a vCPU's registers, and the VM's interrupt controllers and clock, as KVM gives and
  * takes them: structs of its API, which are little-endian and without pointers.

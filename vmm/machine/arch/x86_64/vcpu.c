@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * vcpu.c - what a vCPU is (CPUID, MSRs), where it starts (registers), and the
  * exits that only x86 has.

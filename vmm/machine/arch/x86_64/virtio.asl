@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * One virtio device on the memory bus, as a template: describe.c makes a copy for
  * each device and replaces the name, the UID (also 0xC0DE0001), the address and
