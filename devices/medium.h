@@ -38,7 +38,7 @@ extern const char *const medium_engine_words[], *const medium_format_words[];
 /* Rows for a struct of @settings with a struct medium_cfg @member; "file" has words of its own. */
 #define MEDIUM_FORMAT_OPT(settings, member)                                                  \
 	{ .key = "format", .type = OPT_ENUM, .offset = offsetof(settings, member.format),    \
-	  .def = "auto", .words = medium_format_words, .arg = "WHAT",                        \
+	  .def = "auto", .words = medium_format_words,                                       \
 	  .help = "auto refuses images of other formats; raw takes any file as it is" }
 
 #define MEDIUM_OPTS(settings, member)                                                        \
@@ -51,13 +51,13 @@ extern const char *const medium_engine_words[], *const medium_format_words[];
 	{ .key = "size", .type = OPT_SIZE, .offset = offsetof(settings, member.size),        \
 	  .min = 4096, .max = 1ull << 62, .arg = "BYTES", .help = "of a null store" },       \
 	{ .key = "io", .type = OPT_ENUM, .offset = offsetof(settings, member.engine),        \
-	  .def = "auto", .words = medium_engine_words, .arg = "HOW",                         \
+	  .def = "auto", .words = medium_engine_words,                                       \
 	  .help = "how a file is read and written; auto is io_uring, or threads where it is " \
 		  "not" },                                                                   \
 	{ .key = "direct", .type = OPT_BOOL, .offset = offsetof(settings, member.direct),    \
 	  .def = "off", .help = "past the host's page cache (O_DIRECT)" },                   \
 	{ .key = "overlay", .type = OPT_ENUM, .offset = offsetof(settings, member.overlay),  \
-	  .def = "as-run", .words = overlay_words_of_disks, .arg = "WHAT",                   \
+	  .def = "as-run", .words = overlay_words_of_disks,                                  \
 	  .help = "changes are kept in a file in $TMPDIR; on: they vanish, and several may " \
 		  "share the image; commit, or run --commit: they are written to it after "  \
 		  "a good run" },                                                            \
@@ -65,7 +65,7 @@ extern const char *const medium_engine_words[], *const medium_format_words[];
 	  .arg = "RULES", .may_be_empty = true,                                              \
 	  .help = "fail as told, for tests: write:lba=0-7:after=1:times=1:error=EIO+..." },  \
 	{ .key = "on-enospc", .type = OPT_ENUM, .offset = offsetof(settings, member.on_enospc), \
-	  .def = "as-run", .words = full_words_of_disks, .arg = "WHAT",                      \
+	  .def = "as-run", .words = full_words_of_disks,                                     \
 	  .help = "when the host's disk is full: tell the guest, wait for room, end the run" }
 
 struct medium {

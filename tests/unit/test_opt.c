@@ -328,13 +328,15 @@ START_TEST(help_tells_all)
 	ck_assert_ptr_nonnull(strstr(out, "bytes, 1M to 1G (default 64M)\n"));
 	ck_assert_ptr_nonnull(strstr(out, "how long, 100ms to 10h (default 60s)\n"));
 	ck_assert_ptr_nonnull(strstr(out, "  readonly=on|off "));
-	ck_assert_ptr_nonnull(strstr(out, "kind: file, null (default null)\n"));
+	ck_assert_ptr_nonnull(strstr(out, "  store=file|null "));
+	ck_assert_ptr_nonnull(strstr(out, "kind (default null)\n"));
 	free(out);
 	f = open_memstream(&out, &len);
 	opt_help(table, "--", f);
 	fclose(f);
 	ck_assert_ptr_nonnull(strstr(out, "  --file FILE "));
 	ck_assert_ptr_nonnull(strstr(out, "  --readonly "));
+	ck_assert_ptr_nonnull(strstr(out, "  --store file|null "));
 	ck_assert_ptr_nonnull(strstr(out, "  -a, --alone "));
 	free(out);
 }

@@ -104,14 +104,15 @@ static const char *bound_text(const struct opt *o, uint64_t v, char buf[24])
 	return buf;
 }
 
-/* The words with ", " between them. */
-static const char *words_text(const char *const *words, char *buf, size_t size)
+/* The words with @between between them. */
+static const char *words_text(const char *const *words, const char *between, char *buf,
+			      size_t size)
 {
 	size_t at = 0;
 
 	buf[0] = 0;
 	for (; *words && at < size; words++)
-		at += snprintf(buf + at, size - at, "%s%s", at ? ", " : "", *words);
+		at += snprintf(buf + at, size - at, "%s%s", at ? between : "", *words);
 	return buf;
 }
 
@@ -183,7 +184,7 @@ static int refuse_number(const struct opt *o, const char *what, const char *valu
 	if (!o->words || o->type == OPT_SIZE)
 		return refuse(o, what, value, "not a %s", wanted[o->type]);
 	return refuse(o, what, value, "not a %s, and none of: %s", wanted[o->type],
-		      words_text(o->words, buf, sizeof(buf)));
+		      words_text(o->words, ", ", buf, sizeof(buf)));
 }
 
 static int refuse_range(const struct opt *o, const char *what, const char *value, uint64_t v)
@@ -220,7 +221,8 @@ static int set_word(const struct opt *o, void *at, const char *what, const char 
 		*(unsigned *)at = word;
 		return 0;
 	}
-	return refuse(o, what, value, "is none of: %s", words_text(o->words, buf, sizeof(buf)));
+	return refuse(o, what, value, "is none of: %s",
+		      words_text(o->words, ", ", buf, sizeof(buf)));
 }
 
 static int set_bool(const struct opt *o, void *at, const char *what, const char *value)
@@ -466,10 +468,12 @@ void opt_free(const struct opt *table, void *settings)
 	}
 }
 
-/* "-t, --tty", "--memory SIZE", "size=BYTES" */
+/* "-t, --tty", "--memory SIZE", "size=BYTES", "--vhost auto|on|off" */
 static void help_key(const struct opt *o, const char *prefix, char *buf, size_t size)
 {
-	const char *arg = o->arg ? o->arg : o->type == OPT_BOOL ? "on|off" : "N";
+	char words[64];
+	const char *arg = o->type == OPT_ENUM ? words_text(o->words, "|", words, sizeof(words)) :
+			  o->arg ? o->arg : o->type == OPT_BOOL ? "on|off" : "N";
 	bool word = *prefix == '-', alone = word && o->type == OPT_BOOL;
 	char letter[] = { '-', o->letter, ',', ' ', 0 };
 
@@ -479,12 +483,9 @@ static void help_key(const struct opt *o, const char *prefix, char *buf, size_t 
 
 static void help_text(const struct opt *o, char *text, size_t size)
 {
-	char lo[24], hi[24], buf[256];
+	char lo[24], hi[24];
 	size_t at = snprintf(text, size, "%s", o->help);
 
-	if (o->type == OPT_ENUM)
-		at += snprintf(text + at, size - at, ": %s",
-			       words_text(o->words, buf, sizeof(buf)));
 	if (o->type == OPT_U32 || o->type == OPT_SIZE || o->type == OPT_TIME)
 		at += snprintf(text + at, size - at, ", %s to %s", bound_text(o, o->min, lo),
 			       bound_text(o, o->max, hi));

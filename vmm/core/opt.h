@@ -39,7 +39,7 @@ struct opt {
 	/* OPT_ENUM, ends with NULL. OPT_U32, OPT_TIME: what may stand instead of a number, and
 	 * gives max + 1, max + 2, ...; NULL: nothing. */
 	const char *const *words;
-	const char *arg;          /* what help calls the value, e.g. "FILE" */
+	const char *arg;          /* what help calls the value, e.g. "FILE"; OPT_ENUM: its words */
 	const char *help;         /* one sentence, small letters, no full stop */
 	const char *needs;        /* key of the row that it is about, or OPT_COMMAND; or NULL */
 	char letter;              /* OPT_BOOL: "-t" is short for it; or 0 */

@@ -58,7 +58,6 @@ static const struct opt run_opts[] = {
 	{ "root", OPT_STR, AT(guest.root), .arg = "lun:N|blk:N",
 	  .help = "the guest's root file system is on this disk (guest/init.c)" },
 	{ "console", OPT_ENUM, AT(guest.console), "serial", .words = console_words,
-	  .arg = "WHERE",
 	  .help = "the serial port, or hvc0 for guests that have virtio_console" },
 	{ "console-log", OPT_STR, AT(guest.machine.console_log), .written = true, .arg = "FILE",
 	  .help = "all that the guest prints on its console, in a file too" },
@@ -81,12 +80,11 @@ static const struct opt run_opts[] = {
 		  "help" },
 	{ "publish", OPT_LIST, AT(guest.publish), .arg = "[tcp:|udp:][ADDRESS:]HOST:GUEST",
 	  .help = "a port of the host that is one of the guest's, with --net user" },
-	{ "vhost", OPT_ENUM, AT(guest.machine.vhost), "auto", .words = vhost_words, .arg = "WHEN",
+	{ "vhost", OPT_ENUM, AT(guest.machine.vhost), "auto", .words = vhost_words,
 	  .help = "let the kernel serve disks: where it can, or not run without, or never" },
 	{ "on-enospc", OPT_ENUM, AT(guest.machine.on_enospc), "report", .words = full_words,
-	  .arg = "WHAT",
 	  .help = "when the host's disk is full: tell the guest, wait for room, end the run" },
-	{ "overlay", OPT_ENUM, AT(guest.overlay), "auto", .words = overlay_words, .arg = "WHAT",
+	{ "overlay", OPT_ENUM, AT(guest.overlay), "auto", .words = overlay_words,
 	  .help = "are changes of disks kept apart and dropped, where --disk does not say it: auto "
 		  "is on with a command" },
 	{ "commit", OPT_BOOL, AT(guest.machine.commit),
@@ -133,7 +131,7 @@ static const struct opt run_opts[] = {
 	  .help = "the same when a command has not begun by then; 60s where nothing is said",
 	  .needs = OPT_COMMAND },
 	{ "explain", OPT_BOOL, AT(explain), .help = "say what would be made, and why, and end" },
-	{ "log", OPT_ENUM, AT(log_level), "auto", .words = log_words, .arg = "LEVEL",
+	{ "log", OPT_ENUM, AT(log_level), "auto", .words = log_words,
 	  .help = "how much lunette says of itself; auto: warning beside a command, else note" },
 	{ 0 }
 };
