@@ -13,6 +13,7 @@
 # make real       busybox's own test suite in a guest, its sources shared in, its results out
 # make bench      figures; BENCH='boot io' for some of them (see tests/bench/run.sh); ARCH=aarch64: in a
 #                 lab host of arm64
+# make man        the manual pages, of docs/man and the tables of options
 # make guest-kernel   a small kernel, for run --kernel micro; FULL=1: with modules, BPF and more
 # make clean dist install uninstall help
 #
@@ -101,6 +102,7 @@ $(out)/%.aml.h: %.asl Makefile config.mk
 $(upper_o): $(aml)
 
 include tests/tests.mk
+include packaging/install.mk
 
 clean:
 	rm -rf build lunette

@@ -14,8 +14,8 @@ known() {
 
 if known shellcheck "$(shellcheck --version 2>/dev/null | sed -n 's/^version: //p')" 0.9.0; then
 	{
-		grep -rlE '^#!/bin/(ba)?sh' guest tests run-guest.sh .ci
-		find guest tests -name '*.sh' # those that others read have a line that says which shell
+		grep -rlE '^#!/bin/(ba)?sh' guest tests packaging docs run-guest.sh .ci
+		find guest tests packaging -name '*.sh' # those that others read have a line that says which shell
 	} | sort -u | xargs shellcheck --severity=warning || status=1
 fi
 if known cppcheck "$(cppcheck --version 2>/dev/null | sed 's/Cppcheck //')" 2.10; then

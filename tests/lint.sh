@@ -59,8 +59,8 @@ promise "lines of at most 100 columns" <"$found"
 wc -l $sources $headers $(find tests guest -name '*.[ch]') | awk '$2 != "total" && $1 > 600 { print $2, $1 }' >"$found"
 promise "files under 600 lines" <"$found"
 
-find Makefile config.mk run-guest.sh .ci vmm virtio devices guest tests -type f ! -path '*/corpus/*' \
-	! -name '*.md' ! -name '*.txt' ! -name '*.asc' -exec grep -L 'SPDX-License-Identifier: MIT' {} + >"$found"
+find Makefile config.mk run-guest.sh .ci vmm virtio devices guest tests packaging docs/man -type f \
+	! -path '*/corpus/*' ! -name '*.md' ! -name '*.txt' ! -name '*.asc' -exec grep -L 'SPDX-License-Identifier: MIT' {} + >"$found"
 promise "a licence in every source (SPDX)" <"$found"
 
 # Every source has a suite of its name; with the folder's before it where a file of a floor below has
