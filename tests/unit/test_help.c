@@ -17,7 +17,8 @@ static const struct {
 } rows[] = {
 	{ "a", "b", "  a   b\n" },
 	{ "abcd", "b", "  abcd\n      b\n" },
-	{ "abc", "", "  abc \n" },
+	{ "abc", "b", "  abc\n      b\n" },
+	{ "ab", "", "  ab  \n" },
 	{ "a", TEN TEN TEN TEN TEN TEN TEN "1234", "  a   " TEN TEN TEN TEN TEN TEN TEN "1234\n" },
 	{ "a", TEN TEN TEN TEN TEN TEN TEN "12345 678",
 	  "  a   " TEN TEN TEN TEN TEN TEN "123456789\n      12345 678\n" },

@@ -25,7 +25,7 @@ void help_row(FILE *out, unsigned column, const char *left, const char *text)
 	size_t len = strlen(left) + 2, n;
 
 	fprintf(out, "  %s", left);
-	if (len >= column) {
+	if (len + 2 > column) { /* two blanks end it, as one may be part of it */
 		fputc('\n', out);
 		len = 0;
 	}
