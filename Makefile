@@ -15,7 +15,9 @@
 #                 lab host of arm64
 # make man        the manual pages, of docs/man and the tables of options
 # make guest-kernel   a small kernel, for run --kernel micro; FULL=1: with modules, BPF and more
-# make clean dist install uninstall help
+# make install    below PREFIX, /usr/local: lunette, what it brings for guests, pages, completions; DESTDIR
+#                 is put before that; uninstall
+# make clean dist help
 #
 # Choices are in config.mk. Sources are found by wildcard: a new file needs no edit here.
 
@@ -110,17 +112,11 @@ clean:
 dist:
 	git archive --prefix=lunette-$(VERSION)/ HEAD | gzip -n >lunette-$(VERSION).tar.gz
 
-install: lunette
-	install -D -m 755 $(out)/lunette $(DESTDIR)$(PREFIX)/bin/lunette
-
-uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/lunette
-
 help:
 	@sed -n '/^# make /,/^#$$/s/^# *\(.*\)/\1/p' Makefile
 
 -include $(shell find build -name '*.d' 2>/dev/null)
 
 .PHONY: all guest-init test test-all test-aarch64 test-riscv64 check check-vm lint bench fuzz \
-	clean dist install uninstall help
+	clean dist help
 .DELETE_ON_ERROR:

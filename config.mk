@@ -4,6 +4,8 @@
 VERSION = 0.1
 
 PREFIX = /usr/local
+# What "make install" gives guests where it is there: the small kernel, as "make guest-kernel" leaves it.
+GUEST_KERNEL = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/lunette/$(if $(cross),$(ARCH)/)kernel-micro/vmlinux
 
 # The machine that lunette is built for, and whose guests it runs: x86_64, aarch64 or riscv64.
 ARCH := $(shell uname -m)

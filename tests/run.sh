@@ -160,7 +160,7 @@ mkdir -p "$cache"
 built=1
 case $what in
 '' | all | unit | vm | cli)
-	step build 600 "${make[@]}" lunette guest-init lab-programs bare-guests bench-programs || built= ;;
+	step build 600 "${make[@]}" lunette guest-init man lab-programs bare-guests bench-programs || built= ;;
 bench) ;;
 *) sed -n 's/^#  *\(usage: run\|  *run\)/\1/p' "$0" >&2; exit 200 ;;
 esac

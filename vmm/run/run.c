@@ -22,6 +22,7 @@
 #include "vmm/machine/crash.h"
 #include "vmm/run/files/cache.h"
 #include "vmm/run/files/files.h"
+#include "vmm/run/files/installed.h"
 #include "vmm/run/guest.h"
 #include "vmm/run/inherited.h"
 #include "vmm/run/net.h"
@@ -272,21 +273,14 @@ static int parse(struct run_cfg *cfg, int argc, char **argv)
 	return -1;
 }
 
-/*
- * A file that "make guest-kernel" leaves in the user's cache. Returns its name, malloc()ed; NULL
- * after one line.
- */
-static char *find_cached(const char *option, const char *name)
+/* Of a kernel that may have modules we have no initramfs. One line. */
+static void refuse_kernel(void)
 {
-	char *path = cache_path(name);
+	char *base = installed_path("initramfs.cpio");
 
-	if (!path)
-		return NULL;
-	if (access(path, R_OK) == 0)
-		return path;
-	log_err("%s: %s: %s; \"make guest-kernel\" makes it", option, path, strerror(errno));
-	free(path);
-	return NULL;
+	log_err("run: a command needs an --initrd that suits the kernel; %s%s",
+		base ? base : "run-guest.sh makes one", base ? " is for one without modules" : "");
+	free(base);
 }
 
 /*
@@ -298,17 +292,16 @@ static bool find_kernel(struct guest_cfg *cfg, char **kernel, char **initrd)
 	bool micro = !cfg->kernel || !strcmp(cfg->kernel, "micro");
 
 	if (micro)
-		cfg->kernel = *kernel = find_cached("--kernel micro", "kernel-micro/vmlinux");
+		cfg->kernel = *kernel = installed_part("--kernel micro", "kernel-micro/vmlinux");
 	if (!cfg->kernel)
 		return false;
 	if (!cfg->job.argv || cfg->initrds.count)
 		return true;
 	if (!micro) {
-		log_err("run: a command needs an --initrd that suits the kernel; run-guest.sh "
-			"makes one");
+		refuse_kernel();
 		return false;
 	}
-	*initrd = find_cached("--initrd", "initramfs.cpio");
+	*initrd = installed_part("--initrd", "initramfs.cpio");
 	return *initrd && opt_list_add(&cfg->initrds, *initrd) == 0;
 }
 

@@ -1,0 +1,56 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# install.sh - "make install", as packages use it; and what is installed, without a source tree.
+. "$(dirname "$0")/../vm/lib.sh"
+top=$(readlink -f "$tests/../..")
+
+make_in() { make -s -C "$top" DESTDIR="$PWD/dest" PREFIX=/opt "$@" >&2; }
+
+# hidden COMMAND...: where there is neither a source tree nor a cache
+hidden() {
+	XDG_CACHE_HOME=$PWD/none unshare -rm sh -c 'mount -t tmpfs hidden "$0" && exec "$@"' "$top" "$@"
+}
+
+test_everything_goes() {
+	: >vmlinux
+	mkdir -p dest/opt/share/man
+	: >dest/opt/share/man/mine
+	make_in install GUEST_KERNEL="$PWD/vmlinux"
+	[ -x dest/opt/bin/lunette ] || fail 'no lunette'
+	cmp dest/opt/share/lunette/kernel-micro/vmlinux vmlinux
+	for name in man/man1/lunette-run.1 man/man7/lunette-disks.7 doc/lunette/LICENSE \
+		bash-completion/completions/lunette zsh/site-functions/_lunette \
+		fish/vendor_completions.d/lunette.fish; do
+		[ -s "dest/opt/share/$name" ] || fail "no $name"
+	done
+	equal "$(find dest -type f -perm /022)" ''
+	make_in uninstall
+	equal "$(find dest | sort)" "$(printf '%s\n' dest dest/opt dest/opt/share dest/opt/share/man{,/mine})"
+	make_in uninstall
+}
+
+test_without_a_source_tree() {
+	local share=$PWD/dest/opt/share/lunette lunette=$PWD/dest/opt/bin/lunette
+	make_in install GUEST_KERNEL="$PWD/vmlinux"
+	hidden [ ! -e "$top/Makefile" ] || skip 'no namespaces, by which the source tree would be hidden'
+	cpio -t <"$share/initramfs.cpio" >list 2>err
+	contains list '^init$'
+	contains list '^usr/bin/busybox$'
+	# no kernel
+	status 201 hidden "$lunette" run -- true 2>err
+	equal "$(cat err)" "lunette: error: --kernel micro: $share/kernel-micro/vmlinux: No such file or \
+directory; it has not been installed with lunette; --kernel and --initrd name others"
+	# one that may have modules
+	: >vmlinux
+	status 201 hidden "$lunette" run --kernel vmlinux -- true 2>err
+	equal "$(cat err)" "lunette: error: run: a command needs an --initrd that suits the kernel; \
+$share/initramfs.cpio is for one without modules"
+	# both are there: what is wrong is the kernel
+	mkdir "$share/kernel-micro"
+	echo 'not a kernel' >"$share/kernel-micro/vmlinux"
+	status 201 hidden "$lunette" run -- true 2>err
+	contains err "^lunette: error: --kernel $share/kernel-micro/vmlinux: "
+	equal "$(hidden sh "$share/words" "$lunette" run --kern | cut -f 1)" --kernel
+}
+
+run_tests

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * installed.h - where an installed lunette has what it brings for guests: in share/lunette, beside
+ * the folder of the program, wherever both have been put.
+ */
+#ifndef RUN_INSTALLED_H
+#define RUN_INSTALLED_H
+
+/* The path of @name there, malloc()ed. NULL: @program has no such folder, or no memory. */
+char *installed_beside(const char *program, const char *name);
+
+/* The same of the program that runs. */
+char *installed_path(const char *name);
+
+/*
+ * What a guest needs and lunette brings: installed, or in the user's cache, where "make
+ * guest-kernel" leaves it. Its path, malloc()ed; NULL after one line that begins with @option.
+ */
+char *installed_part(const char *option, const char *name);
+
+#endif
