@@ -12,7 +12,7 @@
 #include "vmm/core/platform.h"
 #include "vmm/core/util.h"
 
-#define PATIENCE 10000 /* ms for an answer: no vCPU waits longer */
+#define PATIENCE 10000 /* ms for a start or a stop as a whole: no vCPU waits longer */
 
 const char *const user_device_auto[] = { "auto", NULL };
 
@@ -53,8 +53,7 @@ static void config_write(struct virtio_device *vdev, size_t off, const void *dat
 	if (off < u->kind->writable_at ||
 	    !range_ok(off - u->kind->writable_at, len, u->kind->writable_len))
 		return;
-	if (vhost_user_config_set(u->wire, off, data, len) == 0 &&
-	    vhost_user_config_get(u->wire, config) == 0)
+	if (vhost_user_config_set(u->wire, off, data, len, config) == 0)
 		take_config(u, config);
 }
 

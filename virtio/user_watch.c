@@ -8,6 +8,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "virtio/user_call.h"
 #include "virtio/vhost.h"
 #include "virtio/virtio.h"
 #include "virtio/wire_user.h"
@@ -143,9 +144,7 @@ static void try_again(struct vhost_user *u)
 	int r;
 
 	u->quiet = !late;
-	r = vhost_user_ready(u);
-	if (!r)
-		r = virtio_vhost_again(u->be);
+	r = virtio_vhost_again(u->be);
 	u->quiet = false;
 	if (r < 0 && !late && !u->lied)
 		return;

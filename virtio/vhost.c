@@ -36,6 +36,12 @@ static uint64_t vhost_features(struct virtio_backend *be)
 	return w->ops->features(w);
 }
 
+static void begin(const struct vhost *v)
+{
+	if (v->wire->ops->begin)
+		v->wire->ops->begin(v->wire);
+}
+
 /*
  * At the first start, and not before: a worker of Linux 6.4 and newer is a thread of ours, and is
  * to have no more rights than the others.
@@ -182,6 +188,7 @@ static int vhost_start(struct virtio_backend *be, struct virtio_device *vdev)
 	int r;
 
 	(void)vdev; /* it has been known since this was made */
+	begin(v);
 	r = open_all(v);
 	if (!r)
 		r = v->wire->ops->run(v->wire, true);
@@ -200,6 +207,7 @@ static void let_go(void *arg)
 	struct vhost_wire *w = v->wire;
 	unsigned q;
 
+	begin(v);
 	for (q = 0; q < vdev->nvq; q++) {
 		if (is_open(v, q))
 			w->ops->ring_enable(w, q, false);

@@ -7,9 +7,9 @@
  * of each message is a wire's: for the kernel they are ioctls (wire_kernel.c),
  * for another process messages by a socket (wire_user.c).
  *
- * In this order: own, set_features, set_mem; for each ring size, base, addr,
- * err, call, kick, enable; run. Back: for each ring enable(false); run(false);
- * for each ring get_base, then close.
+ * In this order: begin, own, set_features, set_mem; for each ring size, base, addr,
+ * err, call, kick, enable; run. Back: begin; for each ring enable(false);
+ * run(false); for each ring get_base, then close.
  */
 #ifndef VIRTIO_WIRE_H
 #define VIRTIO_WIRE_H
@@ -28,6 +28,8 @@ enum vhost_fd { VHOST_FD_KICK, VHOST_FD_CALL, VHOST_FD_ERR };
 /* What returns an int gives -errno after one line. All but features and close: under @lock. */
 struct vhost_wire_ops {
 	const char *server; /* for messages: "the kernel" */
+	/* A start or a stop begins: if its waits are bounded, they are as a whole. NULL: not. */
+	void (*begin)(struct vhost_wire *w);
 	/* The server is ours from now on. Until it has worked, each start begins with it. */
 	int (*own)(struct vhost_wire *w);
 	/* The feature bits that the server can serve; 0: it does not answer. [setup] */

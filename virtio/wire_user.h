@@ -2,11 +2,10 @@
 /*
  * wire_user.h - the wire to a vhost server that is another process (vhost-user).
  *
- * Messages go over a Unix socket at which the server listens. Each has an answer,
- * or is made to have one, so that a server that does not do it is known at once;
- * and each wait ends after @patience. What is wrong with an answer is told in one
- * line, and then the connection is of no use any more: every later call fails
- * without a line, and the next start begins with a new connection.
+ * Messages go over a Unix socket at which the server listens (user_call.h). Each has
+ * an answer, or is made to have one, so that a server that does not do it is known
+ * at once; and a start, or a stop, has one bound as a whole: @patience. What is wrong
+ * with an answer is told in one line; the next start begins with a new connection.
  *
  * The device's I/O thread (user_watch.h) waits for what the server does of its
  * own accord: to go away, to ask for something. A server that keeps what it has
@@ -36,7 +35,7 @@ struct vhost_user_spec {
 	struct loop *loop; /* of the device's I/O thread, borrowed */
 	/* How much of the device's config space the server has; 0: it is not the server's. */
 	size_t config_len;
-	int patience;      /* ms for each answer */
+	int patience;      /* ms for all of a start, a stop, or an access to the config space */
 	int comeback;      /* ms for a server that has gone to be there again; 0: none */
 	/* The server has a new config space, of config_len bytes. Under the device's lock.
 	 * [iothread] */
@@ -51,6 +50,7 @@ struct vhost_user {
 	struct virtio_backend *be; /* that uses this wire; NULL: not known yet */
 	int sock;          /* -1: no connection */
 	int back;          /* our end of the second socket; -1: none */
+	uint64_t until;    /* user_now() by which what has begun has to be done */
 	bool failed;       /* it is of no use any more, ... */
 	bool lied;         /* ... and that was no accident */
 	bool quiet;        /* what fails is tried again: no line */
@@ -78,17 +78,21 @@ struct vhost_user *vhost_user_connect(struct virtio_device *vdev,
 
 /* All of its config space. */
 int vhost_user_config_get(struct vhost_user *u, uint8_t *config);
-int vhost_user_config_set(struct vhost_user *u, size_t off, const void *data, size_t len);
+/* Writes to it; and then all of it is there as the server has it now. */
+int vhost_user_config_set(struct vhost_user *u, size_t off, const void *data, size_t len,
+			  uint8_t *config);
 /* The driver has reset the device: the server is to do so, too, if it can. */
 void vhost_user_reset(struct vhost_user *u);
 
-/* For user_watch.c. */
+/* For user_call.c and user_watch.c. */
 
-/* There is a connection, a new one if need be. */
+/* There is a connection, a new one if need be. After user_call_begin(). */
 int vhost_user_ready(struct vhost_user *u);
-/* It is of no use any more, for the reason given; @err -EPIPE: it has ended. Returns @err. */
-int vhost_user_fail(struct vhost_user *u, int err, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+/* Do both have this feature of the protocol (enum user_protocol)? */
+static inline bool user_has(const struct vhost_user *u, unsigned bit)
+{
+	return u->protocol >> bit & 1;
+}
 /* Can the server go and come back? */
 static inline bool vhost_user_resumable(const struct vhost_user *u)
 {

@@ -338,6 +338,8 @@ static void answer(struct user_server *s, struct message *m, enum user_lie lie)
 		memset(m->raw, 0xff, sizeof(m->raw));
 	else if (lie == LIE_HALF)
 		payload = 0;
+	else if (lie == LIE_SLOW)
+		usleep(USER_SERVER_SLOW * 1000);
 	if (lie == LIE_DESCRIPTORS) {
 		fds[0] = s->listener;
 		nfds = 2;
@@ -353,7 +355,7 @@ static enum user_lie lie_at(struct user_server *s, uint32_t request)
 	enum user_lie lie;
 
 	pthread_mutex_lock(&s->lock);
-	lie = s->at == request ? s->lie : LIE_NONE;
+	lie = s->at == request || s->at == USER_SERVER_ANY ? s->lie : LIE_NONE;
 	pthread_mutex_unlock(&s->lock);
 	return lie;
 }

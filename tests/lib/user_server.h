@@ -20,6 +20,8 @@
 #include "virtio/virtio.h"
 
 #define USER_SERVER_RINGS 16
+#define USER_SERVER_SLOW 150
+#define USER_SERVER_ANY 0 /* at each message */
 
 enum user_lie {
 	LIE_NONE,
@@ -35,6 +37,7 @@ enum user_lie {
 	LIE_REFUSES,     /* "this has failed", or for GET_... all ones */
 	LIE_TWICE,       /* the right one, twice */
 	LIE_HALF,        /* the header, and then nothing */
+	LIE_SLOW,        /* the right one, after USER_SERVER_SLOW ms */
 };
 
 struct user_server_ring {
@@ -70,7 +73,7 @@ struct user_server {
 void user_server_start(struct user_server *s, struct virtio_device *vdev);
 /* The device has its own transport again. */
 void user_server_end(struct user_server *s);
-/* From the next such message on, it lies. */
+/* From the next such message on, or the next of any kind (USER_SERVER_ANY), it lies. */
 void user_server_lie(struct user_server *s, enum user_lie lie, uint32_t at);
 /* Nobody listens at the path any more; the connection ends. Or somebody does again. */
 void user_server_die(struct user_server *s);

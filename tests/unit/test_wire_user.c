@@ -70,8 +70,7 @@ START_TEST(config_is_written)
 	uint8_t now[8];
 
 	pthread_mutex_lock(&vdev.lock);
-	ck_assert_int_eq(vhost_user_config_set(user, 4, "\x21\x22", 2), 0);
-	ck_assert_int_eq(vhost_user_config_get(user, now), 0);
+	ck_assert_int_eq(vhost_user_config_set(user, 4, "\x21\x22", 2, now), 0);
 	pthread_mutex_unlock(&vdev.lock);
 	ck_assert_mem_eq(now, "\1\2\3\4\x21\x22\7\10", 8);
 }
@@ -140,8 +139,8 @@ static const struct {
 	enum user_lie lie;
 	const char *text;
 } lies[] = {
-	{ LIE_SILENT, "for 200 ms" },
-	{ LIE_HALF, "for 200 ms" },
+	{ LIE_SILENT, "may take 200 ms" },
+	{ LIE_HALF, "may take 200 ms" },
 	{ LIE_GONE, "has gone away" },
 	{ LIE_SHORT, "in place of" },
 	{ LIE_LONG, "in place of" },
@@ -326,6 +325,43 @@ START_TEST(no_server_and_a_stubborn_driver)
 }
 END_TEST
 
+static unsigned messages(void)
+{
+	unsigned i, n = 0;
+
+	for (i = 0; i < USER_REQUESTS; i++)
+		n += atomic_load(&server.heard[i]);
+	return n;
+}
+
+/* Each answer in time, and all of them together not: the start ends, or the stop. */
+START_TEST(slow_each_time)
+{
+	unsigned before, most = 7; /* four, a reset, and what comes while we look away */
+
+	if (_i)
+		ck_assert(start_driver());
+	before = messages();
+	user_server_lie(&server, LIE_SLOW, USER_SERVER_ANY);
+	user->spec.patience = 3 * USER_SERVER_SLOW;
+	stderr_begin(&said);
+	if (_i)
+		virtio_device_pause(&vdev, true);
+	else
+		ck_assert(!start_driver());
+	stderr_end(&said);
+	ck_assert_ptr_nonnull(strstr(said.text, "all of a start, or of a stop, may take 450 ms"));
+	ck_assert_uint_le(messages() - before, most);
+	user_server_lie(&server, LIE_NONE, 0);
+	user->spec.patience = PATIENCE;
+	if (_i)
+		virtio_device_pause(&vdev, false);
+	else
+		ck_assert(start_driver());
+	check_echo(1);
+}
+END_TEST
+
 Suite *wire_user_suite(void)
 {
 	Suite *s = suite_create("wire_user");
@@ -344,6 +380,7 @@ Suite *wire_user_suite(void)
 	tcase_add_test(tc, silent_with_requests);
 	tcase_add_test(tc, no_server_and_a_stubborn_driver);
 	tcase_add_loop_test(tc, lies_at_the_end, 0, ARRAY_SIZE(lies));
+	tcase_add_loop_test(tc, slow_each_time, 0, 2);
 	tcase_set_timeout(tc, 60);
 	tc = unit_case(s, "greeting");
 	tcase_add_loop_test(tc, server_with_less, 0, ARRAY_SIZE(less));
