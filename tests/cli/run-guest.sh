@@ -258,6 +258,11 @@ test_network() {
 	refused '--net user: not in the emulated machine' --net user
 	refused '--device virtio-net,tap=t0: not in' --device=virtio-net,tap=t0
 }
+test_devices_of_other_programs() {
+	refused '--device vhost-user-blk,socket=s: not in the emulated machine, which does not see' \
+		--device vhost-user-blk,socket=s
+	refused '--device vhost-user-fs,socket=s,tag=t: not in' --device=vhost-user-fs,socket=s,tag=t
+}
 test_descriptors() {
 	refused '--device console-port,p,out-fd=3: not in' --device console-port,p,out-fd=3 3>file
 	refused '--json /dev/fd/3: not in' --json /dev/fd/3 3>file
