@@ -180,13 +180,15 @@ struct virtio_device *user_device_vdev(struct device *dev)
 void user_device_explain(const struct device *dev, FILE *out)
 {
 	const struct user_device *u = container_of(dev, struct user_device, dev);
-	bool kept = u->wire->protocol >> USER_P_INFLIGHT & 1;
+	bool kept = user_has(u->wire, USER_P_INFLIGHT);
 
 	fprintf(out, "  transport: %s, %s\n", u->vdev.transport->name, u->vdev.transport->help);
 	fprintf(out, "  queues: %u of requests\n", u->queues);
 	fprintf(out, "  served by: the program that listens at %s (vhost-user), which maps the "
 		"guest's memory\n", u->socket);
-	fprintf(out, "  if that ends: %s\n", kept && u->wire->spec.comeback ?
+	fprintf(out, "  if that ends: %s\n", u->kind->once ?
+		"the guest has to reset the device, as what it has open there is lost" :
+		kept && u->wire->spec.comeback ?
 		"requests wait for it, or another, to be there again" :
 		kept ? "the guest has to reset the device (comeback=0)" :
 		"the guest has to reset the device, as it does not keep what it has begun");

@@ -21,13 +21,15 @@ struct user_device_cfg {
 	uint32_t comeback;  /* s; 0: a server that has gone is not waited for */
 };
 
-/* Rows for them. */
-#define USER_DEVICE_OPTS(settings)                                                            \
+/* Rows for them; "once": of a class whose program nobody can follow. */
+#define USER_DEVICE_OPTS_ONCE(settings)                                                       \
 	VIRTIO_TRANSPORT_OPT(settings, base.transport),                                        \
 	{ "socket", OPT_STR, offsetof(settings, base.socket), .arg = "PATH",                   \
 	  .help = "where the program that serves it listens" },                                \
 	{ "queues", OPT_U32, offsetof(settings, base.queues), "auto", 1, 32, user_device_auto, \
-	  .help = "of requests; auto: as many as the guest has CPUs and the program serves" }, \
+	  .help = "of requests; auto: as many as the guest has CPUs and the program serves" }
+#define USER_DEVICE_OPTS(settings)                                                            \
+	USER_DEVICE_OPTS_ONCE(settings),                                                      \
 	{ "comeback", OPT_U32, offsetof(settings, base.comeback), "60", 0, 86400,              \
 	  .help = "seconds that the guest waits for a program that has ended to be there "     \
 		  "again" }
@@ -44,6 +46,7 @@ struct user_device_kind {
 	unsigned other_queues; /* before those of requests */
 	uint16_t queue_size;
 	size_t writable_at, writable_len; /* what of it drivers may write; 0: nothing */
+	bool once; /* the server knows what no other one can, and is not waited for */
 	/* The config space has come from the server, or is to be filled in: the device's own, with
 	 * the number of request queues. */
 	void (*config)(struct user_device *u, uint8_t *config);

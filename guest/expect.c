@@ -29,6 +29,7 @@ static const struct {
 	{ VIRTIO_ID_CONSOLE, "virtio_console", "console" },
 	{ VIRTIO_ID_RNG, "virtio_rng", "source of random numbers" },
 	{ VIRTIO_ID_SCSI, "virtio_scsi", "SCSI controller" },
+	{ VIRTIO_ID_FS, "virtiofs", "folder of another program's" },
 };
 
 /* Where drivers of the two transports are, and their modules. */

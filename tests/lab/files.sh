@@ -93,7 +93,7 @@ unpacked() { # PACKAGE...
 	local package tree
 	for package; do
 		tree=$(tests/lab/deb "$package") || return
-		find "$tree" \( -path '*bin/*' -type f \) -o \( -name '*.so*' ! -type d \) |
+		find "$tree" \( -path '*bin/*' -type f \) -o \( -path '*/lib/qemu/*' -type f \) -o \( -name '*.so*' ! -type d \) |
 			sed "s,^$tree\(.*\),&:\1,"
 	done
 }
@@ -126,10 +126,10 @@ conformance() {
 # Servers of vhost-user, for the lab host of tests/vm/user.sh.
 servers() {
 	local list files
-	list=$(unpacked qemu-system-common qemu-utils libaio1 libffi8 libfuse3-3 libglib2.0-0 libgmp10 \
-		libgnutls30 libhogweed6 libidn2-0 libnettle8 libnuma1 libp11-kit0 libpcre2-8-0 libtasn1-6 \
-		libunistring2 liburing2 libzstd1 |
-		grep '\.so\|/bin/qemu-storage-daemon:\|/bin/qemu-img:') || return
+	list=$(unpacked qemu-system-common qemu-utils libaio1 libcap-ng0 libffi8 libfuse3-3 libglib2.0-0 libgmp10 \
+		libgnutls30 libhogweed6 libidn2-0 libnettle8 libnuma1 libp11-kit0 libpcre2-8-0 libseccomp2 \
+		libtasn1-6 libunistring2 liburing2 libzstd1 |
+		grep '\.so\|/bin/qemu-storage-daemon:\|/bin/qemu-img:\|/virtiofsd:') || return
 	mapfile -t files <<<"$list"
 	guest/mkinitramfs.sh extra "$work/servers.cpio" "${files[@]}"
 }
@@ -296,7 +296,7 @@ all  intel stock     micro end
 all  aarch64 stock   -     disks transport vhost job files console end limits
 all  riscv64 stock   -     boot disks transport vhost job files console end limits
 all  amd   stock     -     modules
-all  amd   stock     stock console ctl disks transport
+all  amd   stock     stock console ctl disks transport user
 all  amd   backports -     hostile vhost job
 '
 poisoned=' hostile resets '

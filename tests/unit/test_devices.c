@@ -60,6 +60,7 @@ START_TEST(memory_is_shared_for_some)
 {
 	ck_assert(device_shares_memory("vhost-user-blk,socket=/run/x"));
 	ck_assert(device_shares_memory("vhost-user-scsi"));
+	ck_assert(device_shares_memory("vhost-user-fs,socket=/run/x,tag=work"));
 	ck_assert(!device_shares_memory("virtio-scsi"));
 	ck_assert(!device_shares_memory("vhost-user-blk0"));
 	ck_assert(!device_shares_memory(""));

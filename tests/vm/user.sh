@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# user.sh - disks that another program serves, by vhost-user: qemu-storage-daemon of Debian.
+# user.sh - disks and folders that another program serves, by vhost-user: Debian's qemu-storage-daemon and
+# virtiofsd.
 . "$(dirname "$0")/lib.sh"
 
 [ ! -e /lab/servers.cpio ] || {
@@ -84,6 +85,66 @@ test_explained() {
 test_nobody_serves() {
 	status 201 vmm --initrd "$initrd" $user
 	contains err 'user-blk0: socket=sock: No such file or directory; is the server running'
+}
+
+# share [OPTION...]: the folder ./shared is at ./sock. The lab host's root is none that a process could leave.
+share() {
+	/usr/lib/qemu/virtiofsd --socket-path=sock -o source="$PWD/shared" -o sandbox=chroot "$@" \
+		>server.log 2>&1 &
+	server=$!
+	trap 'kill $server 2>/dev/null || true' EXIT
+	until_true 30 test -S sock
+}
+folder=--device=vhost-user-fs,socket=sock,tag=work
+
+test_folder() {
+	mkdir shared
+	echo 'from the host' >shared/note
+	share
+	status 0 guest '
+		mount -t virtiofs work /mnt
+		cat /mnt/note
+		cp /bin/busybox /mnt/copy
+		mkdir /mnt/deep
+		echo "from the guest" >/mnt/deep/file
+		umount /mnt
+		mount -t virtiofs work /mnt
+		cmp /mnt/copy /bin/busybox && cat /mnt/deep/file
+		rm /mnt/note
+		ls /mnt' $folder
+	equal "$(cat out)" 'from the host
+from the guest
+copy
+deep'
+	equal "$(cat shared/deep/file)" 'from the guest'
+	cmp shared/copy /bin/busybox
+	[ ! -e shared/note ]
+}
+
+# What the one side does the other sees, while the guest runs: no copy was made.
+test_folder_is_live() {
+	mkdir shared
+	share -o cache=none
+	guest '
+		mount -t virtiofs work /mnt
+		touch /mnt/there
+		until [ -e /mnt/answer ]; do sleep 0.1; done
+		cat /mnt/answer' $folder &
+	guest=$!
+	until_true "$seconds" test -e shared/there
+	echo 'while it runs' >shared/new
+	mv shared/new shared/answer
+	status 0 wait $guest
+	equal "$(cat out)" 'while it runs'
+}
+
+test_folder_explained() {
+	mkdir shared
+	share
+	status 0 vmm --explain --initrd "$initrd" $folder
+	contains out '^user-fs0: folder that another program serves$'
+	contains out '^  queues: 1 of requests$'
+	contains out '^  if that ends: the guest has to reset the device, as what it has open there is lost$'
 }
 
 run_tests

@@ -42,6 +42,8 @@ static const struct kernel_need needs[] = {
 	{ "vhost-user-scsi", "SCSI", KERNEL_NEED_ANY, "the SCSI controller" },
 	{ "vhost-user-scsi", "SCSI_LOWLEVEL", KERNEL_NEED_BUILTIN, "SCSI controllers" },
 	{ "vhost-user-scsi", "SCSI_VIRTIO", KERNEL_NEED_ANY, "the SCSI controller" },
+	{ "vhost-user-fs", "FUSE_FS", KERNEL_NEED_ANY, "folders of other programs" },
+	{ "vhost-user-fs", "VIRTIO_FS", KERNEL_NEED_ANY, "folders of other programs" },
 	{ "scsi-disk", "BLK_DEV_SD", KERNEL_NEED_ANY, "disks" },
 	{ "scsi-disk", "CHR_DEV_SG", KERNEL_NEED_NICE, "SCSI commands from programs" },
 	{ "scsi-cd", "BLK_DEV_SR", KERNEL_NEED_ANY, "CD-ROM drives" },
