@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "devices/blk_host.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * blk_host.h - the queues of a virtio-blk device, served by our own I/O threads:
  * each request becomes one or more requests to a store (virtio 1.3 §5.2.6).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* device_name.c - what users call devices, and how they ask for disks. */
 #include <errno.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * File system device (virtio 1.3 §5.11), whose requests another process serves: virtiofsd. Its
  * config space is ours. That process knows which files the guest has open, and one that came after

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * virtio_blk.c - a disk without SCSI (virtio 1.3 §5.2): options, config space, and
  * what is done to it while the guest runs. Its queues are served by blk_host.c.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "virtio/user_call.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * user_call.h - what a vhost-user server is asked, and how long it may take.
  *

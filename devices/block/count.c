@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "devices/block/count.h"
 
 #include <time.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * count.h - what a disk has done, whatever bus it is on.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A disk without SCSI: requests of any type, place and length, rings and memory that change under
  * it, kicks and resets at any time. A reset makes it whole again.

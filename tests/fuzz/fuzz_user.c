@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The wire to a vhost-user server that answers as the input says: right, or with any bytes, with
  * descriptors, twice, not at all; it ends the connection, or talks on its second socket. A device

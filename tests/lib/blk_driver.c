@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tests/lib/blk_driver.h"
 
 #include <string.h>

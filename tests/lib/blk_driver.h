@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * blk_driver.h - a virtio-blk driver, as small as can be: one request at a time
  * through a vdriver.

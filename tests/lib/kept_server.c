@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tests/lib/kept_server.h"
 
 #include <linux/vhost.h>

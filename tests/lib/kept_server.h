@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * kept_server.h - a vhost-user server in a process of its own, which may be killed at any moment.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * blk_host_fixture.h - a virtio device that is blk_host.c's queues and no more: four of them on two
  * threads, and a store in memory.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tests/unit/blk_host_fixture.h"
 
 #include "tests/lib/stderr.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Requests that are in flight: full queues, resets, pauses, another size, another store. */
 #include "tests/unit/blk_host_fixture.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* One question after the other, and the bound of all of them. */
 #include "tests/unit/unit.h"
 

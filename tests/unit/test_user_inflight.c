@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A server that is killed, and another that goes on with what it had taken: by a process that
  * really ends, at each step of a request, and at any moment under load. */
 #include "tests/unit/unit.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A file system device, by what its driver finds and how it is asked for. */
 #include "tests/unit/user_machines.h"
 

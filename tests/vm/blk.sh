@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # blk.sh - disks without SCSI: virtio-blk, served in process.
 . "$(dirname "$0")/lib.sh"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * bell.h - eventfds that another process has, too.
  *
