@@ -3,6 +3,7 @@
 
 #include <asm/bootparam.h>
 #include <elf.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -307,6 +308,16 @@ START_TEST(broken_segments)
 }
 END_TEST
 
+START_TEST(entry_in_no_segment)
+{
+	static const uint64_t entries[] = { 0, TEXT_AT - 1, DATA_AT + 200, UINT64_MAX };
+
+	le64_put(vmlinux + offsetof(Elf64_Ehdr, e_entry), entries[_i]);
+	ck_assert_int_eq(load(vmlinux, sizeof(vmlinux)), -ENOEXEC);
+	ck_assert_ptr_nonnull(strstr(said.text, "in none of its segments"));
+}
+END_TEST
+
 Suite *x86_64_boot_suite(void)
 {
 	Suite *suite = suite_create("x86_64_boot");
@@ -322,6 +333,7 @@ Suite *x86_64_boot_suite(void)
 	tcase_add_test(tc, cut_off);
 	tcase_add_test(tc, little_memory);
 	tcase_add_loop_test(tc, broken_segments, 0, 8);
+	tcase_add_loop_test(tc, entry_in_no_segment, 0, 4);
 	return suite;
 }
 

@@ -392,6 +392,16 @@ static void make_header(struct load *l)
 	};
 }
 
+/* A kernel that says another address would run into nothing at its first instruction. */
+static int check_entry(const struct load *l, uint64_t pc)
+{
+	if (pc >= l->kernel_start && pc < l->kernel_end)
+		return 0;
+	log_err("--kernel %s: found an ELF file that cannot be started: its entry, %#llx, is in "
+		"none of its segments", l->kernel->path, (unsigned long long)pc);
+	return -ENOEXEC;
+}
+
 static int load_elf(struct load *l, struct arch_entry *entry)
 {
 	Elf64_Phdr ph[PHDRS_MAX];
@@ -410,6 +420,8 @@ static int load_elf(struct load *l, struct arch_entry *entry)
 		r = load_segments(l, ph, eh.e_phnum);
 	if (r == 0)
 		r = pvh_entry(l, ph, eh.e_phnum, &pvh);
+	if (r == 0)
+		r = check_entry(l, pvh ? pvh : eh.e_entry);
 	if (r == 0)
 		r = place_initrd(l);
 	if (r < 0)
