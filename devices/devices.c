@@ -61,7 +61,7 @@ static const struct device_class *class_find(const char *name)
 static void report_unknown_class(const char *name)
 {
 	char names[256] = "", meant[NEAR_TEXT];
-	struct near near;
+	struct near near = { 0 };
 	size_t i, at = 0;
 
 	near_begin(&near, name);
