@@ -195,8 +195,8 @@ START_TEST(half_a_tebibyte)
 	snprintf(name, sizeof(name), "/memory@%llx", RAM_AT);
 	reg = fdt_getprop(tree, fdt_path_offset(tree, name), "reg", &len);
 	ck_assert_int_eq(len, 16);
-	ck_assert_uint_eq(fdt64_to_cpu(reg[0]), RAM_AT);
-	ck_assert_uint_eq(fdt64_to_cpu(reg[1]), GIB(512));
+	ck_assert_uint_eq(fdt64_ld(&reg[0]), RAM_AT);
+	ck_assert_uint_eq(fdt64_ld(&reg[1]), GIB(512));
 	ck_assert_uint_lt(RAM_AT + GIB(512), 1ull << 40); /* addresses, on any host */
 	mem_free(&most);
 }

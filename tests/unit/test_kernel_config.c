@@ -234,6 +234,7 @@ START_TEST(packed_by_zstd_alone)
 	ck_assert_int_eq(find_in_vmlinuz(len), 0);
 	ck_assert_str_eq(config.from, "vmlinuz");
 	ck_assert_str_eq(config.text, text);
+	kernel_config_free(&config);
 	ck_assert_int_eq(find_in_vmlinuz(50), -EIO);
 	ck_assert_ptr_nonnull(strstr(said.text, "by zstd cannot be unpacked: the file is damaged"));
 }
