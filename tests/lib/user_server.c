@@ -492,12 +492,15 @@ void user_server_config_changed(struct user_server *s, bool wants_answer)
 	struct user_header h = { USER_BACKEND_CONFIG_CHANGE, USER_VERSION, 0 };
 	uint64_t done = 1;
 	unsigned nfds;
-	int fds[USER_FDS_MAX];
+	int fds[USER_FDS_MAX], back;
 
 	h.flags |= wants_answer ? USER_NEED_REPLY : 0;
-	BUG_ON(user_send(s->back, &h, NULL, NULL, 0, TIME) < 0);
+	pthread_mutex_lock(&s->lock);
+	back = s->back;
+	BUG_ON(user_send(back, &h, NULL, NULL, 0, TIME) < 0);
+	pthread_mutex_unlock(&s->lock);
 	if (wants_answer)
-		BUG_ON(user_recv(s->back, &h, &done, fds, &nfds, TIME) < 0 || h.size != 8 || done);
+		BUG_ON(user_recv(back, &h, &done, fds, &nfds, TIME) < 0 || h.size != 8 || done);
 }
 
 void user_server_babble(struct user_server *s, bool back, const void *bytes, size_t len)

@@ -63,7 +63,7 @@ struct user_server {
 	struct mem mem;
 	struct user_server_ring ring[USER_SERVER_RINGS];
 	int inflight;            /* as it was given; -1: not */
-	unsigned long inflight_node; /* of that */
+	atomic_ulong inflight_node; /* of that */
 	const struct virtio_transport_ops *own;
 	void *own_data;
 	struct mem *own_mem;
