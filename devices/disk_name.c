@@ -13,8 +13,6 @@
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
 
-#define DIGEST_MAX (sizeof("file-") + 16)
-
 extern const struct device_class scsi_disk_class, scsi_cd_class;
 
 /*
@@ -48,51 +46,63 @@ static size_t first_bad(const char *serial, size_t len)
 }
 
 /* As it is given, or not at all. */
-static int check_given(const struct disk_name *n)
+int disk_name_check(const char *id, const char *serial, size_t max)
 {
-	size_t len = strlen(n->serial), bad = first_bad(n->serial, len);
+	size_t len = strlen(serial), bad = first_bad(serial, len);
 
-	if (!len || len > SCSI_ID_MAX)
-		log_err("%s: serial=%s: has %zu characters, 1 to %d are wanted", n->id, n->serial,
-			len, SCSI_ID_MAX);
+	if (!len || len > max)
+		log_err("%s: serial=%s: has %zu characters, 1 to %zu are wanted%s", id, serial, len,
+			max, max < SCSI_ID_MAX ? "; a SCSI disk may have 63" : "");
 	else if (bad < len)
-		log_err("%s: serial=%s: character %zu is not printable ASCII", n->id, n->serial,
-			bad + 1);
+		log_err("%s: serial=%s: character %zu is not printable ASCII", id, serial, bad + 1);
 	else
 		return 0;
 	return -EUSAGE;
 }
 
-static bool serves(const char *name)
+static bool serves(const char *name, size_t max)
 {
 	size_t len = strlen(name);
 
-	return len && len <= SCSI_ID_MAX && first_bad(name, len) == len && *name != ' ' &&
+	return len && len <= max && first_bad(name, len) == len && *name != ' ' &&
 	       name[len - 1] != ' ';
 }
 
-static const char *digest(const char *name, char text[DIGEST_MAX])
+static const char *file_name(const char *path)
 {
-	snprintf(text, DIGEST_MAX, "file-%016" PRIx64, hash_u64(name, strlen(name)));
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static const char *digest(const char *name, size_t max, char text[DISK_DIGEST_MAX])
+{
+	snprintf(text, DISK_DIGEST_MAX, "%s%016" PRIx64, max < DISK_DIGEST_MAX - 1 ? "" : "file-",
+		 hash_u64(name, strlen(name)));
 	return text;
 }
 
 /* Never cut: two numbers may be the same then. */
+const char *disk_name_of_file(const char *path, size_t max, char text[DISK_DIGEST_MAX])
+{
+	const char *name = file_name(path);
+
+	return serves(name, max) ? name : digest(name, max, text);
+}
+
 static void serial_of_file(const struct disk_name *n, char serial[SCSI_ID_MAX + 1])
 {
-	const char *slash = strrchr(n->path, '/'), *name = slash ? slash + 1 : n->path;
-	char text[DIGEST_MAX], place[48] = "";
+	char text[DISK_DIGEST_MAX], place[48] = "";
+	const char *name = disk_name_of_file(n->path, SCSI_ID_MAX, text);
 
 	if (n->target)
 		snprintf(place, sizeof(place), "-%s-%u-%u", n->bus, n->target, n->lun);
 	else
 		snprintf(place, sizeof(place), "-%s-%u", n->bus, n->lun);
-	if (!serves(name))
-		name = digest(name, text);
 	if (!find_disk(n->list, name, NULL))
 		*place = 0;
 	else if (strlen(name) + strlen(place) > SCSI_ID_MAX)
-		name = digest(name, text);
+		name = digest(file_name(n->path), SCSI_ID_MAX, text);
 	snprintf(serial, SCSI_ID_MAX + 1, "%s%s", name, place);
 }
 
@@ -102,7 +112,7 @@ int disk_name_serial(const struct disk_name *n, char serial[SCSI_ID_MAX + 1])
 
 	if (!n->serial)
 		serial_of_file(n, serial);
-	else if (check_given(n) < 0)
+	else if (disk_name_check(n->id, n->serial, SCSI_ID_MAX) < 0)
 		return -EUSAGE;
 	else
 		strcpy(serial, n->serial);

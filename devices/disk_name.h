@@ -24,7 +24,16 @@ struct disk_name {
 	unsigned target, lun;
 };
 
-/* -EUSAGE after one line: it is none, or another disk has it. */
+/* -EUSAGE after one line: @serial, of device @id, is not of 1 to @max printable characters. */
+int disk_name_check(const char *id, const char *serial, size_t max);
+/*
+ * The last part of @path, or, where that is no serial number of @max characters, a digest of it in
+ * @text: 16 hex digits, behind "file-" where there is room.
+ */
+#define DISK_DIGEST_MAX (sizeof("file-") + 16)
+const char *disk_name_of_file(const char *path, size_t max, char text[DISK_DIGEST_MAX]);
+
+/* Of a SCSI disk. -EUSAGE after one line: it is none, or another disk has it. */
 int disk_name_serial(const struct disk_name *n, char serial[SCSI_ID_MAX + 1]);
 /* The same. @naa: by the serial number; changed where the user has another one. */
 int disk_name_naa(const struct disk_name *n, char naa[SCSI_NAA_MAX + 1]);

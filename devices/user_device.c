@@ -96,12 +96,8 @@ static int connect_to(struct user_device *u, const char *id, const struct user_d
 	return r ? r : choose_queues(u, id, cfg->queues);
 }
 
-int user_device_create(struct user_device *u, struct platform *p, const char *id,
-		       const struct user_device_cfg *cfg, const struct user_device_kind *kind)
+static int check(const struct platform *p, const char *id, const struct user_device_cfg *cfg)
 {
-	int r;
-
-	BUG_ON(kind->config_len > sizeof(u->config));
 	if (!cfg->socket || !*cfg->socket) {
 		log_err("%s: socket=PATH is wanted, where the program that serves it listens", id);
 		return -EUSAGE;
@@ -111,7 +107,16 @@ int user_device_create(struct user_device *u, struct platform *p, const char *id
 			"the kind was there when it started", id);
 		return -EOPNOTSUPP;
 	}
-	u->kind = kind;
+	return 0;
+}
+
+static int begin(struct user_device *u, struct platform *p, const char *id,
+		 const struct user_device_cfg *cfg)
+{
+	const struct user_device_kind *kind = u->kind;
+	int r;
+
+	BUG_ON(kind->config_len > sizeof(u->config));
 	u->platform = p;
 	u->transport = cfg->transport;
 	u->socket = cfg->socket;
@@ -130,6 +135,30 @@ int user_device_create(struct user_device *u, struct platform *p, const char *id
 		u->user->wire.ops->close(&u->user->wire);
 	else if (!r)
 		kind->config(u, u->config);
+	return r;
+}
+
+int user_device_create(struct platform *p, const char *id, const struct user_device_cfg *cfg,
+		       const struct user_device_kind *kind, struct device **dev)
+{
+	struct user_device *u;
+	int r = check(p, id, cfg);
+
+	if (r < 0)
+		return r;
+	u = calloc(1, kind->size);
+	if (!u) {
+		log_err("%s: out of memory", id);
+		return -ENOMEM;
+	}
+	u->kind = kind;
+	if (kind->take)
+		kind->take(u, cfg);
+	r = begin(u, p, id, cfg);
+	if (r < 0)
+		free(u);
+	else
+		*dev = &u->dev;
 	return r;
 }
 

@@ -40,6 +40,7 @@ extern const char *const user_device_auto[];
 struct user_device;
 
 struct user_device_kind {
+	size_t size; /* of the device's structure, which begins with struct user_device */
 	const struct virtio_class *class; /* kick, reset and config_write are filled in */
 	size_t config_len;    /* of the device */
 	bool config_is_servers;
@@ -47,6 +48,8 @@ struct user_device_kind {
 	uint16_t queue_size;
 	size_t writable_at, writable_len; /* what of it drivers may write; 0: nothing */
 	bool once; /* the server knows what no other one can, and is not waited for */
+	/* Of @cfg what is the class's own; NULL: nothing is. */
+	void (*take)(struct user_device *u, const struct user_device_cfg *cfg);
 	/* The config space has come from the server, or is to be filled in: the device's own, with
 	 * the number of request queues. */
 	void (*config)(struct user_device *u, uint8_t *config);
@@ -68,12 +71,9 @@ struct user_device {
 	uint8_t config[USER_DEVICE_CONFIG_MAX];
 };
 
-/*
- * For a class's create(), with a zeroed device that begins @u: connects. -errno after one line, and
- * nothing is left but @u, which is the caller's to free. [setup]
- */
-int user_device_create(struct user_device *u, struct platform *p, const char *id,
-		       const struct user_device_cfg *cfg, const struct user_device_kind *kind);
+/* A class's create(): makes the device, and connects. -errno after one line. [setup] */
+int user_device_create(struct platform *p, const char *id, const struct user_device_cfg *cfg,
+		       const struct user_device_kind *kind, struct device **dev);
 
 /* As in struct device_class. */
 int user_device_ready(struct device *dev);
@@ -81,5 +81,11 @@ void user_device_expect(const struct device *dev, struct device_facts *to);
 struct virtio_device *user_device_vdev(struct device *dev);
 void user_device_explain(const struct device *dev, FILE *out);
 void user_device_destroy(struct device *dev);
+
+/* The rows of them in each class. */
+#define USER_DEVICE_CALLS                                                                     \
+	.ready = user_device_ready, .shares_memory = true, .expect = user_device_expect,      \
+	.virtio = user_device_vdev, .destroy = user_device_destroy,                           \
+	.explain = user_device_explain
 
 #endif

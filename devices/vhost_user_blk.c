@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Block device (virtio 1.3 §5.2), whose requests another process serves. */
-#include <errno.h>
 #include <linux/virtio_blk.h>
-#include <stdlib.h>
 
 #include "devices/user_device.h"
-#include "vmm/core/log.h"
 #include "vmm/core/util.h"
 
 /* Up to the fields of secure erase. */
@@ -45,6 +42,7 @@ static void put_config(struct user_device *u, uint8_t *config)
 }
 
 static const struct user_device_kind blk_kind = {
+	.size = sizeof(struct user_device),
 	.class = &blk_virtio,
 	.config_len = CONFIG_LEN,
 	.config_is_servers = true,
@@ -59,20 +57,9 @@ static int blk_create(struct platform *p, struct device_list *list, const char *
 		      const void *config, struct device **dev)
 {
 	const struct blk_cfg *cfg = config;
-	struct user_device *u = calloc(1, sizeof(*u));
-	int r;
 
 	(void)list;
-	if (!u) {
-		log_err("%s: out of memory", id);
-		return -ENOMEM;
-	}
-	r = user_device_create(u, p, id, &cfg->base, &blk_kind);
-	if (r < 0)
-		free(u);
-	else
-		*dev = &u->dev;
-	return r;
+	return user_device_create(p, id, &cfg->base, &blk_kind, dev);
 }
 
 const struct device_class vhost_user_blk_class = {
@@ -82,10 +69,5 @@ const struct device_class vhost_user_blk_class = {
 	.opts = blk_opts,
 	.cfg_size = sizeof(struct blk_cfg),
 	.create = blk_create,
-	.ready = user_device_ready,
-	.shares_memory = true,
-	.expect = user_device_expect,
-	.virtio = user_device_vdev,
-	.destroy = user_device_destroy,
-	.explain = user_device_explain,
+	USER_DEVICE_CALLS,
 };

@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <linux/virtio_fs.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "devices/user_device.h"
@@ -39,6 +38,11 @@ struct fs {
 	const char *tag;
 };
 
+static void take(struct user_device *u, const struct user_device_cfg *cfg)
+{
+	container_of(u, struct fs, base)->tag = container_of(cfg, struct fs_cfg, base)->tag;
+}
+
 static void put_config(struct user_device *u, uint8_t *config)
 {
 	const char *tag = container_of(u, struct fs, base)->tag;
@@ -48,12 +52,14 @@ static void put_config(struct user_device *u, uint8_t *config)
 }
 
 static const struct user_device_kind fs_kind = {
+	.size = sizeof(struct fs),
 	.class = &fs_virtio,
 	.config_len = sizeof(struct virtio_fs_config),
 	.other_queues = 1, /* for what must not wait behind requests */
 	.queue_size = 128,
 	.config = put_config,
 	.once = true,
+	.take = take,
 };
 
 static int check_tag(const char *id, const char *tag)
@@ -69,24 +75,10 @@ static int fs_create(struct platform *p, struct device_list *list, const char *i
 		     const void *config, struct device **dev)
 {
 	const struct fs_cfg *cfg = config;
-	struct fs *fs;
 	int r = check_tag(id, cfg->tag);
 
 	(void)list;
-	if (r < 0)
-		return r;
-	fs = calloc(1, sizeof(*fs));
-	if (!fs) {
-		log_err("%s: out of memory", id);
-		return -ENOMEM;
-	}
-	fs->tag = cfg->tag;
-	r = user_device_create(&fs->base, p, id, &cfg->base, &fs_kind);
-	if (r < 0)
-		free(fs);
-	else
-		*dev = &fs->base.dev;
-	return r;
+	return r < 0 ? r : user_device_create(p, id, &cfg->base, &fs_kind, dev);
 }
 
 const struct device_class vhost_user_fs_class = {
@@ -96,10 +88,5 @@ const struct device_class vhost_user_fs_class = {
 	.opts = fs_opts,
 	.cfg_size = sizeof(struct fs_cfg),
 	.create = fs_create,
-	.ready = user_device_ready,
-	.shares_memory = true,
-	.expect = user_device_expect,
-	.virtio = user_device_vdev,
-	.destroy = user_device_destroy,
-	.explain = user_device_explain,
+	USER_DEVICE_CALLS,
 };

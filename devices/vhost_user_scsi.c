@@ -3,12 +3,9 @@
  * SCSI controller (virtio 1.3 §5.6), all of whose queues another process serves: those of requests,
  * of task management and of events. Its config space is ours, as the protocol has it.
  */
-#include <errno.h>
 #include <linux/virtio_scsi.h>
-#include <stdlib.h>
 
 #include "devices/user_device.h"
-#include "vmm/core/log.h"
 #include "vmm/core/util.h"
 
 #define CDB_SIZE 32
@@ -52,6 +49,7 @@ static void put_config(struct user_device *u, uint8_t *config)
 }
 
 static const struct user_device_kind scsi_kind = {
+	.size = sizeof(struct user_device),
 	.class = &scsi_virtio,
 	.config_len = sizeof(struct virtio_scsi_config),
 	.other_queues = 2,
@@ -63,20 +61,9 @@ static int scsi_create(struct platform *p, struct device_list *list, const char 
 		       const void *config, struct device **dev)
 {
 	const struct scsi_cfg *cfg = config;
-	struct user_device *u = calloc(1, sizeof(*u));
-	int r;
 
 	(void)list;
-	if (!u) {
-		log_err("%s: out of memory", id);
-		return -ENOMEM;
-	}
-	r = user_device_create(u, p, id, &cfg->base, &scsi_kind);
-	if (r < 0)
-		free(u);
-	else
-		*dev = &u->dev;
-	return r;
+	return user_device_create(p, id, &cfg->base, &scsi_kind, dev);
 }
 
 const struct device_class vhost_user_scsi_class = {
@@ -86,10 +73,5 @@ const struct device_class vhost_user_scsi_class = {
 	.opts = scsi_opts,
 	.cfg_size = sizeof(struct scsi_cfg),
 	.create = scsi_create,
-	.ready = user_device_ready,
-	.shares_memory = true,
-	.expect = user_device_expect,
-	.virtio = user_device_vdev,
-	.destroy = user_device_destroy,
-	.explain = user_device_explain,
+	USER_DEVICE_CALLS,
 };

@@ -15,6 +15,7 @@
 
 #include "devices/blk_host.h"
 #include "devices/devices.h"
+#include "devices/disk_name.h"
 #include "devices/medium.h"
 #include "virtio/virtio.h"
 #include "vmm/core/fail.h"
@@ -221,47 +222,27 @@ static const struct device *whose(const struct device_list *list, const char *se
 	return NULL;
 }
 
-static bool is_printable(const char *text)
+/* The user's, or the file's name; of a second such disk its id. */
+static int choose_serial(struct virtio_blk *b, const struct device_list *list, const char *id,
+			 const char *serial)
 {
-	while (*text >= ' ' && *text <= '~')
-		text++;
-	return !*text;
-}
+	char text[DISK_DIGEST_MAX];
+	const struct device *other;
 
-static int take_serial(struct virtio_blk *b, const struct device_list *list, const char *id,
-		       const char *serial)
-{
-	const struct device *other = whose(list, serial);
-	size_t len = strlen(serial);
-
-	if (!len || len > VIRTIO_BLK_ID_BYTES)
-		log_err("%s: serial=%s: has %zu characters, 1 to %d are wanted; a SCSI disk may "
-			"have 63", id, serial, len, VIRTIO_BLK_ID_BYTES);
-	else if (!is_printable(serial))
-		log_err("%s: serial=%s: is not of printable ASCII", id, serial);
-	else if (other)
+	if (!serial) {
+		serial = disk_name_of_file(b->medium.block->path, VIRTIO_BLK_ID_BYTES, text);
+		serial = whose(list, serial) ? id : serial;
+	}
+	if (disk_name_check(id, serial, VIRTIO_BLK_ID_BYTES) < 0)
+		return -EUSAGE;
+	other = whose(list, serial);
+	if (other) {
 		log_err("%s: serial=%s: is in use by %s; give another serial=", id, serial,
 			other->id);
-	else
-		return snprintf(b->host.serial, sizeof(b->host.serial), "%s", serial) < 0;
-	return -EUSAGE;
-}
-
-/* The file's name; where that does not serve a digest of it; and of a second such disk its id. */
-static int choose_serial(struct virtio_blk *b, const struct device_list *list, const char *id,
-			 const char *wanted)
-{
-	const char *path = b->medium.block->path, *slash = strrchr(path, '/');
-	const char *name = slash ? slash + 1 : path;
-	size_t len = strlen(name);
-	char digest[VIRTIO_BLK_ID_BYTES + 1];
-
-	if (wanted)
-		return take_serial(b, list, id, wanted);
-	snprintf(digest, sizeof(digest), "%016llx", (unsigned long long)hash_u64(name, len));
-	if (!len || len > VIRTIO_BLK_ID_BYTES || !is_printable(name))
-		name = digest;
-	return take_serial(b, list, id, whose(list, name) ? id : name);
+		return -EUSAGE;
+	}
+	strcpy(b->host.serial, serial);
+	return 0;
 }
 
 /* Making and taking down. */

@@ -242,8 +242,6 @@ test_terminated() {
 	status 143 wait $!
 }
 
-emulated() { ! "$top/lunette" doctor >/dev/null 2>&1; }
-
 # What cannot be in the emulated machine is refused by name, and nothing is started.
 refused() { # PATTERN OPTION...
 	local pattern=$1

@@ -388,7 +388,7 @@ static const struct {
 	{ ",serial=twenty-one characters",
 	  "serial=twenty-one characters: has 21 characters, 1 to 20 are wanted; a SCSI disk may "
 	  "have 63" },
-	{ ",serial=a\tb", "is not of printable ASCII" },
+	{ ",serial=a\tb", "serial=a\\tb: character 2 is not printable ASCII" },
 	{ ",serial=disk.img", "blk1: serial=disk.img: is in use by blk0; give another serial=" },
 	{ ",fault=read:sense=3/11/4", "blk1: fault=read:sense=3/11/4: sense= is for SCSI disks, as "
 				      "virtio-blk has no sense data; error=EIO will do" },

@@ -190,12 +190,15 @@ random() {
 	random=$((state / 65536 % $1))
 }
 
+# Has run-guest.sh to emulate a machine on this host?
+emulated() { ! "$tests/../../lunette" doctor >/dev/null 2>&1; }
+
 # again_if_hung COMMAND...: one that ends by its time limit, 124, runs once more where its guest is in an
 # emulated machine; ../README.md says why.
 again_if_hung() {
 	local rc=0
 	"$@" || rc=$?
-	[ $rc = 124 ] && ! "$tests/../../lunette" doctor >/dev/null 2>&1 || return $rc
+	[ $rc = 124 ] && emulated || return $rc
 	: >"${dir:-.}/hung"
 	"$@"
 }
