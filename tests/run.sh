@@ -166,7 +166,7 @@ bench) ;;
 esac
 case $built$what in
 1) vm; cli; bench; unit ;;
-1all) extent=all; vm; cli; bench; unit; long ;;
+1all) export EXTENT=all; extent=all; vm; cli; bench; unit; long ;;
 1*) "$what" "$@" ;;
 esac
 wait

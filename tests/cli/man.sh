@@ -39,7 +39,7 @@ test_nothing_is_missing() {
 	has_all lunette-run.1 '--[a-z-]+' run --help
 	has_all lunette-run.1 '[0-9]{3}' run --help
 	has_all lunette-matrix.1 '--[a-z-]+  ' matrix --help
-	has_all lunette-matrix.1 '--(slots|junit|json|keep|fail-fast|list)' matrix --help
+	has_all lunette-matrix.1 '--(slots|junit|json|html|keep|fail-fast|list)' matrix --help
 	has_all lunette-ctl.1 '[a-z-]+  ' ctl --help
 	has_all lunette-ctl.1 '--[a-z]+' ctl --help
 	has_all lunette.1 '[a-z-]+  ' --help

@@ -135,7 +135,7 @@ test_reports_hurt_nothing() {
 	file "$off" 'run --disk disk.img,readonly=on' 'b one'
 	sha256sum m disk.img off.elf >sums
 	for name in m disk.img soft off.elf; do
-		for option in --json --junit; do
+		for option in --json --junit --html; do
 			status 200 matrix m $option $name
 			contains err "error: $option $name: is the same file as"
 			sha256sum --quiet -c sums
@@ -143,6 +143,8 @@ test_reports_hurt_nothing() {
 	done
 	status 200 matrix m --json r --junit r
 	contains err '--junit r: is the same file as --json r'
+	status 200 matrix m --junit r --html ./r
+	contains err '--html ./r: is the same file as --junit r'
 	[ ! -e r ]
 	mkdir -p kept/off,one
 	ln disk.img kept/off,one/console
@@ -213,10 +215,26 @@ test_reports() {
 	END
 }
 
+# See also page.sh.
+test_page() {
+	guests
+	file "$off" "$none" 'b x' 'b y'
+	status 201 matrix m --html page.html
+	contains page.html '^<tr><th scope="row">off</th><td class="ok"><a href="#r0">'
+	contains page.html '^<tr><th scope="row">none</th><td class="failed"><a href="#r2">'
+	contains page.html '<span class="said">--kernel none.elf: No such file or directory</span>'
+	status 200 matrix m --html
+	echo old >page.html
+	status 200 matrix m --html page.html --slots 0
+	equal "$(cat page.html)" old
+}
+
 test_report_that_cannot_be_written() {
 	file "$off"
 	status 201 matrix m --json none/r.json
 	contains err '^lunette: error: --json none/r.json: No such file'
+	status 201 matrix m --html none/page.html
+	contains err '^lunette: error: --html none/page.html: No such file'
 	status 201 matrix m --keep none/kept
 	contains err '^lunette: error: --keep none/kept: No such file'
 	echo text >kept

@@ -7,6 +7,7 @@
 
 #include "tests/lib/stderr.h"
 #include "vmm/core/log.h"
+#include "vmm/core/util.h"
 #include "vmm/machine/console_log.h"
 #include "vmm/run/guest.h"
 #include "vmm/run/report/junit.h"
@@ -180,6 +181,46 @@ START_TEST(tests)
 }
 END_TEST
 
+/* One after the other, without the run itself and without sums; and then there are no more. */
+START_TEST(failed_ones)
+{
+	static const char *const wanted[] = { "stdout|&lt;b&gt;|not ok|# at x\n",
+					      "console.s|d|not ok|", "console|z|exit=1|" };
+	struct junit_failed f;
+	char line[200];
+	const char *at;
+	unsigned i;
+
+	feed(STREAM_STDOUT, "1..3\nok 1 - a\nnot ok 2 - <b>\n# at x\nok 3 - c # SKIP none\n");
+	feed(STREAM_CONSOLE, "KTAP version 1\n1..2\n  KTAP version 1\n  1..2\n  not ok 1 d\n"
+	     "  ok 2 e\nnot ok 1 s\n  KTAP version 1\n  1..1\n  ok 1 f\nnot ok 2 z # exit=1\n");
+	ended(CAUSE_EXIT, 1, 0);
+	at = xml;
+	for (i = 0; i < ARRAY_SIZE(wanted); i++) {
+		at = junit_next_failed(at, &f);
+		ck_assert_ptr_nonnull(at);
+		snprintf(line, sizeof(line), "%.*s|%.*s|%.*s|%.*s", (int)f.class.len, f.class.text,
+			 (int)f.name.len, f.name.text, (int)f.message.len, f.message.text,
+			 (int)f.more.len, f.more.text);
+		ck_assert_str_eq(line, wanted[i]);
+	}
+	ck_assert_ptr_null(junit_next_failed(at, &f));
+}
+END_TEST
+
+static const char *const cut[] = {
+	"<testcase", "<testcase>", "<testcase><failure", "<testcase classname=\"x", "",
+	"<testcase classname=\"x\" name=\"y\"/>", "<testcase classname=\"lunette\"><failure>",
+};
+
+START_TEST(failed_ones_of_a_report_that_is_cut)
+{
+	struct junit_failed f = { .more = { "", 0 } };
+
+	ck_assert(!junit_next_failed(cut[_i], &f) || !f.more.len);
+}
+END_TEST
+
 START_TEST(plan_is_not_kept)
 {
 	feed(STREAM_STDOUT, "1..3\nok 1 - a\n");
@@ -249,6 +290,8 @@ Suite *junit_suite(void)
 	tcase_add_test(tc, unfinished);
 	tcase_add_test(tc, the_error_line);
 	tcase_add_test(tc, tests);
+	tcase_add_test(tc, failed_ones);
+	tcase_add_loop_test(tc, failed_ones_of_a_report_that_is_cut, 0, ARRAY_SIZE(cut));
 	tcase_add_test(tc, plan_is_not_kept);
 	tcase_add_test(tc, times);
 	tcase_add_test(tc, whatever_is_printed);

@@ -44,6 +44,14 @@ static void tear_down(void)
 	tree_remove(&tree);
 }
 
+static int open_kept(const char *folder, const char *json, const char *junit)
+{
+	const struct matrix_kept_cfg cfg = { folder, { [MATRIX_JSON] = json,
+						       [MATRIX_JUNIT] = junit } };
+
+	return matrix_kept_open(&k, claims, &cfg, &m);
+}
+
 static const char *text_of(const char *path)
 {
 	static char text[4096];
@@ -57,7 +65,7 @@ static const char *text_of(const char *path)
 
 START_TEST(nothing_wanted)
 {
-	ck_assert_int_eq(matrix_kept_open(&k, claims, NULL, NULL, NULL, &m), 0);
+	ck_assert_int_eq(open_kept(NULL, NULL, NULL), 0);
 	ck_assert_int_eq(matrix_kept_begin(&k, &m, results), 0);
 	ck_assert_int_eq(matrix_kept_write(&k, &m, results), 0);
 	ck_assert_ptr_null(k.folder);
@@ -68,7 +76,7 @@ END_TEST
 /* Whenever we are killed, the reports tell the truth. */
 START_TEST(reports_from_the_beginning)
 {
-	ck_assert_int_eq(matrix_kept_open(&k, claims, NULL, "r.json", "r.xml", &m), 0);
+	ck_assert_int_eq(open_kept(NULL, "r.json", "r.xml"), 0);
 	ck_assert_int_eq(claims_begin(claims), 0);
 	ck_assert_int_eq(matrix_kept_begin(&k, &m, results), 0);
 	ck_assert_ptr_nonnull(strstr(text_of("r.json"), "\"one\""));
@@ -90,7 +98,7 @@ START_TEST(reports_into_a_pipe)
 
 	ck_assert_int_eq(pipe2(pipes, O_NONBLOCK), 0);
 	snprintf(path, sizeof(path), "/dev/fd/%d", pipes[1]);
-	ck_assert_int_eq(matrix_kept_open(&k, claims, NULL, path, NULL, &m), 0);
+	ck_assert_int_eq(open_kept(NULL, path, NULL), 0);
 	ck_assert_int_eq(matrix_kept_begin(&k, &m, results), 0);
 	ck_assert_int_lt(read(pipes[0], text, sizeof(text)), 0);
 	ck_assert_int_eq(matrix_kept_write(&k, &m, results), 0);
@@ -103,7 +111,7 @@ END_TEST
 
 START_TEST(one_report_that_fails)
 {
-	ck_assert_int_eq(matrix_kept_open(&k, claims, NULL, "/dev/full", "r.xml", &m), 0);
+	ck_assert_int_eq(open_kept(NULL, "/dev/full", "r.xml"), 0);
 	ck_assert_int_eq(claims_begin(claims), 0);
 	ck_assert_int_eq(matrix_kept_begin(&k, &m, results), 0);
 	ck_assert_int_eq(matrix_kept_write(&k, &m, results), -ENOSPC);
@@ -112,11 +120,26 @@ START_TEST(one_report_that_fails)
 }
 END_TEST
 
+/* A page goes the way of the other reports, and is no other one's file. */
+START_TEST(page)
+{
+	const struct matrix_kept_cfg both = { .report = { "r", NULL, "./r" } };
+	const struct matrix_kept_cfg cfg = { .report = { [MATRIX_HTML] = "r.html" } };
+
+	ck_assert_int_eq(matrix_kept_open(&k, claims, &cfg, &m), 0);
+	ck_assert_int_eq(claims_begin(claims), 0);
+	ck_assert_int_eq(matrix_kept_begin(&k, &m, results), 0);
+	ck_assert_ptr_nonnull(strstr(text_of("r.html"), "<!DOCTYPE html>"));
+	ck_assert_int_eq(matrix_kept_open(&k, claims, &both, &m), -EUSAGE);
+	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "--html ./r: is the same file as --json"));
+}
+END_TEST
+
 START_TEST(folder)
 {
 	char path[100];
 
-	ck_assert_int_eq(matrix_kept_open(&k, claims, "k", NULL, NULL, &m), 0);
+	ck_assert_int_eq(open_kept("k", NULL, NULL), 0);
 	snprintf(path, sizeof(path), "%s/k", tree.root);
 	ck_assert_str_eq(k.folder, path); /* whatever folder a run is in */
 	ck_assert_int_eq(access(path, W_OK), 0);
@@ -137,7 +160,7 @@ static const struct {
 START_TEST(what_is_there)
 {
 	tree_put(&tree, in_the_way[_i].there, "");
-	ck_assert_int_eq(matrix_kept_open(&k, claims, "k", NULL, NULL, &m), in_the_way[_i].error);
+	ck_assert_int_eq(open_kept("k", NULL, NULL), in_the_way[_i].error);
 	ck_assert_ptr_nonnull(strstr(stderr_end(&said), in_the_way[_i].line));
 	ck_assert(!in_the_way[_i].error || lstat("r.json", &(struct stat){ 0 }) < 0);
 }
@@ -145,14 +168,14 @@ END_TEST
 
 START_TEST(folder_in_no_folder)
 {
-	ck_assert_int_eq(matrix_kept_open(&k, claims, "none/k", NULL, NULL, &m), -ENOENT);
+	ck_assert_int_eq(open_kept("none/k", NULL, NULL), -ENOENT);
 	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "--keep none/k: No such file"));
 }
 END_TEST
 
 START_TEST(one_file_for_both)
 {
-	ck_assert_int_eq(matrix_kept_open(&k, claims, NULL, "r", "./r", &m), -EUSAGE);
+	ck_assert_int_eq(open_kept(NULL, "r", "./r"), -EUSAGE);
 	ck_assert_str_eq(stderr_end(&said), "lunette: error: --junit ./r: is the same file as "
 			 "--json r; what is written needs a file of its own\n");
 }
@@ -168,6 +191,7 @@ Suite *matrix_kept_suite(void)
 	tcase_add_test(tc, reports_from_the_beginning);
 	tcase_add_test(tc, reports_into_a_pipe);
 	tcase_add_test(tc, one_report_that_fails);
+	tcase_add_test(tc, page);
 	tcase_add_test(tc, folder);
 	tcase_add_loop_test(tc, what_is_there, 0, ARRAY_SIZE(in_the_way));
 	tcase_add_test(tc, folder_in_no_folder);

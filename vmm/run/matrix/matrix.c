@@ -36,7 +36,7 @@
 struct matrix_cfg {
 	const char *file;
 	uint32_t slots;
-	const char *junit, *json, *keep;
+	struct matrix_kept_cfg kept;
 	bool fail_fast, list;
 };
 
@@ -45,10 +45,13 @@ struct matrix_cfg {
 static const struct opt matrix_opts[] = {
 	{ "slots", OPT_U32, AT(slots), NULL, 1, 4096, .arg = "N",
 	  .help = "so many runs at once; without, as many as have a CPU for each of theirs" },
-	{ "junit", OPT_STR, AT(junit), .arg = "FILE",
+	{ "junit", OPT_STR, AT(kept.report[MATRIX_JUNIT]), .arg = "FILE",
 	  .help = "one report for CI systems, with a test suite for each run" },
-	{ "json", OPT_STR, AT(json), .arg = "FILE", .help = "the runs' reports, as a list" },
-	{ "keep", OPT_STR, AT(keep), .arg = "DIR",
+	{ "json", OPT_STR, AT(kept.report[MATRIX_JSON]), .arg = "FILE",
+	  .help = "the runs' reports, as a list" },
+	{ "html", OPT_STR, AT(kept.report[MATRIX_HTML]), .arg = "FILE",
+	  .help = "a page for people: a table of all runs, and why those failed that did" },
+	{ "keep", OPT_STR, AT(kept.folder), .arg = "DIR",
 	  .help = "what each run printed, its console and its reports, in a folder of its name" },
 	{ "fail-fast", OPT_BOOL, AT(fail_fast),
 	  .help = "when a run fails, those that run are stopped, and no other begins" },
@@ -461,11 +464,10 @@ static int prepare(struct job *j)
 	int err = claim_file(j);
 
 	if (!err)
-		err = matrix_kept_open(&j->kept, j->claims, j->cfg.keep, j->cfg.json, j->cfg.junit,
-				       &j->m);
+		err = matrix_kept_open(&j->kept, j->claims, &j->cfg.kept, &j->m);
 	j->child_cfg.keep = j->kept.folder;
 	j->child_cfg.claims = j->claims;
-	j->child_cfg.junit = j->cfg.junit;
+	j->child_cfg.junit = j->cfg.kept.report[MATRIX_JUNIT] || j->cfg.kept.report[MATRIX_HTML];
 	if (!err)
 		err = spare_files_of_runs(j);
 	if (!err)

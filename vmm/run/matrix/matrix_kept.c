@@ -11,6 +11,7 @@
 #include "vmm/core/claim.h"
 #include "vmm/core/log.h"
 #include "vmm/run/matrix/matrix_file.h"
+#include "vmm/run/matrix/matrix_html.h"
 #include "vmm/run/matrix/matrix_result.h"
 
 /* Is it a folder that files can be made in? An errno. */
@@ -60,60 +61,76 @@ static int open_folder(struct matrix_kept *k, struct claims *claims, const char 
 	return -err;
 }
 
-int matrix_kept_open(struct matrix_kept *k, struct claims *claims, const char *folder,
-		     const char *json, const char *junit, const struct matrix *m)
-{
-	int err = open_folder(k, claims, folder, m);
+typedef char *make_fn(const struct matrix *, const struct matrix_result *);
 
-	if (!err && json)
-		err = report_file_open(&k->json, claims, "--json", json);
-	if (!err && junit)
-		err = report_file_open(&k->junit, claims, "--junit", junit);
+static const struct {
+	const char *option;
+	make_fn *make;
+} reports[MATRIX_REPORTS] = {
+	[MATRIX_JSON] = { "--json", matrix_json },
+	[MATRIX_JUNIT] = { "--junit", matrix_junit },
+	[MATRIX_HTML] = { "--html", matrix_html },
+};
+
+int matrix_kept_open(struct matrix_kept *k, struct claims *claims,
+		     const struct matrix_kept_cfg *cfg, const struct matrix *m)
+{
+	int err = open_folder(k, claims, cfg->folder, m);
+	unsigned i;
+
+	for (i = 0; i < MATRIX_REPORTS && !err; i++) {
+		if (cfg->report[i])
+			err = report_file_open(&k->report[i], claims, reports[i].option,
+					       cfg->report[i]);
+	}
 	return err;
 }
-
-typedef char *make_fn(const struct matrix *, const struct matrix_result *);
 
 static int write_report(const struct report_file *f, make_fn *make, const struct matrix *m,
 			const struct matrix_result *results)
 {
-	char *text;
-	int err;
+	char *text = make(m, results);
+	int err = text ? report_file_write(f, text, strlen(text)) : -ENOMEM;
 
-	if (!f->path)
-		return 0;
-	text = make(m, results);
-	err = text ? report_file_write(f, text, strlen(text)) : -ENOMEM;
+	if (!text)
+		log_err("%s: out of memory", f->option);
 	free(text);
 	return err;
-}
-
-static int begin_report(const struct report_file *f, make_fn *make, const struct matrix *m,
-			const struct matrix_result *results)
-{
-	return f->path && report_file_is_replaced(f) ? write_report(f, make, m, results) : 0;
 }
 
 int matrix_kept_begin(const struct matrix_kept *k, const struct matrix *m,
 		      const struct matrix_result *results)
 {
-	int err = begin_report(&k->json, matrix_json, m, results);
+	unsigned i;
+	int err = 0;
 
-	return err ? err : begin_report(&k->junit, matrix_junit, m, results);
+	for (i = 0; i < MATRIX_REPORTS && !err; i++) {
+		if (k->report[i].path && report_file_is_replaced(&k->report[i]))
+			err = write_report(&k->report[i], reports[i].make, m, results);
+	}
+	return err;
 }
 
 int matrix_kept_write(const struct matrix_kept *k, const struct matrix *m,
 		      const struct matrix_result *results)
 {
-	int json = write_report(&k->json, matrix_json, m, results);
-	int junit = write_report(&k->junit, matrix_junit, m, results);
+	int err = 0, one;
+	unsigned i;
 
-	return json ? json : junit;
+	for (i = 0; i < MATRIX_REPORTS; i++) {
+		if (!k->report[i].path)
+			continue;
+		one = write_report(&k->report[i], reports[i].make, m, results);
+		err = err ? err : one;
+	}
+	return err;
 }
 
 void matrix_kept_close(struct matrix_kept *k)
 {
-	report_file_close(&k->json);
-	report_file_close(&k->junit);
+	unsigned i;
+
+	for (i = 0; i < MATRIX_REPORTS; i++)
+		report_file_close(&k->report[i]);
 	free(k->folder);
 }

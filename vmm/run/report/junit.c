@@ -339,6 +339,41 @@ bool junit_put_suite(FILE *out, const char *text, const char *name)
 	return true;
 }
 
+/* An attribute's value in the tag at @tag; empty if there is none. */
+static struct junit_part attribute(const char *tag, const char *name)
+{
+	const char *end = tag + strcspn(tag, ">"), *at = strstr(tag, name);
+	struct junit_part part = { "", 0 };
+
+	if (at && at < end) {
+		part.text = at + strlen(name);
+		part.len = strcspn(part.text, "\"<>");
+	}
+	return part;
+}
+
+const char *junit_next_failed(const char *at, struct junit_failed *f)
+{
+	static const char test[] = "<testcase", failure[] = "<failure";
+	const char *tag;
+
+	while ((at = strstr(at, test))) {
+		tag = at;
+		at += strcspn(at, ">");
+		f->class = attribute(tag, " classname=\"");
+		if (*at != '>' || strncmp(++at, failure, strlen(failure)) ||
+		    !strncmp(f->class.text, "lunette\"", strlen("lunette\"")))
+			continue;
+		f->name = attribute(tag, " name=\"");
+		f->message = attribute(at, " message=\"");
+		at += strcspn(at, ">");
+		f->more.text = *at ? ++at : at;
+		f->more.len = strcspn(at, "<");
+		return at;
+	}
+	return NULL;
+}
+
 void junit_put_lost(FILE *out, const char *name, const char *type, const char *message)
 {
 	const char *element = type ? "error" : "skipped";

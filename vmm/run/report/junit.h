@@ -15,6 +15,7 @@
 #define RUN_JUNIT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 
 struct report;
@@ -30,5 +31,21 @@ char *junit_text(struct report *r, bool finished);
 bool junit_put_suite(FILE *out, const char *text, const char *name);
 /* One of a run that has no report, an error of this type; NULL: it is skipped. */
 void junit_put_lost(FILE *out, const char *name, const char *type, const char *message);
+
+/* A piece of a junit_text(), as it stands there: no <, and none of its & ends early. */
+struct junit_part {
+	const char *text;
+	size_t len;
+};
+
+struct junit_failed {
+	struct junit_part class, name, message, more;
+};
+
+/*
+ * The next test that is not ok, the run itself left out, behind @at: a junit_text(), or what the
+ * last call returned. NULL: there is none.
+ */
+const char *junit_next_failed(const char *at, struct junit_failed *f);
 
 #endif
