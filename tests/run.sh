@@ -133,7 +133,7 @@ extent='test' # all: what its table has for "make test-all", too
 
 cli() { # [NAME...]
 	local name
-	for name in $(names cli "$@"); do aside said "cli: $name" 900 bash "tests/cli/$name.sh"; done
+	for name in $(names cli "$@"); do aside said "cli: $name" 900 env EXTENT="$extent" bash "tests/cli/$name.sh"; done
 }
 
 bench() {

@@ -63,7 +63,7 @@ test_media_of_other_formats() { # what --disk refuses is refused while the guest
 test_json() {
 	start
 	equal "$(lunette ctl --json socket unplug x)" \
-		'{"ok":false,"error":"x: there is no device of this name; lun:N is LUN N"}'
+		'{"ok":false,"error":"x: there is no device of this name; lun:N is LUN N, blk:N a virtio disk"}'
 	status 0 lunette ctl --json socket quit >answer
 	equal "$(cat answer)" '{"ok":true}'
 	status 208 wait $run

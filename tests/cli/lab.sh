@@ -114,6 +114,11 @@ ok file/b'
 	equal "$(TESTS= bash file.sh | wc -l)" 3
 	equal "$(TESTS=other/x,file/b, bash file.sh)" 'ok file/b'
 	equal "$(TESTS=other/x bash file.sh | wc -l)" 3
+	sed -i 's/test_b/long_b/' file.sh
+	equal "$(bash file.sh)" 'ok file/a
+ok file/c'
+	equal "$(TESTS=b bash file.sh)" 'ok file/b'
+	equal "$(EXTENT=all bash file.sh | wc -l)" 3
 }
 
 # What tells vm_file: lib.sh's own line, for a test that did not ask for such an end.

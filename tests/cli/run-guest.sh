@@ -30,7 +30,7 @@ test_command_output_and_status() { # byte for byte, and arguments as they are
 	} | cmp - out
 }
 
-test_reports() { # whichever machine it was
+long_reports() { # whichever machine it was
 	mkdir 'a, b'
 	status 4 run_guest --json 'a, b/r.json' --junit=r.xml -- \
 		sh -c 'printf "1..2\nok 1 - a\nnot ok 2 - b\n"; exit 4'
@@ -53,7 +53,7 @@ test_script_on_stdin() { # the guest's: nothing that is run before it reads any 
 	{ seq 2000; echo the sum is 42; } | cmp - out
 }
 
-test_scratch_disk_is_kept() {
+long_scratch_disk_is_kept() {
 	own_scratch
 	status 0 run_guest -- sh -c 'mount LABEL=scratch /mnt && cat /proc/sys/kernel/random/uuid |
 		tee /mnt/lunette-test'
@@ -106,14 +106,14 @@ test_whatever_is_written() { # also where the guest runs in an emulated machine
 	equal "$(cat 'a, b')" 'by a port'
 }
 
-test_disk_of_a_failed_run_is_kept() {
+long_disk_of_a_failed_run_is_kept() {
 	truncate -s 1M disk.img
 	status 1 run_guest --disk disk.img,serial=mine --keep-on-fail kept -- sh -c 'echo kept >/dev/sda; exit 1'
 	equal "$(tr -d '\0' <disk.img)" ''
 	equal "$(cat kept/* | tr -d '\0')" kept
 }
 
-test_disks_are_thrown_away() { # unless it is said otherwise
+long_disks_are_thrown_away() { # unless it is said otherwise
 	truncate -s 1M disk.img
 	status 0 run_guest --disk disk.img -- sh -c 'echo kept >/dev/sda'
 	equal "$(tr -d '\0' <disk.img)" ''
@@ -121,7 +121,7 @@ test_disks_are_thrown_away() { # unless it is said otherwise
 	equal "$(tr -d '\0' <disk.img)" kept
 }
 
-test_two_at_once() {
+long_two_at_once() {
 	own_scratch
 	timeout 120 "$run" -- sh -c 'echo up; sleep 5; cat /sys/block/sda/size' >first 2>&1 </dev/null &
 	first=$!
@@ -226,7 +226,7 @@ test_shell() {
 	contains out 'vt100 42'
 }
 
-test_poweroff_from_the_shell() { # it has said what there is
+long_poweroff_from_the_shell() { # it has said what there is
 	own_scratch
 	session 0 'poweroff\n'
 	contains out '^Linux [^ ]+, 1 CPU, [0-9]+ MiB'
@@ -305,7 +305,7 @@ test_every_option_is_known_there() {
 	done
 }
 
-test_second_start_makes_nothing() {
+long_second_start_makes_nothing() {
 	local built
 	built=$top/build/$(uname -m)
 	own_scratch # others may put something into the user's cache meanwhile

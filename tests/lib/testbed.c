@@ -254,13 +254,20 @@ void testbed_reborn(struct testbed *tb, void (*tear_down)(void), void (*set_up)(
 	restore(tb, data, len);
 }
 
+/* In this ThreadSanitizer has nothing to find, and would spend half of a run's time. */
+__attribute__((no_sanitize("thread"))) static void clear(uint8_t *at, uint64_t len)
+{
+	while (len--)
+		*at++ = 0;
+}
+
 uint64_t testbed_alloc(struct testbed *tb, uint64_t len, uint64_t align)
 {
 	uint64_t gpa = align_up(tb->next_free, align);
 	void *at = mem_ptr(&tb->mem, gpa, len, 1);
 
 	BUG_ON(!at);
-	memset(at, 0, len);
+	clear(at, len);
 	tb->next_free = gpa + len;
 	return gpa;
 }

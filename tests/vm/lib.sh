@@ -3,9 +3,9 @@
 # ../lab/l1), where /lab has the kernel and archives for guests; ../cli has tests of the same form
 # for the machine itself.
 #
-# A test file sources this, defines functions named test_..., and ends with run_tests, which calls
-# each in a subshell with "set -e" and a folder of its own, and prints "ok FILE/NAME", or "not ok"
-# and what the test had to say.
+# A test file sources this, defines functions named test_..., or long_... for "make test-all" alone,
+# and ends with run_tests, which calls each in a subshell with "set -e" and a folder of its own, and
+# prints "ok FILE/NAME", or "not ok" and what the test had to say.
 # shellcheck shell=sh
 
 tests=$(dirname "$(readlink -f "$0")")
@@ -212,7 +212,7 @@ run_test() { # NAME [MORE]: of a test that is run several times, which one
 	(
 		set -e
 		cd "$dir"
-		"test_$1"
+		"$(kind_of "$1")_$1"
 	) >"$dir/log" 2>&1
 	rc=$?
 	took=$(($(cut -d . -f 1 /proc/uptime) - began))
@@ -252,17 +252,32 @@ unwanted_triple_fault() {
 	done
 }
 
+# test, or long: what "make test-all" alone runs (EXTENT=all), and who names it
+kind_of() { # NAME
+	sed -n "s/^\(test\|long\)_$1() .*/\1/p" "$tests/$(basename "$0")"
+}
+
+among() { # WORD WORD...
+	local word=$1 other
+	shift
+	for other; do [ "$other" != "$word" ] || return 0; done
+	return 1
+}
+
 # All tests of the file, in their order; with TESTS=NAME,... or FILE/NAME,... those, of which none may be
 # unknown. Names of other files' tests are not this one's matter.
 run_tests() {
 	local all name wanted file
 	file=$(basename "$0" .sh)
-	all=$(sed -n 's/^test_\([a-z0-9_]*\)() .*/\1/p' "$0")
+	all=$(sed -n 's/^\(test\|long\)_\([a-z0-9_]*\)() .*/\2/p' "$0")
 	wanted=$(echo "${TESTS-}" | tr , '\n' | sed -n "s,^$file/,,p; t; /\//d; /./p")
 	for name in ${wanted:-$all}; do
-		echo "$all" | grep -qx "$name" || echo "not ok $file/$name: no such test"
+		among "$name" $all || echo "not ok $file/$name: no such test"
 	done
 	for name in $all; do
-		[ -n "$wanted" ] && ! echo "$wanted" | grep -qx "$name" || run_test "$name"
+		if [ -n "$wanted" ]; then among "$name" $wanted || continue
+		elif [ "$(kind_of "$name")" = long ]; then [ "${EXTENT-test}" = all ] || continue
+		fi
+		run_test "$name"
 	done
 }
