@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 # make            lunette, at the top
+# make static     lunette as one file that needs no library, in build; the same bytes wherever it is built
 # make ARCH=aarch64   for another machine, or riscv64's: it is in build/aarch64
 # make test       everything: set-up, unit tests, sanitizers, guests in the lab
 # make test-all   all that there is: other processors and kernels, long soaks, fuzzers
@@ -59,10 +60,10 @@ static_riscv64 = -static
 link = $(CC) $(flags) $(CFLAGS) -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS)
 
 # Everything below the machine: what the unit tests link. An upward dependency is a link error.
-lower = $(wildcard vmm/core/*.c virtio/*.c devices/*.c devices/*/*.c)
+lower = $(sort $(wildcard vmm/core/*.c virtio/*.c devices/*.c devices/*/*.c))
 with_tree = $(wildcard vmm/machine/arch/*.c) # of all that are not PCs
-upper = $(filter-out $(lower) $(if $(filter x86_64,$(ARCH)),$(with_tree)), \
-	$(wildcard vmm/*.c vmm/*/*.c vmm/*/*/*.c vmm/machine/arch/$(ARCH)/*.c))
+upper = $(sort $(filter-out $(lower) $(if $(filter x86_64,$(ARCH)),$(with_tree)), \
+	$(wildcard vmm/*.c vmm/*/*.c vmm/*/*/*.c vmm/machine/arch/$(ARCH)/*.c)))
 asl = $(wildcard vmm/machine/arch/$(ARCH)/*.asl)
 
 lower_o = $(lower:%.c=$(out)/%.o)
@@ -77,6 +78,13 @@ lunette: $(out)/lunette
 
 $(out)/lunette: $(upper_o) $(lower_o)
 	$(link) -pie -o $@ $^ $(LIBS)
+
+# What would ask for the host's libraries when it runs has a warning of the linker's.
+$(out)/lunette-static: $(upper_o) $(lower_o)
+	$(link) $(static) -s -Wl,--fatal-warnings -o $@ $^ $(LIBS)
+
+static: $(out)/lunette-static
+	@echo $<
 
 # The first process of guests: static, as it is alone there.
 guest_o = $(patsubst %.c,$(out)/%.o,$(wildcard guest/*.c))
@@ -117,6 +125,6 @@ help:
 
 -include $(shell find build -name '*.d' 2>/dev/null)
 
-.PHONY: all guest-init test test-all test-aarch64 test-riscv64 check check-vm lint bench fuzz \
+.PHONY: all static guest-init test test-all test-aarch64 test-riscv64 check check-vm lint bench fuzz \
 	clean dist help
 .DELETE_ON_ERROR:

@@ -13,7 +13,7 @@
 set -euo pipefail
 
 # To build lunette and the guest's initramfs and disk, and for --net user.
-run='gcc make libc6-dev linux-libc-dev libcap-ng-dev libjansson-dev liburing-dev zlib1g-dev
+run='gcc make libc6-dev linux-libc-dev libjansson-dev liburing-dev zlib1g-dev
 	liblz4-dev libzstd-dev liblzma-dev libarchive-dev libacl1-dev libmd-dev acpica-tools cpio
 	kmod e2fsprogs erofs-utils util-linux libblkid-dev xz-utils zstd passt?'
 # And where the machine is described to guests by a device tree.

@@ -55,6 +55,7 @@ objects() {
 
 program "$objects/lunette"
 program "$objects/guest/init"
+[ ! -f "$objects/lunette-static" ] || program "$objects/lunette-static"
 holds "$objects/guest/init" 'static' lacks 'INTERP' readelf -lW "$objects/guest/init"
 ours lunette $(objects vmm virtio devices)
 ours init $(objects guest)

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/kvm.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -31,19 +32,34 @@ static const struct vm_cap common_caps[] = {
 	{ 0 }
 };
 
+/* By its file alone: to ask others takes libraries, which a static program has not. */
+static void name_group(char *name, size_t size, gid_t gid)
+{
+	FILE *file = fopen("/etc/group", "re");
+	struct group *group;
+
+	snprintf(name, size, "%u", gid); /* which usermod takes, too */
+	while (file && (group = fgetgrent(file))) {
+		if (group->gr_gid == gid)
+			snprintf(name, size, "%s", group->gr_name);
+	}
+	if (file)
+		fclose(file);
+}
+
 static void explain_eacces(void)
 {
-	struct group *group;
+	char group[64];
 	struct stat st;
 
-	if (stat(DEV_KVM, &st) < 0 || !(st.st_mode & S_IRGRP) || !(group = getgrgid(st.st_gid)) ||
-	    !st.st_gid) {
+	if (stat(DEV_KVM, &st) < 0 || !(st.st_mode & S_IRGRP) || !st.st_gid) {
 		log_err(DEV_KVM ": permission denied; ask root for: chmod 666 " DEV_KVM);
 		return;
 	}
+	name_group(group, sizeof(group), st.st_gid);
 	log_err(DEV_KVM ": permission denied; it belongs to group %s: "
 		"sudo usermod -aG %s $USER, then log in anew; in CI: lunette doctor --ci github",
-		group->gr_name, group->gr_name);
+		group, group);
 }
 
 static void explain_open(int err)
