@@ -76,11 +76,23 @@ all: lunette
 lunette: $(out)/lunette
 	$(if $(cross),,cp -f $< $@)
 
-$(out)/lunette: $(upper_o) $(lower_o)
+# Which commit it is of. Git is asked each time, and what hangs on the answer is made when that is new.
+version := $(shell packaging/version $(VERSION))
+version_o = $(out)/version.o
+
+$(out)/version.c: FORCE
+	@mkdir -p $(@D)
+	@text='const char lunette_version[] = "$(version)";'; \
+		[ "$$(cat $@ 2>/dev/null)" = "$$text" ] || echo "$$text" >$@
+
+$(version_o): $(out)/version.c
+	$(compile) -Wno-missing-variable-declarations -c -o $@ $<
+
+$(out)/lunette: $(upper_o) $(lower_o) $(version_o)
 	$(link) -pie -o $@ $^ $(LIBS)
 
 # What would ask for the host's libraries when it runs has a warning of the linker's.
-$(out)/lunette-static: $(upper_o) $(lower_o)
+$(out)/lunette-static: $(upper_o) $(lower_o) $(version_o)
 	$(link) $(static) -s -Wl,--fatal-warnings -o $@ $^ $(LIBS)
 
 static: $(out)/lunette-static
@@ -118,7 +130,10 @@ clean:
 	rm -rf build lunette
 
 dist:
-	git archive --prefix=lunette-$(VERSION)/ HEAD | gzip -n >lunette-$(VERSION).tar.gz
+	@mkdir -p build
+	echo $(version) >build/version
+	git archive --prefix=lunette-$(version)/ --add-file=build/version HEAD | \
+		gzip -n >lunette-$(version).tar.gz
 
 help:
 	@sed -n '/^# make /,/^#$$/s/^# *\(.*\)/\1/p' Makefile
@@ -126,5 +141,5 @@ help:
 -include $(shell find build -name '*.d' 2>/dev/null)
 
 .PHONY: all static guest-init test test-all test-aarch64 test-riscv64 check check-vm lint bench fuzz \
-	clean dist help
+	clean dist help FORCE
 .DELETE_ON_ERROR:

@@ -163,7 +163,7 @@ $(patsubst %,$(out)/tests/vm/%,handover resets): %: %.o $(lib_o) $(lower_o)
 
 # What KVM takes of a machine, and gives: where this machine's headers do not know it.
 $(out)/tests/vm/$(ARCH)/state: $(out)/tests/vm/$(ARCH)/state.o tests/vm/$(ARCH)/guest.S \
-		$(filter-out $(out)/vmm/main.o,$(upper_o)) $(lower_o)
+		$(filter-out $(out)/vmm/main.o,$(upper_o)) $(lower_o) $(version_o)
 	$(link) -pie -o $@ $^ $(LIBS)
 
 $(out)/tests/vm/netup: $(out)/guest/net.o

@@ -15,6 +15,7 @@
 #include "vmm/core/log.h"
 #include "vmm/core/near.h"
 #include "vmm/core/util.h"
+#include "vmm/core/version.h"
 #include "vmm/machine/cause.h"
 #include "vmm/machine/crash.h"
 #include "vmm/run/run.h"
@@ -38,8 +39,9 @@ static void help(FILE *out)
 {
 	unsigned i;
 
-	fputs("lunette " VERSION " - a small hypervisor with SCSI disks built in\n\n"
-	      "usage: lunette COMMAND [OPTION...]\n"
+	fprintf(out, "lunette %s - a small hypervisor with SCSI disks built in\n\n",
+		lunette_version);
+	fputs("usage: lunette COMMAND [OPTION...]\n"
 	      "       lunette help COMMAND         what it does; also lunette COMMAND --help\n"
 	      "       lunette --version\n\n", out);
 	for (i = 0; i < ARRAY_SIZE(commands); i++)
@@ -154,7 +156,7 @@ static int run_command(int argc, char **argv)
 		return causes[CAUSE_USAGE].status;
 	}
 	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "version")) {
-		puts("lunette " VERSION);
+		printf("lunette %s\n", lunette_version);
 		return 0;
 	}
 	if (asks_for_help(argv[1]))

@@ -86,9 +86,9 @@ static void check_report(const char *signal, const char *address)
 {
 	char wanted[300];
 
-	snprintf(wanted, sizeof(wanted), "lunette: error: this is a bug in lunette " VERSION ": %s "
-		 "in test_crash at program address 0x1234, data address %s; please report this "
-		 "line, those before it, and the command\n", signal, address);
+	snprintf(wanted, sizeof(wanted), "lunette: error: this is a bug in lunette " VERSION
+		 "-tests: %s in test_crash at program address 0x1234, data address %s; please "
+		 "report this line, those before it, and the command\n", signal, address);
 	ck_assert_str_eq(said.text, wanted);
 }
 

@@ -91,8 +91,8 @@ static const struct {
 	{ { "help", "kernel-check" }, "help of kernel_check\n" },
 	{ { "--help", "matrix" }, "help of matrix\n" },
 	{ { "run", "a", "--help" }, "run [a] [--help]\n" }, /* it looks itself */
-	{ { "--version" }, "lunette " VERSION "\n" },
-	{ { "version" }, "lunette " VERSION "\n" },
+	{ { "--version" }, "lunette " VERSION "-tests\n" },
+	{ { "version" }, "lunette " VERSION "-tests\n" },
 };
 
 START_TEST(commands_and_help)

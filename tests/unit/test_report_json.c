@@ -9,6 +9,7 @@
 #include "tests/lib/stderr.h"
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
+#include "vmm/core/version.h"
 #include "vmm/machine/console_log.h"
 #include "vmm/run/guest.h"
 #include "vmm/run/report/report.h"
@@ -79,7 +80,7 @@ START_TEST(unfinished)
 	is_text("machine.kernel", "vml\xef\xbf\xbd");
 	is_number("machine.cpus", 2);
 	is_number("machine.memory", GIB(3));
-	is_text("lunette", VERSION);
+	is_text("lunette", lunette_version);
 }
 END_TEST
 

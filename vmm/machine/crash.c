@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "vmm/core/util.h"
+#include "vmm/core/version.h"
 #include "vmm/machine/arch/arch.h"
 #include "vmm/machine/cause.h"
 #include "vmm/machine/tty.h"
@@ -36,7 +37,7 @@ static void report(int sig, const siginfo_t *info, const void *context)
 		     "lunette: error: this is a bug in lunette %s: SIG%s in %s at program address "
 		     "%#jx, data address %#jx; please report this line, those before it, and the "
 		     "command\n",
-		     VERSION, sigabbrev_np(sig), thread,
+		     lunette_version, sigabbrev_np(sig), thread,
 		     (uintmax_t)(arch_crash_pc(context) - (uintptr_t)__executable_start),
 		     sig == SIGABRT ? 0 : (uintmax_t)(uintptr_t)info->si_addr);
 	if (n > 0 && write(STDERR_FILENO, line, min_u64(n, sizeof(line) - 1)) < 0)

@@ -10,6 +10,7 @@
 
 #include "vmm/core/text.h"
 #include "vmm/core/util.h"
+#include "vmm/core/version.h"
 #include "vmm/run/matrix/matrix_file.h"
 #include "vmm/run/matrix/matrix_result.h"
 #include "vmm/run/report/junit.h"
@@ -554,7 +555,7 @@ static void put_totals(FILE *out, const struct matrix *m, const struct matrix_re
 	}
 	if (gmtime_r(&now, &tm))
 		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S UTC", &tm);
-	fprintf(out, "</p>\n<p class=\"dim\">lunette " VERSION ", %s</p>\n", when);
+	fprintf(out, "</p>\n<p class=\"dim\">lunette %s, %s</p>\n", lunette_version, when);
 }
 
 static void put_legend(FILE *out)

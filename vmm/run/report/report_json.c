@@ -8,6 +8,7 @@
 #include "devices/devices.h"
 #include "vmm/core/log.h"
 #include "vmm/core/text.h"
+#include "vmm/core/version.h"
 #include "vmm/machine/console_log.h"
 #include "vmm/run/facts.h"
 #include "vmm/run/guest.h"
@@ -196,7 +197,7 @@ char *report_json(struct report *r, bool finished)
 	size_t len;
 	FILE *out;
 
-	json_object_set_new(all, "lunette", json_string(VERSION));
+	json_object_set_new(all, "lunette", json_string(lunette_version));
 	pthread_mutex_lock(&r->lock);
 	put_cause(r, all, finished);
 	json_object_set_new(all, "command", command(r));
