@@ -33,11 +33,12 @@ test_needs_nothing() {
 
 test_reproducible() {
 	[ "${EXTENT-}" = all ] || skip 'two whole builds: make test-all has them'
+	mkdir -p one another/folder/of/a/longer
+	(cd "$top" && git ls-files -z | xargs -0 cp --parents -t "$OLDPWD/one")
+	cp -a one another/folder/of/a/longer/name
 	for folder in one another/folder/of/a/longer/name; do
-		mkdir -p $folder
-		(cd "$top" && git ls-files -z | xargs -0 cp --parents -t "$OLDPWD/$folder")
-		CCACHE_DISABLE=1 made $folder $(basename $folder).static
-		rm -r $folder
+		CCACHE_DISABLE=1 made $folder "$(basename $folder).static"
+		rm -r "$folder"
 	done
 	cmp one.static name.static
 }
