@@ -28,7 +28,7 @@ cross_riscv64='gcc-riscv64-linux-gnu'
 lab_intel='g++ isolinux syslinux-common xorriso'
 bochs='bochs'
 # To test: unit tests, and what is copied into guests.
-test='check libfdt-dev device-tree-compiler clang dmsetup pkg-config strace bsdutils sg3-utils lz4 tmux shellcheck cppcheck'
+test='check libfdt-dev device-tree-compiler clang dmsetup pkg-config strace bsdutils sg3-utils lz4 tmux shellcheck cppcheck zsh? fish?'
 # To make machines of other distributions.
 distro='wget gpgv'
 # To measure: counters of system calls and of instructions, and what to compare with.

@@ -40,7 +40,7 @@ test_words() { # of commands, options, values; none of them is listed in the pro
 	equal "$(asked nothing --)" ''
 }
 
-# line KEYS WANTED: what bash has on its line when KEYS have been typed, where "|" is Tab; a "." that is
+# line KEYS WANTED: what the shell has on its line when KEYS have been typed, where "|" is Tab; a "." that is
 # typed last shows whether a blank came behind it
 line() {
 	local part rest=$1'|'
@@ -49,20 +49,27 @@ line() {
 		[ -z "$part" ] || tmux send-keys -l -- "$part"
 		[ -z "$rest" ] || tmux send-keys Tab
 	done
-	until_true 30 shows "> $2"
+	until_true 60 shows "> $2"
 	tmux send-keys C-u C-l
 }
-shows() { tmux capture-pane -p | grep -qxF -e "$1"; }
+shows() { tmux capture-pane -p | sed 's/ *$//' | grep -qxF -e "$1"; }
 
-test_bash() {
+# driven COMMAND: a shell whose prompt is "> ", which is to read the lines on stdin first
+driven() {
 	installed
 	: >off.elf
-	mkdir -p folder tmux
-	export TMUX_TMPDIR=$PWD/tmux
+	mkdir -p folder tmux home
+	export TMUX_TMPDIR=$PWD/tmux HOME=$PWD/home
+	cat >first
 	trap 'tmux kill-server' EXIT
-	tmux -f /dev/null new-session -d -x 100 -y 30 'exec env PS1="> " bash --norc --noprofile'
-	until_true 30 shows '>'
-	tmux send-keys ". $from/lunette.bash; clear" Enter
+	tmux -f /dev/null new-session -d -x 100 -y 30 "exec env PS1='> ' $1"
+	until_true 60 shows '>'
+	tmux send-keys ". $PWD/first; clear" Enter
+	until_true 60 shows '>'
+}
+
+# The same in all of them.
+lines() {
 	line 'lunette ru|.' 'lunette run .'
 	line 'lunette run --ker|of|.' 'lunette run --kernel off.elf .'
 	line 'lunette run --out fo|.' 'lunette run --out folder/.'
@@ -71,6 +78,28 @@ test_bash() {
 	line 'lunette run --device virtio-sc|' 'lunette run --device virtio-scsi'
 	line 'lunette ctl off.elf cou|.' 'lunette ctl off.elf counters .'
 	line 'lunette run -- true of|.' 'lunette run -- true off.elf .'
+}
+
+test_bash() {
+	driven 'bash --norc --noprofile' <<<". $from/lunette.bash"
+	lines
+}
+
+test_zsh() {
+	command -v zsh >/dev/null || skip 'no zsh here'
+	driven 'zsh -f' <<-END
+		fpath=($from \$fpath)
+		autoload -Uz compinit
+		compinit -u -d dump
+	END
+	lines
+}
+
+test_fish() {
+	command -v fish >/dev/null || skip 'no fish here'
+	driven 'fish --no-config -C "function fish_prompt; printf \"> \"; end; set -g fish_autosuggestion_enabled 0"' \
+		<<<"source $from/lunette.fish"
+	lines
 }
 
 run_tests
