@@ -285,28 +285,6 @@ START_TEST(too_large_to_unpack)
 }
 END_TEST
 
-/* Where "lunette kernel-check" looks for a configuration. */
-START_TEST(where_it_is_packed)
-{
-	static uint8_t file[ZBOOT_HEAD + sizeof(packed) + 4];
-	struct image img = { .size = 1000 };
-	uint64_t off = 1, len = 1;
-
-	memcpy(img.head, kernel, sizeof(img.head));
-	ck_assert(!arch_kernel_packed(&img, &off, &len));
-	zboot(file, false);
-	memcpy(img.head, file, sizeof(img.head));
-	ck_assert(arch_kernel_packed(&img, &off, &len));
-	ck_assert_uint_eq(off, ZBOOT_HEAD);
-	ck_assert_uint_eq(len, zstd() + 4);
-	off = len = 1;
-	le32_put(img.head + 12, 0);
-	ck_assert(!arch_kernel_packed(&img, &off, &len));
-	ck_assert_uint_eq(off, 1); /* as it was */
-	ck_assert_uint_eq(len, 1);
-}
-END_TEST
-
 Suite *aarch64_boot_suite(void)
 {
 	Suite *s = suite_create("aarch64_boot");
@@ -325,7 +303,6 @@ Suite *aarch64_boot_suite(void)
 	tcase_add_test(tc, other_files);
 	tcase_add_test(tc, broken_files);
 	tcase_add_test(tc, too_large_to_unpack);
-	tcase_add_test(tc, where_it_is_packed);
 	return s;
 }
 

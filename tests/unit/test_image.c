@@ -75,6 +75,58 @@ START_TEST(kinds)
 }
 END_TEST
 
+/* What the headers say of where the kernel proper is packed. */
+struct packed_row {
+	struct {
+		unsigned at;
+		const char *bytes;
+		size_t len;
+	} put[6];
+	uint64_t off, len; /* 0: nowhere */
+};
+
+#define BYTES(at, bytes) { at, bytes, sizeof(bytes) - 1 }
+#define BZIMAGE BYTES(0x202, "HdrS"), BYTES(0x206, "\x0c\x02"), \
+	BYTES(0x1f4, "\x00\x01\0\0") /* 4096 bytes behind the setup */
+#define PAYLOAD(off, size) BYTES(0x248, off size)
+#define ZBOOT BYTES(0, "MZ\0\0zimg")
+
+static const struct packed_row packed_rows[] = {
+	{ { BZIMAGE, BYTES(0x1f1, "\x01"), PAYLOAD("\x64\0\0\0", "\x40\0\0\0") },
+	  1024 + 100, 64 },
+	{ { BZIMAGE, PAYLOAD("\x64\0\0\0", "\x40\0\0\0") }, 2560 + 100, 64 }, /* old: 4 sectors */
+	{ { BZIMAGE, PAYLOAD("\x64\0\0\0", "\x9c\x0f\0\0") }, 2560 + 100, 3996 }, /* to the end */
+	{ { BZIMAGE, PAYLOAD("\x64\0\0\0", "\x9d\x0f\0\0") }, 0, 0 },
+	{ { BZIMAGE, PAYLOAD("\x64\0\0\0", "\x05\0\0\0") }, 2560 + 100, 5 },
+	{ { BZIMAGE, PAYLOAD("\x64\0\0\0", "\x04\0\0\0") }, 0, 0 },
+	{ { BZIMAGE, PAYLOAD("\xff\xff\xff\xff", "\xff\xff\xff\xff") }, 0, 0 },
+	{ { BZIMAGE, PAYLOAD("\x64\0\0\0", "\x40\0\0\0"), BYTES(0x206, "\x07\x02") }, 0, 0 },
+	{ { ZBOOT, BYTES(8, "\x00\x02\0\0\x40\0\0\0"), BYTES(24, "gzip") }, 512, 64 },
+	{ { ZBOOT, BYTES(8, "\x00\x02\0\0\x40\0\0\0"), BYTES(24, "zstd") }, 512, 68 },
+	{ { ZBOOT, BYTES(8, "\x00\x02\0\0\0\0\0\0"), BYTES(24, "zstd") }, 0, 0 },
+	{ { BYTES(0, "\x1f\x8b\x08") }, 0, LENGTH },
+	{ { BYTES(0x38, "ARM\x64") }, 0, 0 },
+	{ { BYTES(0, "\x7f" "ELF") }, 0, 0 },
+};
+
+START_TEST(where_it_is_packed)
+{
+	const struct packed_row *row = &packed_rows[_i];
+	uint64_t off = 1, len = 2;
+	struct image img;
+	unsigned i;
+
+	for (i = 0; i < ARRAY_SIZE(row->put) && row->put[i].len; i++)
+		put(row->put[i].bytes, row->put[i].len, row->put[i].at);
+	img = open_image();
+	ck_assert(image_packed(&img, &off, &len) == !!row->len);
+	ck_assert_uint_eq(off, row->len ? row->off : 1);
+	ck_assert_uint_eq(len, row->len ? row->len : 2);
+	ck_assert(image_is_bzimage(&img) == (row->put[0].at == 0x202));
+	image_close(&img);
+}
+END_TEST
+
 START_TEST(read_within_the_file)
 {
 	struct image img = open_image();
@@ -142,6 +194,7 @@ Suite *image_suite(void)
 	TCase *tc = unit_case(suite, "files");
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_loop_test(tc, where_it_is_packed, 0, ARRAY_SIZE(packed_rows));
 	tcase_add_loop_test(tc, kinds, 0, 7);
 	tcase_add_test(tc, read_within_the_file);
 	tcase_add_test(tc, load_to_its_place);

@@ -17,8 +17,6 @@
 Suite *x86_64_boot_suite(void);
 
 #define SETUP 1024      /* before the part in protected mode: a sector and the boot sector */
-#define PAYLOAD 0x300   /* what is packed, in that part */
-#define PAYLOAD_LEN 12345
 #define TEXT_AT MIB(16)
 #define TEXT 5000       /* bytes */
 #define DATA_AT (MIB(18) + 0x1000)
@@ -71,7 +69,6 @@ static void make_bzimage(void)
 		.setup_sects = 1, .header = 0x53726448, .version = 0x20f,
 		.xloadflags = XLF_KERNEL_64, .cmdline_size = 2047, .pref_address = TEXT_AT,
 		.init_size = INIT_SIZE, .syssize = (sizeof(bzimage) - SETUP) / 16,
-		.payload_offset = PAYLOAD, .payload_length = PAYLOAD_LEN,
 	};
 
 	fill(bzimage, sizeof(bzimage));
@@ -201,45 +198,6 @@ START_TEST(bzimage_by_the_boot_protocol)
 }
 END_TEST
 
-/* As the boot protocol says where that is; a kernel with nothing there is loaded all the same. */
-START_TEST(packed_where)
-{
-	static const struct {
-		uint32_t off, len;
-		bool there;
-	} rows[] = {
-		{ PAYLOAD, PAYLOAD_LEN, true },
-		{ PAYLOAD, sizeof(bzimage) - SETUP - PAYLOAD, true },
-		{ PAYLOAD, sizeof(bzimage) - SETUP - PAYLOAD + 1, false },
-		{ PAYLOAD, 5, true },
-		{ PAYLOAD, 4, false },
-		{ PAYLOAD, 0, false },
-		{ UINT32_MAX, UINT32_MAX, false },
-	};
-	uint64_t off = 1, len = 2;
-	struct image kernel;
-
-	header()->payload_offset = rows[_i].off;
-	header()->payload_length = rows[_i].len;
-	kernel = open_kernel(bzimage, sizeof(bzimage));
-	ck_assert(arch_kernel_packed(&kernel, &off, &len) == rows[_i].there);
-	image_close(&kernel);
-	ck_assert_uint_eq(off, rows[_i].there ? SETUP + rows[_i].off : 1);
-	ck_assert_uint_eq(len, rows[_i].there ? rows[_i].len : 2);
-	ck_assert_int_eq(load_bzimage(), 0);
-}
-END_TEST
-
-START_TEST(packed_nowhere)
-{
-	struct image kernel = open_kernel(vmlinux, sizeof(vmlinux));
-	uint64_t off, len;
-
-	ck_assert(!arch_kernel_packed(&kernel, &off, &len));
-	image_close(&kernel);
-}
-END_TEST
-
 START_TEST(cut_off) /* anywhere: a line, and no more */
 {
 	size_t len;
@@ -328,8 +286,6 @@ Suite *x86_64_boot_suite(void)
 	tcase_add_test(tc, several_initrds);
 	tcase_add_test(tc, bzimage_by_the_boot_protocol);
 	tcase_add_loop_test(tc, bzimage_refused, 0, 7);
-	tcase_add_loop_test(tc, packed_where, 0, 7);
-	tcase_add_test(tc, packed_nowhere);
 	tcase_add_test(tc, cut_off);
 	tcase_add_test(tc, little_memory);
 	tcase_add_loop_test(tc, broken_segments, 0, 8);

@@ -4,7 +4,6 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +17,26 @@
 #include "vmm/core/opt.h"
 #include "vmm/core/util.h"
 
+/* Of a bzImage's setup header. */
+#define BZIMAGE_SETUP_SECTS 0x1f1 /* 0 means 4, for loaders of 1995; the boot sector comes on top */
+#define BZIMAGE_SYSSIZE 0x1f4     /* of the part behind the setup, in 16 bytes */
+#define BZIMAGE_MAGIC_AT 0x202
+#define BZIMAGE_MAGIC "HdrS"
+#define BZIMAGE_VERSION 0x206
+#define BZIMAGE_PAYLOAD 0x248 /* from the beginning of that part */
+#define BZIMAGE_PAYLOAD_SIZE 0x24c
+#define BZIMAGE_HAS_PAYLOAD 0x208 /* the version from which on these two are there */
+
+/* The header of a zboot image. */
+#define ZBOOT_MAGIC_AT 4
+#define ZBOOT_MAGIC "zimg"
+#define ZBOOT_PAYLOAD 8
+#define ZBOOT_PAYLOAD_SIZE 12
+#define ZBOOT_TYPE 24
+
+#define GZIP_MAGIC "\x1f\x8b"
+#define SIZE_FIELD 4 /* little-endian, behind what is packed; gzip's own is the end of it */
+
 /* The first row that fits; then those of magic.c. */
 static const struct {
 	unsigned off;
@@ -25,10 +44,10 @@ static const struct {
 	unsigned len;
 	const char *kind;
 } kinds[] = {
-	{ 0x202, "HdrS", 4, "an x86 bzImage" },
+	{ BZIMAGE_MAGIC_AT, BZIMAGE_MAGIC, 4, "an x86 bzImage" },
 	{ 0x38, "ARM\x64", 4, "an arm64 Image" },
 	{ 0x38, "RSC\x05", 4, "a riscv64 Image" },
-	{ 4, "zimg", 4, "an EFI zboot image" },
+	{ ZBOOT_MAGIC_AT, ZBOOT_MAGIC, 4, "an EFI zboot image" },
 	{ 0, "\x27\x05\x19\x56", 4, "a U-Boot image" },
 	{ 0, "\xd0\x0d\xfe\xed", 4, "a device tree" },
 	{ 0, "MZ", 2, "a PE (EFI or Windows) program" },
@@ -168,6 +187,50 @@ const char *image_kind(const struct image *img)
 	}
 	packed = magic_find(img->head, sizeof(img->head), NULL);
 	return packed ? packed->kind : "nothing that looks like a kernel";
+}
+
+bool image_is_bzimage(const struct image *img)
+{
+	return !memcmp(img->head + BZIMAGE_MAGIC_AT, BZIMAGE_MAGIC, 4);
+}
+
+static bool in_bzimage(const struct image *img, uint64_t *off, uint64_t *len)
+{
+	uint64_t sects = img->head[BZIMAGE_SETUP_SECTS];
+	uint64_t at = le32_get(img->head + BZIMAGE_PAYLOAD);
+
+	*off = ((sects ? sects : 4) + 1) * 512 + at;
+	*len = le32_get(img->head + BZIMAGE_PAYLOAD_SIZE);
+	return le16_get(img->head + BZIMAGE_VERSION) >= BZIMAGE_HAS_PAYLOAD &&
+	       range_ok(at, *len, le32_get(img->head + BZIMAGE_SYSSIZE) * 16ull);
+}
+
+static bool in_zboot(const struct image *img, uint64_t *off, uint64_t *len)
+{
+	*off = le32_get(img->head + ZBOOT_PAYLOAD);
+	*len = le32_get(img->head + ZBOOT_PAYLOAD_SIZE);
+	if (memcmp(img->head + ZBOOT_TYPE, "gzip", 4))
+		*len += SIZE_FIELD;
+	return true;
+}
+
+bool image_packed(const struct image *img, uint64_t *off, uint64_t *len)
+{
+	uint64_t from = 0, size = img->size;
+	bool there;
+
+	if (image_is_bzimage(img))
+		there = in_bzimage(img, &from, &size);
+	else if (!memcmp(img->head, "MZ", 2) &&
+		 !memcmp(img->head + ZBOOT_MAGIC_AT, ZBOOT_MAGIC, 4))
+		there = in_zboot(img, &from, &size);
+	else
+		there = !memcmp(img->head, GZIP_MAGIC, 2);
+	if (!there || size <= SIZE_FIELD)
+		return false;
+	*off = from;
+	*len = size;
+	return true;
 }
 
 int image_read(const struct image *img, uint64_t off, void *dst, size_t len)

@@ -8,6 +8,7 @@
 #ifndef MACHINE_IMAGE_H
 #define MACHINE_IMAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,6 +44,16 @@ void image_list_close(struct image_list *list);
 
 /* What the first bytes say that it is: "an arm64 Image". Never NULL. */
 const char *image_kind(const struct image *img);
+
+bool image_is_bzimage(const struct image *img);
+
+/*
+ * Where a kernel's file has the kernel proper packed, by its headers, whatever the architecture: a
+ * bzImage, a zboot image, or all of it by gzip. The file may end before. The last 4 of the @len
+ * bytes, always more than those, say how many it unpacks to. False: nowhere; nothing is written
+ * then.
+ */
+bool image_packed(const struct image *img, uint64_t *off, uint64_t *len);
 
 /* @len bytes from @off of the file. -errno after one line: the file ends, no such memory. */
 int image_read(const struct image *img, uint64_t off, void *dst, size_t len);

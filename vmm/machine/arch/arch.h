@@ -40,22 +40,8 @@ extern const char arch_hvc_words[];    /* virtio-console, and the serial port un
 /* The kernels that arch_load() takes, in words, for error messages. */
 extern const char arch_kernel_formats[];
 
-/* An option of the guest's kernel that is needed. */
-enum kernel_need_level {
-	KERNEL_NEED_ANY,     /* built in, or a module, which an initrd has to load */
-	KERNEL_NEED_BUILTIN, /* is needed before any module could be loaded */
-	KERNEL_NEED_NICE,    /* works without */
-};
-
-struct kernel_need {
-	const char *class;  /* of devices, or what its name begins with; NULL: whatever there is */
-	const char *option; /* without "CONFIG_"; NULL ends a table */
-	enum kernel_need_level level;
-	const char *why;    /* a few words */
-};
-
-/* What every kernel here should have. */
-extern const struct kernel_need arch_kernel_needs[];
+/* The option that kernels for it have, without "CONFIG_": "X86_64". */
+extern const char arch_kernel_option[];
 
 /* Words of the kernel's command line with which it will not get far. */
 struct kernel_break {
@@ -109,12 +95,6 @@ struct arch_entry {
  * after one line. (describe.c)
  */
 int arch_describe(const struct platform *p, const struct arch_entry *entry);
-
-/*
- * Where in a kernel file the kernel proper is packed, by its headers: the file may end before. The
- * last 4 of the @len bytes say how many it unpacks to. False: nowhere; nothing is written then.
- */
-bool arch_kernel_packed(const struct image *kernel, uint64_t *off, uint64_t *len);
 
 /* Kernel, initrds and command line into guest memory. -errno after one line. (boot.c) */
 int arch_load(struct mem *mem, const struct image *kernel, const struct image_list *initrds,

@@ -18,15 +18,7 @@
 #define IMAGE_SIZE 16 /* what the kernel needs while it starts; 0: arm64's before Linux 3.17 */
 #define MAGIC_AT 56
 
-/* The header of a zboot image. */
-#define ZBOOT_MAGIC_AT 4
-#define ZBOOT_MAGIC "zimg"
-#define ZBOOT_PAYLOAD 8
-#define ZBOOT_PAYLOAD_SIZE 12
-#define ZBOOT_TYPE 24
-#define SIZE_FIELD 4 /* little-endian, behind what is packed; gzip's own is the end of it */
-
-#define GZIP_MAGIC "\x1f\x8b"
+#define SIZE_FIELD 4 /* behind what image_packed() finds */
 #define ZSTD_MAGIC "\x28\xb5\x2f\xfd"
 
 /* What is being loaded. */
@@ -45,39 +37,9 @@ static bool is_image(const struct load *l, const uint8_t *header)
 	return !memcmp(header + MAGIC_AT, l->magic, 4);
 }
 
-static bool is_zboot(const struct image *kernel)
-{
-	return !memcmp(kernel->head, "MZ", 2) &&
-	       !memcmp(kernel->head + ZBOOT_MAGIC_AT, ZBOOT_MAGIC, 4);
-}
-
-static bool is_gzip(const struct image *kernel)
-{
-	return !memcmp(kernel->head, GZIP_MAGIC, 2);
-}
-
 static bool is_zstd(const struct image *kernel)
 {
 	return !memcmp(kernel->head, ZSTD_MAGIC, 4);
-}
-
-bool arch_kernel_packed(const struct image *kernel, uint64_t *off, uint64_t *len)
-{
-	uint64_t from = 0, size = 0;
-
-	if (is_zboot(kernel)) {
-		from = le32_get(kernel->head + ZBOOT_PAYLOAD);
-		size = le32_get(kernel->head + ZBOOT_PAYLOAD_SIZE);
-		if (memcmp(kernel->head + ZBOOT_TYPE, "gzip", 4))
-			size += SIZE_FIELD;
-	} else if (is_gzip(kernel)) {
-		size = kernel->size;
-	}
-	if (size <= SIZE_FIELD)
-		return false;
-	*off = from;
-	*len = size;
-	return true;
 }
 
 static int refuse(const struct load *l, const char *found)
@@ -155,7 +117,7 @@ static int read_kernel(struct load *l)
 	l->size = kernel->size;
 	if (is_image(l, kernel->head))
 		return image_load(kernel, 0, l->mem, l->ram, l->size);
-	if (arch_kernel_packed(kernel, &off, &len))
+	if (!image_is_bzimage(kernel) && image_packed(kernel, &off, &len))
 		return read_packed(l, off, len, true);
 	if (is_zstd(kernel))
 		return read_packed(l, 0, kernel->size, false);

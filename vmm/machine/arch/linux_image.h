@@ -9,8 +9,6 @@
  * It is entered at its first byte, without paging, with the device tree's address in a register.
  * Documentation/arch/arm64/booting.rst and arch/riscv/boot.rst of Linux have the protocol. The
  * tree is at the end of what the kernel surely maps, the initrd below it.
- *
- * arch_kernel_packed() is here, too.
  */
 #ifndef MACHINE_LINUX_IMAGE_H
 #define MACHINE_LINUX_IMAGE_H

@@ -13,48 +13,13 @@
 #include "vmm/core/log.h"
 #include "vmm/core/utf8.h"
 #include "vmm/core/util.h"
-#include "vmm/machine/arch/arch.h"
 #include "vmm/machine/cause.h"
 #include "vmm/machine/image.h"
 #include "vmm/run/kernel/kernel_config.h"
+#include "vmm/run/kernel/kernel_needs.h"
 #include "vmm/run/run.h"
 
 #define STATUS_MISSING 1
-
-static const struct kernel_need needs[] = {
-	{ NULL, "BLK_DEV_INITRD", KERNEL_NEED_BUILTIN, "an initrd" },
-	{ NULL, "BINFMT_ELF", KERNEL_NEED_BUILTIN, "programs" },
-	{ NULL, "DEVTMPFS", KERNEL_NEED_BUILTIN, "device nodes" },
-	{ NULL, "DEVTMPFS_MOUNT", KERNEL_NEED_NICE, "device nodes without an initrd" },
-	{ NULL, "TMPFS", KERNEL_NEED_NICE, "/run and /tmp" },
-	{ NULL, "PROC_FS", KERNEL_NEED_BUILTIN, "/proc" },
-	{ NULL, "SYSFS", KERNEL_NEED_BUILTIN, "/sys" },
-	{ "pci-host", "PCI", KERNEL_NEED_BUILTIN, "where virtio devices are" },
-	{ "pci-host", "PCI_MSI", KERNEL_NEED_BUILTIN, "their interrupts" },
-	{ "virtio-", "VIRTIO_PCI", KERNEL_NEED_ANY, "virtio over PCI" },
-	{ "virtio-", "VIRTIO_MMIO", KERNEL_NEED_NICE, "transport=mmio" },
-	{ "virtio-scsi", "SCSI", KERNEL_NEED_ANY, "the SCSI controller" },
-	{ "virtio-scsi", "SCSI_LOWLEVEL", KERNEL_NEED_BUILTIN, "SCSI controllers" },
-	{ "virtio-scsi", "SCSI_VIRTIO", KERNEL_NEED_ANY, "the SCSI controller" },
-	{ "virtio-blk", "VIRTIO_BLK", KERNEL_NEED_ANY, "disks without SCSI" },
-	{ "vhost-user-", "VIRTIO_PCI", KERNEL_NEED_ANY, "virtio over PCI" },
-	{ "vhost-user-blk", "VIRTIO_BLK", KERNEL_NEED_ANY, "disks of other programs" },
-	{ "vhost-user-scsi", "SCSI", KERNEL_NEED_ANY, "the SCSI controller" },
-	{ "vhost-user-scsi", "SCSI_LOWLEVEL", KERNEL_NEED_BUILTIN, "SCSI controllers" },
-	{ "vhost-user-scsi", "SCSI_VIRTIO", KERNEL_NEED_ANY, "the SCSI controller" },
-	{ "vhost-user-fs", "FUSE_FS", KERNEL_NEED_ANY, "folders of other programs" },
-	{ "vhost-user-fs", "VIRTIO_FS", KERNEL_NEED_ANY, "folders of other programs" },
-	{ "scsi-disk", "BLK_DEV_SD", KERNEL_NEED_ANY, "disks" },
-	{ "scsi-disk", "CHR_DEV_SG", KERNEL_NEED_NICE, "SCSI commands from programs" },
-	{ "scsi-cd", "BLK_DEV_SR", KERNEL_NEED_ANY, "CD-ROM drives" },
-	{ "virtio-rng", "HW_RANDOM", KERNEL_NEED_ANY, "random numbers" },
-	{ "virtio-rng", "HW_RANDOM_VIRTIO", KERNEL_NEED_ANY, "random numbers" },
-	{ "virtio-console", "VIRTIO_CONSOLE", KERNEL_NEED_ANY, "consoles and ports" },
-	{ "virtio-net", "INET", KERNEL_NEED_BUILTIN, "networks" },
-	{ "virtio-net", "VIRTIO_NET", KERNEL_NEED_ANY, "the network interface" },
-	{ "pvpanic", "PVPANIC", KERNEL_NEED_NICE, "a panic that is noticed for sure" },
-	{ 0 }
-};
 
 /* Does @need matter to the devices of @list? */
 static bool matters(const struct kernel_need *need, const struct device_list *list)
@@ -111,8 +76,8 @@ unsigned kernel_check_print(const struct kernel_config *config, const struct dev
 {
 	struct print p = { out, 0 };
 
-	for_each_missing(needs, config, list, print_missing, &p);
-	for_each_missing(arch_kernel_needs, config, list, print_missing, &p);
+	for_each_missing(kernel_needs, config, list, print_missing, &p);
+	for_each_missing(kernel_needs_of(config), config, list, print_missing, &p);
 	return p.missing;
 }
 
@@ -158,8 +123,8 @@ int kernel_check_warn(const char *path, struct claims *claims, const struct devi
 	if (kernel_config_beside(path, &config) < 0)
 		return 0;
 	r = claim_config(claims, &config);
-	for_each_missing(needs, &config, list, name_missing, &n);
-	for_each_missing(arch_kernel_needs, &config, list, name_missing, &n);
+	for_each_missing(kernel_needs, &config, list, name_missing, &n);
+	for_each_missing(kernel_needs_of(&config), &config, list, name_missing, &n);
 	if (n.len && r == 0)
 		log_warn("--kernel %s: does not have what this guest needs, says %s: %s; "
 			 "lunette kernel-check tells more", path, config.from, n.text);
@@ -187,9 +152,9 @@ static int check(const struct image *img)
 void kernel_check_help(FILE *out)
 {
 	fputs("usage: lunette kernel-check FILE\n\n"
-	      "FILE is a kernel, or a kernel's configuration. Prints the options that guests\n"
-	      "here need and it has not, as lines for its configuration; after # what works\n"
-	      "without.\n\n"
+	      "FILE is a kernel, of whatever architecture, or a kernel's configuration. Prints\n"
+	      "the options that guests need and it has not, as lines for its configuration;\n"
+	      "after # what works without.\n\n"
 	      "Exit status: 0, nothing is missing; 1, something is; 201, FILE does not tell.\n",
 	      out);
 }

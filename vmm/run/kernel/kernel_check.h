@@ -2,16 +2,13 @@
 /*
  * kernel_check.h - does a kernel have what a guest's devices need?
  *
- * One table has the options for each class of devices; what belongs to the
- * architecture is in its own, arch_kernel_needs (arch.h).
+ * What a kernel needs depends on its own architecture, whatever this one is (kernel_needs.h).
  */
 #ifndef RUN_KERNEL_CHECK_H
 #define RUN_KERNEL_CHECK_H
 
 #include <stdbool.h>
 #include <stdio.h>
-
-#include "vmm/machine/arch/arch.h"
 
 struct claims;
 struct device_list;

@@ -12,7 +12,6 @@
 
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
-#include "vmm/machine/arch/arch.h"
 #include "vmm/machine/image.h"
 #include "vmm/machine/unpack.h"
 
@@ -138,7 +137,7 @@ static uint8_t *unpack_kernel(const struct image *img, const uint8_t *packed, si
 static uint8_t *read_kernel(const struct image *img, size_t *size)
 {
 	uint64_t off = 0, len = img->size;
-	bool packed = arch_kernel_packed(img, &off, &len);
+	bool packed = image_packed(img, &off, &len);
 	uint8_t *bytes, *all;
 	size_t unpacked;
 

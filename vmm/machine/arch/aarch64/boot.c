@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * boot.c - what is arm64's own of a Linux kernel, its command line and its options.
+ * boot.c - what is arm64's own of a Linux kernel and its command line.
  */
 #include "vmm/machine/arch/arch.h"
 #include "vmm/machine/arch/linux_image.h"
@@ -11,19 +11,7 @@ const char arch_hvc_words[] = "console=hvc0 earlycon=uart8250,mmio,0x9000000";
 const char arch_kernel_formats[] = "an arm64 Image, also packed by gzip or zstd, or as an EFI "
 				   "zboot image";
 
-const struct kernel_need arch_kernel_needs[] = {
-	{ NULL, "OF", KERNEL_NEED_BUILTIN, "where devices and processors are" },
-	{ NULL, "ARM_PSCI_FW", KERNEL_NEED_BUILTIN, "processors, power-off" },
-	{ NULL, "ARM_GIC_V3", KERNEL_NEED_BUILTIN, "interrupts" },
-	{ "serial", "SERIAL_8250", KERNEL_NEED_BUILTIN, "console=ttyS0" },
-	{ "serial", "SERIAL_8250_CONSOLE", KERNEL_NEED_BUILTIN, "console=ttyS0" },
-	{ "serial", "SERIAL_OF_PLATFORM", KERNEL_NEED_BUILTIN, "where it is" },
-	{ "pci-host", "PCI_HOST_GENERIC", KERNEL_NEED_BUILTIN, "the PCI bus" },
-	{ "pci-host", "ARM_GIC_V3_ITS", KERNEL_NEED_BUILTIN, "interrupts of devices on it" },
-	{ "pvpanic", "PVPANIC_PCI", KERNEL_NEED_NICE, "a panic that is noticed for sure" },
-	{ "pl031", "RTC_DRV_PL031", KERNEL_NEED_NICE, "the time of day" },
-	{ 0 }
-};
+const char arch_kernel_option[] = "ARM64";
 
 const struct kernel_break arch_kernel_breaks[] = {
 	{ "pci", "off", true, "it looks for none on PCI; transport=mmio is for such kernels" },

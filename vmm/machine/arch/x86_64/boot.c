@@ -33,7 +33,6 @@
 #define OLDEST_PROTOCOL 0x20c /* has xloadflags */
 #define LOADER_UNDEFINED 0xff
 #define ENTRY_64 0x200 /* from the start of the protected-mode part */
-#define PAYLOAD_SIZE_FIELD 4
 #define INITRD_MAX 0x7fffffffull
 
 #define PHDRS_MAX 64
@@ -64,18 +63,7 @@ const char arch_serial_words[] = "console=ttyS0";
 const char arch_hvc_words[] = "console=hvc0 earlycon=uart8250,io,0x3f8";
 const char arch_kernel_formats[] = "an x86-64 bzImage or an x86-64 ELF vmlinux";
 
-const struct kernel_need arch_kernel_needs[] = {
-	{ NULL, "64BIT", KERNEL_NEED_BUILTIN, "the processor" },
-	{ NULL, "ACPI", KERNEL_NEED_BUILTIN, "where devices and processors are, power-off" },
-	{ "serial", "SERIAL_8250", KERNEL_NEED_BUILTIN, "console=ttyS0" },
-	{ "serial", "SERIAL_8250_CONSOLE", KERNEL_NEED_BUILTIN, "console=ttyS0" },
-	{ "serial", "SERIAL_8250_PNP", KERNEL_NEED_NICE, "its interrupt" },
-	{ "pvpanic", "PVPANIC_MMIO", KERNEL_NEED_NICE, "a panic that is noticed for sure" },
-	{ "pci-host", "PCI_MMCONFIG", KERNEL_NEED_NICE, "half the exits for each access" },
-	{ NULL, "KVM_GUEST", KERNEL_NEED_NICE, "a clock that is not calibrated" },
-	{ NULL, "X86_X2APIC", KERNEL_NEED_NICE, "interrupts between processors by one write" },
-	{ 0 }
-};
+const char arch_kernel_option[] = "X86_64";
 
 #define NO_PIC "I/O APIC and local APICs alone bring interrupts here, as ACPI tells"
 
@@ -269,13 +257,6 @@ static int check_bzimage(const struct load *l)
 }
 
 /* Where the part is that is loaded, and runs in protected mode. */
-static void find_body(const struct setup_header *h, uint64_t *off, uint64_t *len)
-{
-	/* 0 means 4, for loaders of 1995; the boot sector comes on top. */
-	*off = ((h->setup_sects ? h->setup_sects : 4) + 1) * 512ull;
-	*len = h->syssize * 16ull;
-}
-
 static int load_bzimage(struct load *l, struct arch_entry *entry)
 {
 	uint64_t off, len;
@@ -285,7 +266,9 @@ static int load_bzimage(struct load *l, struct arch_entry *entry)
 	r = check_bzimage(l);
 	if (r < 0)
 		return r;
-	find_body(&l->header, &off, &len);
+	/* 0 means 4, for loaders of 1995; the boot sector comes on top. */
+	off = ((l->header.setup_sects ? l->header.setup_sects : 4) + 1) * 512ull;
+	len = l->header.syssize * 16ull;
 	if (!range_ok(off, len, align_up(l->kernel->size, 16))) {
 		log_err("--kernel %s: the file ends too early; is it whole?", l->kernel->path);
 		return -ENODATA;
@@ -432,11 +415,6 @@ static int load_elf(struct load *l, struct arch_entry *entry)
 	return enter_long(l, eh.e_entry, entry);
 }
 
-static bool is_bzimage(const struct image *img)
-{
-	return le32_get(img->head + 0x202) == HEADER_MAGIC;
-}
-
 static bool is_elf64(const struct image *img)
 {
 	Elf64_Ehdr eh;
@@ -444,23 +422,6 @@ static bool is_elf64(const struct image *img)
 	memcpy(&eh, img->head, sizeof(eh));
 	return !memcmp(eh.e_ident, ELFMAG, SELFMAG) && eh.e_ident[EI_CLASS] == ELFCLASS64 &&
 	       eh.e_machine == EM_X86_64 && (eh.e_type == ET_EXEC || eh.e_type == ET_DYN);
-}
-
-bool arch_kernel_packed(const struct image *kernel, uint64_t *off, uint64_t *len)
-{
-	uint64_t body, body_len;
-	struct setup_header h;
-
-	if (!is_bzimage(kernel))
-		return false;
-	memcpy(&h, kernel->head + HEADER_AT, sizeof(h));
-	find_body(&h, &body, &body_len);
-	if (h.version < OLDEST_PROTOCOL || h.payload_length <= PAYLOAD_SIZE_FIELD ||
-	    !range_ok(h.payload_offset, h.payload_length, body_len))
-		return false;
-	*off = body + h.payload_offset;
-	*len = h.payload_length;
-	return true;
 }
 
 int arch_load(struct mem *mem, const struct image *kernel, const struct image_list *initrds,
@@ -473,7 +434,7 @@ int arch_load(struct mem *mem, const struct image *kernel, const struct image_li
 	r = mem_write(mem, CMDLINE_AT, cmdline, strlen(cmdline) + 1);
 	if (r < 0)
 		return r;
-	if (is_bzimage(kernel))
+	if (image_is_bzimage(kernel))
 		return load_bzimage(&l, entry);
 	if (is_elf64(kernel))
 		return load_elf(&l, entry);
