@@ -2,9 +2,13 @@
 /*
  * state.c - a vCPU's registers, and the VM's interrupt controllers, as KVM gives and takes them.
  *
- * KVM does not tell the level of an APLIC's input: they only have edges here, so all are low. Where
- * an IMSIC is not in the processor, as before its vCPU runs, KVM loses registers' upper half (as
- * of Linux 7), messages 32 to 63 of each 64: what has one of them is not restored.
+ * KVM does not tell the level of an APLIC's input: they only have edges here, so all are low.
+ *
+ * Before its vCPU has run, or where the processor has no guest file left for it, an IMSIC is in
+ * KVM's memory. There registers of 64 bits are written by lr.w and sc.w, which are of 32 (as of
+ * Linux 7: imsic_mrif_atomic_rmw() in arch/riscv/kvm/aia_imsic.c), so that messages 32 to 63 of
+ * each 64 stay as they are. KVM_SIGNAL_MSI could make them pending; nothing enables them, as a
+ * guest's own writes go the same way. So what has one of them is not restored: -EOPNOTSUPP.
  */
 #include <errno.h>
 #include <linux/kvm.h>
