@@ -254,6 +254,7 @@ vm_file() {
 	[ "$1" != hostile ] || own+=(--add "build/x86_64/tests/hostile/guest.elf:/lab/guest.elf"
 		--add "$PWD/tests/hostile/README.md:/lab/hostile.md")
 	[ "$1" != user ] || own+=(--add "$work/servers.cpio:/lab/servers.cpio")
+	[ "$1" != wide ] || own+=(--icount)
 	[ "$1" != conformance ] || own+=(--add "$work/conformance.cpio:/lab/conformance.cpio")
 	took=$(seconds "$me")
 	for try in 1 2; do
@@ -294,8 +295,8 @@ test amd   stock     -     every
 test amd   backports -     atomic
 all  amd   stock     -     hostile fs conformance rebind many
 all  intel stock     micro end
-all  aarch64 stock   -     tools disks transport vhost job files console end limits
-all  riscv64 stock   -     boot disks transport vhost job files console end limits
+all  aarch64 stock   -     wide tools disks transport vhost job files console end limits
+all  riscv64 stock   -     wide boot disks transport vhost job files console end limits
 all  amd   stock     -     modules hang
 all  amd   stock     stock console ctl disks transport user
 all  amd   backports -     hostile vhost job resets
@@ -362,10 +363,10 @@ places_of() {
 		fi
 		for file in $files; do
 			[ $# = 0 ] || [[ $named == *" $file "* ]] || continue
-			# intel.sh and state.sh are about some processors alone, atomic.sh about Linux 6.11 and later;
-			# what is named runs on AMD unless CPU is said.
+			# intel.sh, state.sh and wide.sh are about some processors alone, atomic.sh about Linux 6.11 and
+			# later; what is named runs on AMD unless CPU is said.
 			if [ "$file" = intel ]; then [ "$cpu" = intel ] || continue
-			elif [ "$file" = state ]; then [[ $cpu == @(aarch64|riscv64) ]] || continue
+			elif [[ $file == @(state|wide) ]]; then [[ $cpu == @(aarch64|riscv64) ]] || continue
 			elif [ "$file" = atomic ]; then [ "$host" != stock ] || continue
 			elif [ $# != 0 ] && [ "$cpu" != "${CPU:-amd}" ]; then continue
 			fi
