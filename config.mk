@@ -18,8 +18,8 @@ CFLAGS = -O2 -g
 LDFLAGS =
 # Most as archives: to load five more libraries would take longer than all else that happens before
 # the guest runs.
-LIBS = -l:libjansson.a -l:liburing.a -l:libz.a -l:liblz4.a -l:libzstd.a -l:liblzma.a \
-	-l:libarchive.a -l:libacl.a -l:libmd.a
+LIBS = -l:libjansson.a -l:liburing.a -l:libarchive.a -l:libz.a -l:liblz4.a -l:libzstd.a \
+	-l:liblzma.a -l:libacl.a -l:libmd.a
 # What writes device trees, where guests get one.
 ifneq ($(ARCH),x86_64)
 LIBS += -l:libfdt.a

@@ -55,7 +55,8 @@ $(foreach arch,$(foreign),$(eval $(call foreign_rule,$(arch))))
 $(out)/tests/unit/test_job: $(out)/vmm/run/job.o
 $(out)/tests/unit/test_guest: $(patsubst %,$(out)/vmm/run/%.o,guest guest_devices)
 $(out)/tests/unit/test_guest_devices: $(out)/vmm/run/guest_devices.o
-$(out)/tests/unit/test_run $(out)/tests/unit/test_run_end: $(patsubst %,$(out)/vmm/run/%.o,job run)
+$(out)/tests/unit/test_run $(out)/tests/unit/test_run_end: $(patsubst %,$(out)/vmm/run/%.o,job run run_kernel)
+$(out)/tests/unit/test_run_kernel: $(out)/vmm/run/run_kernel.o
 $(out)/tests/unit/test_console: $(patsubst %,$(out)/vmm/machine/%.o,console tty)
 $(out)/tests/unit/test_machine $(out)/tests/unit/test_machine_end: $(out)/vmm/machine/machine.o
 $(out)/tests/unit/test_sandbox: $(out)/vmm/machine/sandbox.o

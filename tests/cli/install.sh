@@ -37,14 +37,23 @@ test_without_a_source_tree() {
 	contains list '^init$'
 	contains list '^usr/bin/busybox$'
 	# no kernel
-	status 201 hidden "$lunette" run -- true 2>err
+	status 201 hidden "$lunette" run --kernel micro -- true 2>err
 	equal "$(cat err)" "lunette: error: --kernel micro: $share/kernel-micro/vmlinux: No such file or \
 directory; it has not been installed with lunette; --kernel and --initrd name others"
-	# one that may have modules
-	: >vmlinux
-	status 201 hidden "$lunette" run --kernel vmlinux -- true 2>err
-	equal "$(cat err)" "lunette: error: run: a command needs an --initrd that suits the kernel; \
-$share/initramfs.cpio is for one without modules"
+	# neither this system has one, nor a tree
+	mkdir empty
+	status 201 hidden sh -c 'for d in /boot /lib/modules; do
+		[ ! -d $d ] || mount -t tmpfs none $d; done; "$@"' sh \
+		"$lunette" run -- true 2>err
+	contains err "^lunette: error: run: no kernel for the guest: no small one, $share/kernel-micro/vmlinux .*; \
+--kernel host: no kernel of this system"
+	status 201 hidden "$lunette" run --kernel empty -- true 2>err
+	contains err '^lunette: error: --kernel empty: this folder has no kernel: .*make -j'
+	# one of a tree, which is none
+	mkdir -p tree/arch/x86/boot
+	echo 'not a kernel' >tree/arch/x86/boot/bzImage
+	status 201 hidden "$lunette" run --kernel tree -- true 2>err
+	contains err '^lunette: error: --kernel tree/arch/x86/boot/bzImage: '
 	# both are there: what is wrong is the kernel
 	mkdir "$share/kernel-micro"
 	echo 'not a kernel' >"$share/kernel-micro/vmlinux"

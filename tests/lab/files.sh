@@ -10,7 +10,7 @@ arch_of() { # CPU, as the table "places" has it
 }
 
 # The kernel for a file of tests: the stock kernel stays tested in a few.
-stock_files=' boot fs '
+stock_files=' boot fs kernels '
 kernel_for() { # NAME GUEST ARCH: as the table "places" has it
 	if [ "$1" = fs ]; then echo stock # of which it needs modules that the small kernel has not
 	elif [ "$1" = modules ]; then echo backports # whose modules are packed
@@ -134,6 +134,17 @@ servers() {
 	guest/mkinitramfs.sh extra "$work/servers.cpio" "${files[@]}"
 }
 
+# The modules of a kernel that guests may want, and an initramfs without any, for tests/vm/kernels.sh.
+modules_apart() {
+	local from to=$work/modules
+	from=$(echo "$(tests/lab/kernel)"/lib/modules/*)
+	mkdir "$to" "$to/${from##*/}" || return
+	(cd "$from" && find modules.* && find kernel -name '*.ko*' | grep -E \
+		'/(sd_mod|sr_mod|sg|cdrom|.*scsi_.*|virtio.*|pvpanic.*|.*failover|erofs|overlay|fuse|libcrc32c)\.ko') |
+		cpio -pdL --quiet -D "$from" "$to/${from##*/}" &&
+		cp "$(guest/mkinitramfs.sh base - "$(tests/lab/busybox)")" "$work/base.cpio"
+}
+
 # What guests in the lab host are made of: see tests/vm/lib.sh.
 ingredients() { # reads what places_of prints
 	local all cpu kernel arch
@@ -148,6 +159,7 @@ ingredients() { # reads what places_of prints
 	done
 	! grep -q ' fs ' <<<"$all" || storage || return
 	! grep -q ' conformance ' <<<"$all" || conformance || return
+	! grep -q ' kernels ' <<<"$all" || modules_apart || return
 	! grep -q ' user ' <<<"$all" || servers
 }
 
@@ -253,6 +265,7 @@ vm_file() {
 	[ "$extent" != all ] && [[ $poisoned != *" $1 "* ]] || own+=(--append slub_debug=FZPU)
 	[ "$1" != hostile ] || own+=(--add "build/x86_64/tests/hostile/guest.elf:/lab/guest.elf"
 		--add "$PWD/tests/hostile/README.md:/lab/hostile.md")
+	[ "$1" != kernels ] || own+=(--add "$work/modules:/lab/modules" --add "$work/base.cpio:/lab/base.cpio")
 	[ "$1" != user ] || own+=(--add "$work/servers.cpio:/lab/servers.cpio")
 	[ "$1" != wide ] || own+=(--icount)
 	[ "$1" != conformance ] || own+=(--add "$work/conformance.cpio:/lab/conformance.cpio")

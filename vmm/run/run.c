@@ -20,14 +20,13 @@
 #include "vmm/core/policy.h"
 #include "vmm/core/util.h"
 #include "vmm/machine/crash.h"
-#include "vmm/run/files/cache.h"
 #include "vmm/run/files/files.h"
-#include "vmm/run/files/installed.h"
 #include "vmm/run/guest.h"
 #include "vmm/run/inherited.h"
 #include "vmm/run/net.h"
 #include "vmm/run/report/report.h"
 #include "vmm/run/report/report_out.h"
+#include "vmm/run/run_kernel.h"
 
 struct run_cfg {
 	struct guest_cfg guest;
@@ -50,8 +49,10 @@ static const char *const no_time[] = { "none", NULL };
 #define AT(member) offsetof(struct run_cfg, member)
 
 static const struct opt run_opts[] = {
-	{ "kernel", OPT_STR, AT(guest.kernel), .arg = "FILE",
-	  .help = "the guest's kernel: a bzImage or ELF vmlinux, on arm64 an Image; or micro" },
+	{ "kernel", OPT_STR, AT(guest.kernel), .arg = "FILE|TREE|micro|host",
+	  .help = "the guest's kernel: a bzImage or ELF vmlinux, on arm64 an Image; a tree that "
+		  "has been built; the small kernel; or this system's. A command has micro or "
+		  "else host" },
 	{ "initrd", OPT_LIST, AT(guest.initrds), .arg = "FILE",
 	  .help = "its initial file system; several are joined, later files replace earlier ones" },
 	{ "append", OPT_LIST, AT(guest.append), .arg = "WORDS", .may_be_empty = true,
@@ -273,38 +274,6 @@ static int parse(struct run_cfg *cfg, int argc, char **argv)
 	return -1;
 }
 
-/* Of a kernel that may have modules we have no initramfs. One line. */
-static void refuse_kernel(void)
-{
-	char *base = installed_path("initramfs.cpio");
-
-	log_err("run: a command needs an --initrd that suits the kernel; %s%s",
-		base ? base : "run-guest.sh makes one", base ? " is for one without modules" : "");
-	free(base);
-}
-
-/*
- * The small kernel stands for "micro", and is what commands run on. They also need the initramfs
- * that suits it. False after one line.
- */
-static bool find_kernel(struct guest_cfg *cfg, char **kernel, char **initrd)
-{
-	bool micro = !cfg->kernel || !strcmp(cfg->kernel, "micro");
-
-	if (micro)
-		cfg->kernel = *kernel = installed_part("--kernel micro", "kernel-micro/vmlinux");
-	if (!cfg->kernel)
-		return false;
-	if (!cfg->job.argv || cfg->initrds.count)
-		return true;
-	if (!micro) {
-		refuse_kernel();
-		return false;
-	}
-	*initrd = installed_part("--initrd", "initramfs.cpio");
-	return *initrd && opt_list_add(&cfg->initrds, *initrd) == 0;
-}
-
 static enum cause run_as_expected(struct guest *g, const struct guest_cfg *cfg)
 {
 	struct report *r = cfg->report;
@@ -394,10 +363,6 @@ static enum cause run_with_files(struct run_cfg *cfg)
 	unsigned before = log_errors();
 	struct files *files;
 
-	if (cfg->log_level)
-		log_set_level(cfg->log_level - 1);
-	else
-		log_set_level(cfg->guest.job.argv ? LOG_WARN : LOG_NOTE);
 	cfg->files.claims = cfg->guest.machine.claims;
 	files = files_create(&cfg->files);
 	if (!files) {
@@ -445,11 +410,15 @@ static void spare_files(struct claims *claims, char *const *words)
 static int run_and_report(struct run_cfg *cfg, char *const *words, bool usage)
 {
 	struct report *r = cfg->guest.report;
-	char *kernel = NULL, *initrd = NULL;
+	struct run_kernel kernel = { .archive = -1 };
 	struct report_out out;
 	struct ending ending = { r, &out, PTHREAD_MUTEX_INITIALIZER };
 	int err;
 
+	if (cfg->log_level)
+		log_set_level(cfg->log_level - 1);
+	else
+		log_set_level(cfg->guest.job.argv ? LOG_WARN : LOG_NOTE);
 	cfg->out = &out;
 	cfg->report.dry = cfg->explain;
 	cfg->guest.abandon = abandon;
@@ -460,15 +429,14 @@ static int run_and_report(struct run_cfg *cfg, char *const *words, bool usage)
 		r->cause = usage ? CAUSE_USAGE : cause_of_err(err);
 		return report_status(r);
 	}
-	if (!usage && find_kernel(&cfg->guest, &kernel, &initrd))
+	if (!usage && run_kernel_find(&cfg->guest, false, &kernel) == 0)
 		r->cause = run_with_files(cfg);
 	spare_files(cfg->guest.machine.claims, words);
 	pthread_mutex_lock(&ending.taken);
 	if (report_out_write(&out, r) < 0 && report_status(r) == 0)
 		r->cause = CAUSE_HOST_IO;
 	report_out_close(&out);
-	free(kernel);
-	free(initrd);
+	run_kernel_free(&kernel);
 	return report_status(r);
 }
 

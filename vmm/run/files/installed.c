@@ -51,9 +51,9 @@ char *installed_path(const char *name)
 	return installed_beside(program, name);
 }
 
-char *installed_part(const char *option, const char *name)
+char *installed_look(const char *name, char **first)
 {
-	char *paths[] = { installed_path(name), cache_path(name) }, *first;
+	char *paths[] = { installed_path(name), cache_path(name) };
 	int i;
 
 	for (i = 0; i < 2; i++) {
@@ -62,11 +62,24 @@ char *installed_part(const char *option, const char *name)
 			return paths[i];
 		}
 	}
-	first = paths[0] ? paths[0] : paths[1];
-	log_err("%s: %s: %s; %s", option, first ? first : name, strerror(errno), paths[0] ?
+	i = !paths[0];
+	*first = paths[i];
+	free(paths[!i]);
+	return NULL;
+}
+
+char *installed_part(const char *option, const char *name)
+{
+	char *first = NULL, *installed, *path = installed_look(name, &first);
+	int err = errno;
+
+	if (path)
+		return path;
+	installed = installed_path(name);
+	log_err("%s: %s: %s; %s", option, first ? first : name, strerror(err), installed ?
 		"it has not been installed with lunette; --kernel and --initrd name others" :
 		"\"make guest-kernel\" makes it");
-	free(paths[0]);
-	free(paths[1]);
+	free(installed);
+	free(first);
 	return NULL;
 }

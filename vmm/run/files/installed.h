@@ -14,8 +14,12 @@ char *installed_path(const char *name);
 
 /*
  * What a guest needs and lunette brings: installed, or in the user's cache, where "make
- * guest-kernel" leaves it. Its path, malloc()ed; NULL after one line that begins with @option.
+ * guest-kernel" leaves it. Its path, malloc()ed. NULL: it is not there; *@first is where it would
+ * be, malloc()ed, or NULL for want of memory, and errno why it is not.
  */
+char *installed_look(const char *name, char **first);
+
+/* The same, but NULL after one line that begins with @option. */
 char *installed_part(const char *option, const char *name);
 
 #endif

@@ -30,6 +30,7 @@ static const struct {
 	{ "vmlinuz", "config" },
 	{ "bzImage", "config" },
 	{ "bzImage", "../../../.config" }, /* arch/x86/boot */
+	{ "Image", "../../../.config" },   /* arch/arm64/boot, arch/riscv/boot */
 };
 
 static int read_text(const char *path, struct kernel_config *config)
