@@ -73,6 +73,17 @@ lab_folder() { # OPTION DIR
 	folders+=("$2")
 }
 
+lab_root() { # lun:N | blk:N | DIR | FILE | oci:DIR[:TAG]
+	local dir=${1#oci:}
+	case $1 in
+	lun:* | blk:*) ;;
+	oci:*)
+		[ -d "$dir" ] || dir=${dir%:*}
+		[ ! -d "$dir" ] || shared+=("$dir") ;;
+	*) if [ -d "$1" ]; then shared+=("$1"); else lab_file --root "$1"; fi ;;
+	esac
+}
+
 lab_device() { # CLASS[,KEY=VALUE...]
 	local key
 	case ${1%%,*} in
@@ -102,6 +113,7 @@ lab_option() { # OPTION VALUE
 	--share)
 		[ -d "${2%:/*}" ] || fail 201 "--share ${2%:/*}: there is no such folder"
 		shared+=("${2%:/*}") ;;
+	--root) lab_root "$2" ;;
 	--out | --keep-on-fail) lab_folder "$1" "${2%:/*}" ;;
 	--console-log) lab_log "$1" "$2" ;;
 	--json | --junit) lab_port "$1" "$2" ;;

@@ -65,7 +65,7 @@ static int make_path(const char *path)
 	return 0;
 }
 
-static int mount_layers(const char *device, const char *path)
+int files_layers(const char *device, const char *path, const char *type)
 {
 	struct stat st;
 
@@ -73,7 +73,7 @@ static int mount_layers(const char *device, const char *path)
 		return -errno;
 	/* From inside, as the options of an overlay cannot name every path. */
 	if (chdir(path) < 0 || mkdir("folder", 0755) < 0 || mkdir("changes", 0755) < 0 ||
-	    mkdir("work", 0755) < 0 || mount(device, "folder", "erofs", MS_RDONLY, NULL) < 0)
+	    mkdir("work", 0755) < 0 || mount(device, "folder", type, MS_RDONLY, NULL) < 0)
 		return -errno;
 	if (stat("folder", &st) == 0)
 		chmod("changes", st.st_mode & 07777);
@@ -93,7 +93,7 @@ static int mount_share(const struct files_place *place)
 	r = disk_find(name, device, sizeof(device));
 	if (r < 0)
 		return r;
-	r = mount_layers(device, place->path);
+	r = files_layers(device, place->path, "erofs");
 	chdir("/");
 	if (r == -ENODEV) { /* no overlayfs, or no erofs, which is tried again */
 		umount2(place->path, MNT_DETACH);

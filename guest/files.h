@@ -20,6 +20,13 @@ struct files {
 /* A record, whose @text is kept and cut up; @what: "mount" or "out". -EPROTO. */
 int files_take(struct files *f, const char *what, char *text);
 
+/*
+ * Mounts @device, a file system of @type, at @path, to be read, and above it what is written: in
+ * memory. -ENODEV: the kernel has not this type, or no overlayfs. The working folder may be another
+ * one then.
+ */
+int files_layers(const char *device, const char *path, const char *type);
+
 /* Before the root file system is another one: what is needed of this one's modules. */
 void files_keep(struct files *f);
 /* The folders are there, and $LUNETTE_OUT, empty. NULL, or what went wrong, after a line in the

@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,6 +31,7 @@
 #include "guest/files.h"
 #include "guest/init.h"
 #include "guest/net.h"
+#include "guest/user.h"
 
 #define ARGS_MAX 16384
 #define WAIT_US 1000
@@ -53,7 +55,9 @@ struct job {
 	size_t len;
 	char *arg[ARGS_MAX + 1];
 	unsigned nargs;
-	const char *cwd;
+	const char *cwd, *user; /* NULL: not said */
+	bool has_home;          /* its environment says where */
+	struct user who;
 	struct files files;
 	struct expect expect;
 	bool merge, tty, shell;
@@ -150,9 +154,11 @@ static int take_record(struct job *j, char *text)
 	else if (!strcmp(text, "lun") || !strcmp(text, "port") || !strcmp(text, "virtio"))
 		return expect_take(&j->expect, text, value);
 	else if (!strcmp(text, "env"))
-		putenv(value);
+		j->has_home |= putenv(value) == 0 && !strncmp(value, "HOME=", 5);
 	else if (!strcmp(text, "cwd"))
 		j->cwd = value;
+	else if (!strcmp(text, "user"))
+		j->user = value;
 	else if (!strcmp(text, "tty") || !strcmp(text, "size"))
 		take_size(j, value);
 	else
@@ -247,6 +253,20 @@ static int open_all(struct job *j)
 	return 0;
 }
 
+/* In the child: its files are the user's then, so that it can open them by their names. */
+static int become(struct job *j)
+{
+	int i;
+
+	if (!j->user)
+		return 0;
+	for (i = 0; i < PUMPS; i++)
+		fchown(i, j->who.uid, j->who.gid);
+	if (!j->has_home)
+		setenv("HOME", j->who.home, 1);
+	return user_become(&j->who);
+}
+
 /* In the child. As in a shell, 127: there is no such command; 126: it cannot be run. */
 static void run_command(struct job *j)
 {
@@ -259,7 +279,8 @@ static void run_command(struct job *j)
 		ioctl(STDIN_FILENO, TIOCSCTTY, 0);
 	ending_forget();
 	signal(SIGPIPE, SIG_DFL);
-	if (chdir(j->cwd ? j->cwd : "/root") < 0 && (j->cwd || chdir("/") < 0)) {
+	if (become(j) < 0 ||
+	    (chdir(j->cwd ? j->cwd : getenv("HOME")) < 0 && (j->cwd || chdir("/") < 0))) {
 		dprintf(STDERR_FILENO, "lunette: %s: %s\n", j->cwd ? j->cwd : "/",
 			strerror(errno));
 		_exit(126);
@@ -500,6 +521,7 @@ static const char *prepare(struct job *j)
 	if (r > 0) {
 		net_keep_resolver("/mnt");
 		r = init_enter_root();
+		mkdir("/run", 0755);
 		mount("run", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755");
 	}
 	if (r < 0)
@@ -508,6 +530,10 @@ static const char *prepare(struct job *j)
 	error = files_mount(&j->files);
 	if (error)
 		return error;
+	if (j->user && user_find(j->user, "/etc/passwd", "/etc/group", &j->who) < 0) {
+		init_log("no user %s in /etc/passwd, or no such group in /etc/group", j->user);
+		return init_said();
+	}
 	if (open_all(j) < 0)
 		return "a port is missing";
 	return NULL;

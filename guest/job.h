@@ -16,6 +16,7 @@
  *	port=NAME          so also this port, besides those above,
  *	virtio=ID COUNT    and so many virtio devices with this ID
  *	cwd=PATH           where the command runs
+ *	user=WHO           as whom, NAME or NUMBER, and perhaps :GROUP; otherwise as root
  *	env=NAME=VALUE     in its environment
  *	tty=ROWS COLUMNS   it has a terminal, of this size; 0 0: of an unknown one
  *	merge              its stderr is its stdout

@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "guest/files.h"
 #include "guest/init.h"
 
 #define ROOT "/mnt"
@@ -38,6 +40,23 @@ static int mount_type(const char *device, const char *type, unsigned long flags)
 
 	if (r == -EACCES || r == -EROFS)
 		r = mount(device, ROOT, type, flags | MS_RDONLY, NULL) < 0 ? -errno : 0;
+	return r;
+}
+
+/* An image of lunette's: what is written goes into memory. */
+static int mount_image(const char *device)
+{
+	int r;
+
+	module_probe("erofs");
+	module_probe("overlay");
+	r = files_layers(device, ROOT, "erofs");
+	chdir("/");
+	if (r == -ENODEV)
+		init_log("--root: this kernel has no EROFS, or no overlayfs (CONFIG_EROFS_FS, "
+			 "CONFIG_OVERLAY_FS)");
+	else if (r < 0)
+		init_log("--root: the image cannot be mounted: %s", strerror(-r));
 	return r;
 }
 
@@ -84,7 +103,7 @@ int init_mount_root(void)
 	if (r < 0)
 		init_log("root=%s: there is no such disk", name);
 	else
-		r = mount_root(name, path);
+		r = init_word("lunette.overlay") ? mount_image(path) : mount_root(name, path);
 	return r < 0 ? r : 1;
 }
 
@@ -97,6 +116,7 @@ int init_enter_root(void)
 
 	for (i = 0; i < sizeof(along) / sizeof(along[0]); i++) {
 		snprintf(to, sizeof(to), ROOT "%s", along[i]);
+		mkdir(to, 0755); /* where that can be done */
 		if (mount(along[i], to, NULL, MS_MOVE, NULL) < 0) {
 			r = -errno;
 			init_log("the root file system has no folder %s", along[i]);

@@ -79,7 +79,7 @@ $(out)/tests/unit/test_clean: $(out)/vmm/host/clean.o
 $(out)/tests/unit/test_clean: LDFLAGS += -Wl,--wrap=device_clean_all
 
 # Of the guest's init, what needs no guest.
-$(out)/tests/unit/test_pack $(out)/tests/unit/test_packed: $(out)/tests/unit/test_%: $(out)/guest/%.o
+$(patsubst %,$(out)/tests/unit/test_%,pack packed user): $(out)/tests/unit/test_%: $(out)/guest/%.o
 
 # The same entry as the fuzzer's, and a main() that feeds it the corpus.
 $(out)/tests/fuzz/replay_%: $(out)/tests/fuzz/fuzz_%.o $(out)/tests/fuzz/replay.o $(out)/tests/under.a

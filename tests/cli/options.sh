@@ -239,7 +239,10 @@ test_devices() { # what their own tables and files say
 200 |R --cdrom a.img,readonly=on|scsi-cd: unknown option 'readonly'
 200 |R --root lun:|--root lun:: lun:N is wanted
 200 |R --root lun:x|--root lun:x: lun:N is wanted
-200 |R --root /dev/sda|--root /dev/sda: lun:N is wanted
+200 |R --root /dev/none|--root /dev/none: No such file or directory; a disk, lun:N or blk:N, a folder
+200 |R --root /dev/null|--root /dev/null: is neither a folder nor an archive; .*lun:0
+200 |R --root /|--root /: is this whole system
+200 |R --root a.img --user x|--user: is about a command
 200 |R --root lun:7 --disk a.img|--root lun:7: the first controller has no such LUN .*; it has 0
 200 |R --root lun:0 --cdrom a.img|--root lun:0: scsi-cd0 is no disk
 200 |R --commit|--commit: is about changes that are kept apart, and no disk has them

@@ -297,7 +297,7 @@ test_option_without_its_value() {
 
 # So that an option that is added is thought of, too.
 test_every_option_is_known_there() {
-	plain='--kernel --initrd --append --root --console --console-limit --cpus --memory --on-enospc --overlay
+	plain='--kernel --initrd --append --user --console --console-limit --cpus --memory --on-enospc --overlay
 		--commit --expect --boot-budget --out-limit --file-limit --tty --cwd --timeout --boot-timeout --explain --log'
 	for option in $("$top/lunette" run --help | grep -oE '^ *(-t, )?--[a-z-]+' | grep -oE -- '--.*'); do
 		grep -qE -- "^	$option( \||\)| )|\| $option\b" "$top/guest/emulated.sh" ||

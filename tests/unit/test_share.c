@@ -76,7 +76,7 @@ static char *image(void)
 	char *path;
 
 	stderr_begin(&said);
-	path = share_image(src);
+	path = share_image("--share", src, false);
 	stderr_end(&said);
 	return path;
 }

@@ -10,6 +10,7 @@
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
 #include "vmm/machine/arch/arch.h"
+#include "vmm/run/files/files.h"
 #include "vmm/run/guest.h"
 #include "vmm/run/net.h"
 
@@ -93,6 +94,10 @@ static int put_root(const struct guest *g, char *to, size_t size)
 	*to = 0;
 	if (!root)
 		return 0;
+	if (files_root_disk(g->cfg->job.files)) {
+		snprintf(to, size, " lunette.root=serial:" FILES_ROOT " lunette.overlay");
+		return 0;
+	}
 	if (!number[strspn(number, "0123456789")] && !strncmp(root, "lun:", 4))
 		return put_lun(g, to, size);
 	if (!number[strspn(number, "0123456789")] && !strncmp(root, "blk:", 4))

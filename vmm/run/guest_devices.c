@@ -81,6 +81,9 @@ static int make_all(struct guest *g)
 		r = add_disk(m, cfg->disks.item[i]);
 	for (i = 0; r == 0 && i < cfg->cdroms.count; i++)
 		r = add_cdrom(m, cfg->cdroms.item[i]);
+	text = files_root_disk(cfg->job.files);
+	if (r == 0 && text)
+		r = add_disk(m, text);
 	for (i = 0; r == 0 && (text = files_disk(cfg->job.files, i)); i++)
 		r = add_disk(m, text);
 	r = r ? r : net_add(&m->platform, &m->devices, cfg->net, &cfg->publish);

@@ -24,6 +24,7 @@
 #include "vmm/machine/console.h"
 #include "vmm/machine/machine.h"
 #include "vmm/run/files/files.h"
+#include "vmm/run/files/oci.h"
 #include "vmm/run/report/report.h"
 #include "vmm/run/wanted.h"
 
@@ -277,18 +278,62 @@ static bool same_file(int a, int b)
 	       x.st_ino == y.st_ino;
 }
 
+static void put_args(FILE *spec, char *const *args)
+{
+	for (; args && *args; args++)
+		put(spec, "arg=%s", *args);
+}
+
+/* An image's entry point stands before every command, as container tools have it; a shell for who
+ * looks around has none. */
+static int put_command(const struct job *job, FILE *spec)
+{
+	const struct oci *oci = files_oci(job->cfg->files);
+	bool own = job->cfg->own && oci;
+
+	if (own && !oci->entry && !oci->command) {
+		log_err("run: the image of --root has no command of its own; one is given after "
+			"--");
+		return -EUSAGE;
+	}
+	if (oci && !job->cfg->shell)
+		put_args(spec, oci->entry);
+	put_args(spec, own ? oci->command : job->cfg->argv);
+	put(spec, "go");
+	return 0;
+}
+
+/* What the image says of it goes first, as the last one of a name counts. */
+static void put_surroundings(const struct job *job, FILE *spec)
+{
+	const struct job_cfg *cfg = job->cfg;
+	const struct oci *oci = files_oci(cfg->files);
+	const char *cwd = cfg->cwd ? cfg->cwd : files_cwd(cfg->files);
+	const char *user = cfg->user ? cfg->user : oci ? oci->user : NULL;
+	unsigned i;
+
+	if (!cwd && oci)
+		cwd = oci->workdir;
+	if (cwd)
+		put(spec, "cwd=%s", cwd);
+	if (user)
+		put(spec, "user=%s", user);
+	for (i = 0; oci && oci->env && oci->env[i]; i++)
+		put(spec, "env=%s", oci->env[i]);
+	for (i = 0; i < cfg->env.count; i++)
+		put_env(spec, cfg->env.item[i]);
+}
+
 static int put_spec(const struct job *job, FILE *spec)
 {
 	const struct job_cfg *cfg = job->cfg;
-	const char *cwd = cfg->cwd ? cfg->cwd : files_cwd(cfg->files), *record;
+	const char *record;
 	unsigned i;
 	int r;
 
 	for (i = 0; (record = files_record(cfg->files, i)); i++)
 		put(spec, "%s", record);
 	r = wanted_put(&job->m->devices, spec);
-	if (cwd)
-		put(spec, "cwd=%s", cwd);
 	if (cfg->tty) {
 		put_env(spec, "TERM");
 		put(spec, "tty=%u %u", job->rows, job->columns);
@@ -297,12 +342,8 @@ static int put_spec(const struct job *job, FILE *spec)
 	}
 	if (cfg->shell)
 		put(spec, "shell");
-	for (i = 0; i < cfg->env.count; i++)
-		put_env(spec, cfg->env.item[i]);
-	for (i = 0; cfg->argv[i]; i++)
-		put(spec, "arg=%s", cfg->argv[i]);
-	put(spec, "go");
-	return r;
+	put_surroundings(job, spec);
+	return r < 0 ? r : put_command(job, spec);
 }
 
 /* It waits in the socket until the guest reads it. */

@@ -21,7 +21,9 @@ struct report;
 
 struct job_cfg {
 	char *const *argv;   /* ends with NULL; NULL: there is no command */
+	bool own;            /* the root file system's image has a command; @argv only names it */
 	const char *cwd;     /* NULL: the guest's choice */
+	const char *user;    /* NAME[:GROUP]; NULL: the image's, or root */
 	struct opt_list env; /* NAME=VALUE; NAME: as it is here */
 	bool tty;            /* this terminal becomes the command's */
 	bool shell;          /* it is there for its user, who may power the guest off as well */

@@ -21,6 +21,7 @@
 #include "vmm/core/util.h"
 #include "vmm/machine/crash.h"
 #include "vmm/run/files/files.h"
+#include "vmm/run/files/root.h"
 #include "vmm/run/guest.h"
 #include "vmm/run/inherited.h"
 #include "vmm/run/net.h"
@@ -57,8 +58,9 @@ static const struct opt run_opts[] = {
 	  .help = "its initial file system; several are joined, later files replace earlier ones" },
 	{ "append", OPT_LIST, AT(guest.append), .arg = "WORDS", .may_be_empty = true,
 	  .help = "added to its command line: quiet panic=-1 console=ttyS0 and others" },
-	{ "root", OPT_STR, AT(guest.root), .arg = "lun:N|blk:N",
-	  .help = "the guest's root file system is on this disk (guest/init.c)" },
+	{ "root", OPT_STR, AT(guest.root), .arg = "lun:N|blk:N|DIR|FILE|oci:DIR[:TAG]",
+	  .help = "the guest's root file system: a disk; or a folder, an archive (tar) or an image "
+		  "of container tools, which the guest may write to and changes nothing here" },
 	{ "console", OPT_ENUM, AT(guest.console), "serial", .words = console_words,
 	  .help = "the serial port, or hvc0 for guests that have virtio_console" },
 	{ "console-log", OPT_STR, AT(guest.machine.console_log), .written = true, .arg = "FILE",
@@ -125,6 +127,10 @@ static const struct opt run_opts[] = {
 	  .needs = OPT_COMMAND },
 	{ "cwd", OPT_STR, AT(guest.job.cwd), .arg = "DIR",
 	  .help = "where in the guest the command runs", .needs = OPT_COMMAND },
+	{ "user", OPT_STR, AT(guest.job.user), .arg = "NAME[:GROUP]",
+	  .help = "as whom, by the guest's own files or a number; root, or whom --root's image "
+		  "says",
+	  .needs = OPT_COMMAND },
 	{ "timeout", OPT_TIME, AT(guest.machine.limits.run), .min = 1, .max = TIME_MAX,
 	  .arg = "TIME",
 	  .help = "end the run when it takes longer, and show where the guest is" },
@@ -206,6 +212,17 @@ static void make_shell(struct guest_cfg *cfg)
 		cfg->overlay = OVERLAY_OFF; /* who looks around wants to find it again */
 }
 
+/* An image that has a command, where the user has given none. */
+static void make_own(struct guest_cfg *cfg)
+{
+	static char *const argv[] = { "(the image's own command)", NULL };
+
+	if (cfg->job.argv || !root_has_command(cfg->root))
+		return;
+	cfg->job.own = true;
+	cfg->job.argv = cfg->report->argv = argv;
+}
+
 /* What the options say of each other is looked at once all are known. False after one line. */
 static bool check(const struct run_cfg *cfg, const struct opt_reader *r)
 {
@@ -221,7 +238,7 @@ static bool check(const struct run_cfg *cfg, const struct opt_reader *r)
 		log_err("--tty: stdin is not a terminal");
 		return false;
 	}
-	if (!cfg->guest.kernel && !job->argv) {
+	if (!cfg->guest.kernel && !job->argv && !root_is_files(cfg->guest.root)) {
 		log_err("run: --kernel FILE is missing; lunette run --help tells more");
 		return false;
 	}
@@ -268,6 +285,7 @@ static int parse(struct run_cfg *cfg, int argc, char **argv)
 			return n;
 	}
 	make_shell(&cfg->guest);
+	make_own(&cfg->guest);
 	if (!check(cfg, &r))
 		return causes[CAUSE_USAGE].status;
 	set_boot_timeout(&cfg->guest);
@@ -364,9 +382,10 @@ static enum cause run_with_files(struct run_cfg *cfg)
 	struct files *files;
 
 	cfg->files.claims = cfg->guest.machine.claims;
+	cfg->files.root = cfg->guest.root;
 	files = files_create(&cfg->files);
 	if (!files) {
-		return cause_of_err(log_if_silent(before, "--share, --out", -errno));
+		return cause_of_err(log_if_silent(before, "--root, --share, --out", -errno));
 	}
 	cfg->guest.job.files = files;
 	r->cause = run(cfg);
@@ -429,8 +448,11 @@ static int run_and_report(struct run_cfg *cfg, char *const *words, bool usage)
 		r->cause = usage ? CAUSE_USAGE : cause_of_err(err);
 		return report_status(r);
 	}
-	if (!usage && run_kernel_find(&cfg->guest, false, &kernel) == 0)
-		r->cause = run_with_files(cfg);
+	err = usage ? 0 : root_check(cfg->guest.root);
+	if (!usage && err == 0)
+		err = run_kernel_find(&cfg->guest, root_is_files(cfg->guest.root), &kernel);
+	if (!usage)
+		r->cause = err < 0 ? cause_of_err(err) : run_with_files(cfg);
 	spare_files(cfg->guest.machine.claims, words);
 	pthread_mutex_lock(&ending.taken);
 	if (report_out_write(&out, r) < 0 && report_status(r) == 0)

@@ -2,7 +2,6 @@
 #include "vmm/run/files/extract.h"
 
 #include <archive.h>
-#include <archive_entry.h>
 #include <ctype.h>
 #include <errno.h>
 #include <signal.h>
@@ -16,6 +15,7 @@
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
 #include "vmm/run/files/apart.h"
+#include "vmm/run/files/entry.h"
 #include "vmm/run/files/place.h"
 
 #define BLOCK 512 /* of tar; two of zeroes are its end */
@@ -59,34 +59,6 @@ static la_ssize_t read_more(struct archive *a, void *arg, const void **data)
 	x->at += n;
 	*data = x->buf;
 	return n;
-}
-
-/* Names as they are in it, or in UTF-8 where it says that they are. */
-
-static const char *path_of(struct archive_entry *e)
-{
-	const char *path = archive_entry_pathname(e);
-
-	return path ? path : archive_entry_pathname_utf8(e);
-}
-
-static const char *hardlink_of(struct archive_entry *e)
-{
-	const char *path = archive_entry_hardlink(e);
-
-	return path ? path : archive_entry_hardlink_utf8(e);
-}
-
-static const char *symlink_of(struct archive_entry *e)
-{
-	const char *path = archive_entry_symlink(e);
-
-	return path ? path : archive_entry_symlink_utf8(e);
-}
-
-static struct timespec time_of(struct archive_entry *e)
-{
-	return (struct timespec){ archive_entry_mtime(e), archive_entry_mtime_nsec(e) };
 }
 
 /* Folders between an entry's name and the top; names with ".." are refused elsewhere. */
@@ -138,8 +110,8 @@ static int place_a_link(struct extract *x, const char *path, const char *target)
 
 static int place_a_symlink(struct extract *x, struct archive_entry *e, const char *path)
 {
-	const char *target = symlink_of(e);
-	struct timespec mtime = time_of(e);
+	const char *target = entry_symlink(e);
+	struct timespec mtime = entry_mtime(e);
 
 	if (!target || !stays_inside(path, target))
 		return LEFT_OUT;
@@ -149,7 +121,7 @@ static int place_a_symlink(struct extract *x, struct archive_entry *e, const cha
 /* The folder at the top is the user's, and stays as it is. */
 static int place_a_folder(struct extract *x, struct archive_entry *e, const char *path)
 {
-	struct timespec mtime = time_of(e);
+	struct timespec mtime = entry_mtime(e);
 
 	if (*path && *path != '/' && depth_of(path) < 0)
 		return PLACED;
@@ -197,7 +169,7 @@ static const char *copy_data(struct extract *x, uint64_t size, bool *more)
 static bool extract_file(struct extract *x, struct archive_entry *e, const char *path)
 {
 	uint64_t size = archive_entry_size(e);
-	struct timespec mtime = time_of(e);
+	struct timespec mtime = entry_mtime(e);
 	const char *why;
 	bool more = true;
 	int r;
@@ -228,7 +200,7 @@ static bool extract_file(struct extract *x, struct archive_entry *e, const char 
 /* False: nothing more can be had. */
 static bool extract_entry(struct extract *x, struct archive_entry *e)
 {
-	const char *path = path_of(e), *link = hardlink_of(e);
+	const char *path = entry_path(e), *link = entry_hardlink(e);
 	int r = LEFT_OUT;
 
 	if (!path) {

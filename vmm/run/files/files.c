@@ -16,6 +16,7 @@
 #include "vmm/core/util.h"
 #include "vmm/run/files/extract.h"
 #include "vmm/run/files/guestpath.h"
+#include "vmm/run/files/root.h"
 #include "vmm/run/files/share.h"
 
 #define SERIAL "lunette-" /* of all these disks; a "share0" or "out" follows */
@@ -35,6 +36,9 @@ struct files {
 	unsigned folders, shares;
 	unsigned count; /* of disks, each with a record */
 	char *disk[FILES_SHARES_MAX + 1], *record[FILES_SHARES_MAX + 1];
+
+	struct root root;
+	char *root_disk; /* NULL: none of ours */
 
 	/* What comes out. */
 	int out, archive;
@@ -169,7 +173,7 @@ static int parse_all(struct files *f)
 
 static int add_share(struct files *f, unsigned i)
 {
-	char *image = share_image(f->folder[i].dir), name[16];
+	char *image = share_image("--share", f->folder[i].dir, false), name[16];
 	int r = -EIO;
 
 	snprintf(name, sizeof(name), "share%u", i);
@@ -240,6 +244,21 @@ static int add_out(struct files *f)
 	return add_disk(f, file, "out", "out", out->path, ",overlay=off");
 }
 
+/* The guest's kernel is told of it by its command line, and no record is needed. */
+static int add_root(struct files *f)
+{
+	int r = root_open(f->cfg->root, f->cfg->claims, &f->root);
+	char *file = r < 0 ? NULL : escape(f->root.image);
+
+	if (r == 0 && (!file || asprintf(&f->root_disk, "%s,serial=" FILES_ROOT ",readonly=on",
+					 file) < 0)) {
+		f->root_disk = NULL;
+		r = -ENOMEM;
+	}
+	free(file);
+	return r;
+}
+
 struct files *files_create(const struct files_cfg *cfg)
 {
 	struct files *f = calloc(1, sizeof(*f));
@@ -249,8 +268,10 @@ struct files *files_create(const struct files_cfg *cfg)
 	if (!f)
 		return NULL;
 	f->cfg = cfg;
-	f->out = f->archive = -1;
+	f->out = f->archive = f->root.oci.folder = -1;
 	r = parse_all(f);
+	if (r == 0 && root_is_files(cfg->root))
+		r = add_root(f);
 	for (i = 0; r == 0 && i < f->shares; i++)
 		r = add_share(f, i);
 	sort_records(f);
@@ -277,6 +298,8 @@ void files_destroy(struct files *f)
 		free(f->folder[i].dir);
 		free(f->folder[i].path);
 	}
+	root_close(&f->root);
+	free(f->root_disk);
 	if (f->out >= 0)
 		close(f->out);
 	if (f->archive >= 0)
@@ -287,6 +310,16 @@ void files_destroy(struct files *f)
 const char *files_disk(const struct files *f, unsigned i)
 {
 	return f && i < f->count ? f->disk[i] : NULL;
+}
+
+const char *files_root_disk(const struct files *f)
+{
+	return f ? f->root_disk : NULL;
+}
+
+const struct oci *files_oci(const struct files *f)
+{
+	return f && f->root.oci.folder >= 0 ? &f->root.oci : NULL;
 }
 
 const char *files_record(const struct files *f, unsigned i)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * files.h - a run's files in and out: --share, --out.
+ * files.h - a run's files in and out: --share, --out, --root.
  *
  * Both travel on disks of the guest's, after the user's own: a folder that is shared as an image
  * (share.h), and what the command leaves in its folder for results as a tar archive on a disk
@@ -15,8 +15,10 @@
 #include "vmm/core/opt.h"
 
 #define FILES_SHARES_MAX 32
+#define FILES_ROOT "lunette-root" /* the serial number of the root file system's disk */
 
 struct files_cfg {
+	const char *root;       /* as root.h has it; NULL, or a disk's name: not for us */
 	struct opt_list shares; /* DIR[:PATH] */
 	const char *out;        /* DIR[:PATH]; NULL: nothing comes out */
 	uint64_t out_limit;     /* bytes */
@@ -25,11 +27,16 @@ struct files_cfg {
 
 struct claims;
 struct files;
+struct oci;
 
 /* NULL after one line; errno EUSAGE: the user is wrong. Borrows @cfg. [setup] */
 struct files *files_create(const struct files_cfg *cfg);
 void files_destroy(struct files *f);
 
+/* The options of the disk with the root file system; NULL: that is the user's affair. */
+const char *files_root_disk(const struct files *f);
+/* What the image of the root file system says of commands in it; NULL: it is no such image. */
+const struct oci *files_oci(const struct files *f);
 /* The options of its @i-th disk, and the @i-th record for the guest's init; NULL: no more. */
 const char *files_disk(const struct files *f, unsigned i);
 const char *files_record(const struct files *f, unsigned i);

@@ -22,26 +22,25 @@
 
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
-#include "vmm/run/files/cache.h"
+#include "vmm/run/files/kept.h"
 
 #define TRIES 3
-#define SUFFIX ".erofs"
 #define TICK_NS 20000000ll         /* more than the clock of ctimes takes for a step, at 100 Hz */
-#define CACHE_BYTES (8ull << 30)   /* of all images; the longest unused go first, ... */
-#define CACHE_SECONDS (30 * 86400) /* ... and those that nobody has used for so long, ... */
-#define FRESH_SECONDS 60           /* ... but not one that a run may be about to open */
 #define HOLES_BYTES (1 << 20)      /* in a file: it is worth while not to write them */
-
-/* @folder, where images are, may be in @dir, and is left out then. Both without links. */
-struct share {
-	const char *dir, *folder;
-};
 
 /* What a folder is like. */
 struct state {
 	char digest[SHA256_DIGEST_STRING_LENGTH];
 	int64_t newest; /* ctime, ns */
 	bool sparse;    /* it has a file with large holes */
+};
+
+/* @folder, where images are, may be in @dir, and is left out then. Both without links. */
+struct share {
+	const char *what; /* begins lines: the option, and the folder */
+	const char *dir, *folder;
+	bool root; /* it is to be a root file system */
+	struct state state;
 };
 
 extern char **environ;
@@ -87,6 +86,13 @@ static int take_entry(SHA2_CTX *sha, const FTSENT *e, const char *path, struct s
 	return faccessat(AT_FDCWD, e->fts_accpath, R_OK, AT_EACCESS) < 0 ? -errno : 0;
 }
 
+/* What another file system of the guest's will be mounted on; of a running system it is no end. */
+static bool is_the_kernels(const struct share *s, const FTSENT *e)
+{
+	return s->root && e->fts_level == 1 && (!strcmp(e->fts_name, "proc") ||
+		!strcmp(e->fts_name, "sys") || !strcmp(e->fts_name, "dev"));
+}
+
 static int take_state(const struct share *s, struct state *state)
 {
 	char *roots[] = { (char *)s->dir, NULL };
@@ -101,7 +107,10 @@ static int take_state(const struct share *s, struct state *state)
 	SHA256Init(&sha);
 	*state = (struct state){ 0 };
 	while (!err && (e = fts_read(fts))) {
-		if (e->fts_info == FTS_DNR || e->fts_info == FTS_ERR || e->fts_info == FTS_NS) {
+		if (is_the_kernels(s, e)) {
+			fts_set(fts, e, FTS_SKIP);
+		} else if (e->fts_info == FTS_DNR || e->fts_info == FTS_ERR ||
+			   e->fts_info == FTS_NS) {
 			err = e->fts_errno;
 		} else if (!strcmp(e->fts_path, s->folder)) {
 			fts_set(fts, e, FTS_SKIP);
@@ -109,7 +118,7 @@ static int take_state(const struct share *s, struct state *state)
 			err = -take_entry(&sha, e, e->fts_path + root, state);
 		}
 		if (err)
-			log_err("--share %s: %s: %s", s->dir, e->fts_path, strerror(err));
+			log_err("%s: %s: %s", s->what, e->fts_path, strerror(err));
 	}
 	SHA256End(&sha, state->digest);
 	fts_close(fts);
@@ -188,228 +197,90 @@ static const char *reason(const char *text)
 	return end && end[1] == ' ' ? end + 2 : text;
 }
 
+static int say_tool(const struct share *s, const char *image, int r, const char *text)
+{
+	if (r == -ENOENT)
+		log_err("%s: mkfs.erofs is missing; 'apt-get install erofs-utils' brings it",
+			s->what);
+	else if (r < 0)
+		log_err("%s: mkfs.erofs: %s", s->what, strerror(-r));
+	else
+		log_err("%s: mkfs.erofs cannot make %s: %s", s->what, image, reason(text));
+	return -EIO;
+}
+
 /*
  * Holes are not left out by mkfs.erofs, but compressed they are next to nothing. All else is then
- * compressed, too, but files that do not get smaller by it.
+ * compressed, too, but files that do not get smaller by it. Of a root file system that its owner
+ * packs, who is root, owners and file capabilities stay.
  */
-static int make_image(const struct share *s, const char *image, bool sparse)
+static int make_image(const struct share *s, const char *image)
 {
 	size_t root = strlen(s->dir);
 	bool inside = !strncmp(s->folder, s->dir, root) && s->folder[root] == '/';
+	bool owners = s->root && geteuid() == 0;
+	const char *const plain = "--preserve-mtime"; /* in place of what is not to be said */
 	char leave[PATH_MAX + 32], text[512], *const argv[] = {
-		"mkfs.erofs", "--quiet", "--all-root", "--preserve-mtime", "-x-1", leave,
-		sparse ? "-zlz4" : "-x-1", sparse ? "-C65536" : "-x-1", (char *)image, ".", NULL
+		"mkfs.erofs", "--quiet", (char *)plain, owners ? (char *)plain : "--all-root",
+		owners ? "-x1" : "-x-1", leave, s->root ? "--exclude-path=proc" : (char *)plain,
+		s->root ? "--exclude-path=sys" : (char *)plain,
+		s->root ? "--exclude-path=dev" : (char *)plain,
+		s->state.sparse ? "-zlz4" : (char *)plain,
+		s->state.sparse ? "-C65536" : (char *)plain, (char *)image, ".", NULL
 	};
 	int said = memfd_create("mkfs.erofs", MFD_CLOEXEC), r;
-	const char *dir = s->dir;
 
 	if (said < 0)
-		return -errno;
+		return say_tool(s, image, -errno, "");
 	snprintf(leave, sizeof(leave), "--exclude-path=%s", inside ? s->folder + root + 1 : "/");
-	r = run_tool(argv, dir, said);
+	r = run_tool(argv, s->dir, said);
 	last_words(said, text, sizeof(text));
 	if (r == 0 && has_complained(said))
 		r = 1; /* as if it had said so */
 	close(said);
-	if (r == 0)
-		return 0;
-	if (r == -ENOENT)
-		log_err("--share %s: mkfs.erofs is missing; 'apt-get install erofs-utils' brings "
-			"it", dir);
-	else if (r < 0)
-		log_err("--share %s: mkfs.erofs: %s", dir, strerror(-r));
-	else
-		log_err("--share %s: mkfs.erofs cannot make %s: %s", dir, image, reason(text));
-	return -EIO;
+	return r == 0 ? 0 : say_tool(s, image, r, text);
 }
 
-/* The cache. */
-
-struct kept {
-	char name[NAME_MAX + 1];
-	time_t used;
-	uint64_t bytes;
-};
-
-static int by_use(const void *a, const void *b)
+/* As kept_make(). */
+static int make_kept(void *arg, const char *path)
 {
-	const struct kept *x = a, *y = b;
-
-	return x->used == y->used ? 0 : x->used < y->used ? 1 : -1;
-}
-
-static bool ends_with(const char *name, const char *end)
-{
-	size_t len = strlen(name), n = strlen(end);
-
-	return len > n && !strcmp(name + len - n, end);
-}
-
-/* All images, malloc()ed; what a killed run has left unfinished is removed. [locked] */
-static struct kept *list_images(DIR *dir, size_t *count)
-{
-	struct kept *list = NULL, *more;
-	struct dirent *e;
-	struct stat st;
-
-	for (*count = 0; (e = readdir(dir));) {
-		if (ends_with(e->d_name, ".tmp"))
-			unlinkat(dirfd(dir), e->d_name, 0);
-		if (!ends_with(e->d_name, SUFFIX) || fstatat(dirfd(dir), e->d_name, &st, 0) < 0)
-			continue;
-		more = realloc(list, (*count + 1) * sizeof(*list));
-		if (!more)
-			break;
-		list = more;
-		snprintf(list[*count].name, sizeof(list->name), "%s", e->d_name);
-		list[*count].used = st.st_mtime;
-		list[(*count)++].bytes = st.st_blocks * 512ull;
-	}
-	return list;
-}
-
-/* [locked] */
-static void sweep(const char *folder)
-{
-	DIR *dir = opendir(folder);
-	time_t now = time(NULL);
-	uint64_t bytes = 0;
-	struct kept *list;
-	size_t count, i;
-
-	if (!dir)
-		return;
-	list = list_images(dir, &count);
-	if (count)
-		qsort(list, count, sizeof(*list), by_use);
-	for (i = 0; i < count; i++) {
-		bytes += list[i].bytes;
-		if ((bytes > CACHE_BYTES || list[i].used < now - CACHE_SECONDS) &&
-		    list[i].used < now - FRESH_SECONDS)
-			unlinkat(dirfd(dir), list[i].name, 0);
-	}
-	free(list);
-	closedir(dir);
-}
-
-/* It has been used now. False: it is not there. */
-static bool is_kept(const char *image)
-{
-	return utimensat(AT_FDCWD, image, NULL, 0) == 0;
-}
-
-static void say_made(const char *dir, const char *image, int64_t begun)
-{
-	struct stat st;
-
-	if (stat(image, &st) == 0)
-		log_info("--share %s: an image of %lld KiB, made in %lld ms: %s", dir,
-			 (long long)st.st_size >> 10,
-			 (long long)(now_ns(CLOCK_MONOTONIC) - begun) / 1000000, image);
-}
-
-/* 1: it is there. 0: the folder has changed meanwhile. -errno after one line. [locked] */
-static int make_kept(const struct share *s, const struct state *state, const char *image)
-{
-	int64_t begun = now_ns(CLOCK_MONOTONIC);
+	const struct share *s = arg;
 	struct state after;
-	char *fresh;
-	int r;
+	int r = make_image(s, path);
 
-	if (is_kept(image)) /* by somebody else, while we waited */
-		return 1;
-	sweep(s->folder);
-	if (asprintf(&fresh, "%s.tmp", image) < 0)
-		return -ENOMEM;
-	r = make_image(s, fresh, state->sparse);
 	if (r == 0)
 		r = take_state(s, &after);
-	if (r == 0 && !strcmp(state->digest, after.digest)) {
-		r = rename(fresh, image) < 0 ? -errno : 1;
-		if (r < 0)
-			log_err("--share %s: %s: %s", s->dir, image, strerror(-r));
-		else
-			say_made(s->dir, image, begun);
-	}
-	if (r != 1)
-		unlink(fresh);
-	free(fresh);
-	return r;
+	return r < 0 ? r : !strcmp(s->state.digest, after.digest);
 }
 
-/* Locked until it is closed. */
-static int lock(const char *folder)
+/* As kept_image(). */
+static int try_image(struct share *s, char **image)
 {
-	char *path;
-	int fd;
+	char name[sizeof(s->state.digest) + 8];
+	int r = take_settled_state(s, &s->state);
 
-	if (asprintf(&path, "%s/lock", folder) < 0)
-		return -ENOMEM;
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0 || flock(fd, LOCK_EX) < 0) {
-		log_err("--share: %s: %s", path, strerror(errno));
-		if (fd >= 0)
-			close(fd);
-		fd = -EIO;
-	}
-	free(path);
-	return fd;
+	snprintf(name, sizeof(name), "%s%s", s->root ? "root-" : "", s->state.digest);
+	return r < 0 ? r : kept_image(s->what, s->folder, name, make_kept, s, image);
 }
 
-/* As make_kept(); *@image is malloc()ed then. */
-static int try_image(const struct share *s, char **image)
-{
-	struct state state;
-	int fd, r = take_settled_state(s, &state);
-
-	if (r < 0)
-		return r;
-	if (asprintf(image, "%s/%s" SUFFIX, s->folder, state.digest) < 0)
-		return -ENOMEM;
-	if (is_kept(*image))
-		return 1;
-	fd = lock(s->folder);
-	r = fd < 0 ? fd : make_kept(s, &state, *image);
-	if (fd >= 0)
-		close(fd);
-	if (r != 1)
-		free(*image);
-	return r;
-}
-
-/* The cache's folder, without links, malloc()ed. NULL after one line. */
-static char *find_folder(const char *dir)
-{
-	char *path = NULL, *folder = NULL;
-	int r = cache_folder("share", &path);
-
-	if (r == 0) {
-		folder = realpath(path, NULL);
-		r = folder ? 0 : -errno;
-	}
-	if (r < 0)
-		log_err("--share %s: %s: %s; XDG_CACHE_HOME names another place for images", dir,
-			path ? path : "the cache", strerror(-r));
-	free(path);
-	return folder;
-}
-
-char *share_image(const char *dir)
+char *share_image(const char *option, const char *dir, bool root)
 {
 	struct stat st;
-	char *full = realpath(dir, NULL), *folder, *image = NULL;
+	char *full = realpath(dir, NULL), *image = NULL, *folder, what[PATH_MAX + 16];
+	struct share s = { .what = what, .dir = full, .root = root };
 	int tries = TRIES, r = 0;
 
+	snprintf(what, sizeof(what), "%s %s", option, full ? full : dir);
 	if (!full || stat(full, &st) < 0 || !S_ISDIR(st.st_mode)) {
-		log_err("--share %s: %s", dir, strerror(full ? ENOTDIR : errno));
+		log_err("%s: %s", what, strerror(full ? ENOTDIR : errno));
 		free(full);
 		return NULL;
 	}
-	folder = find_folder(dir);
+	s.folder = folder = kept_folder(what);
 	while (folder && r == 0 && tries--)
-		r = try_image(&(struct share){ full, folder }, &image);
+		r = try_image(&s, &image);
 	if (folder && r == 0)
-		log_err("--share %s: changes while it is read; try when nothing writes there", dir);
+		log_err("%s: changes while it is read; try when nothing writes there", what);
 	free(folder);
 	free(full);
 	return r == 1 ? image : NULL;

@@ -14,10 +14,14 @@
 #ifndef RUN_SHARE_H
 #define RUN_SHARE_H
 
+#include <stdbool.h>
+
 /*
  * The image of @dir, made now if the cache has none; its name, malloc()ed. Waits for another
- * process that makes one. NULL after one line. One thread. [setup]
+ * process that makes one. All belongs to root in it. Of a @root file system without /proc, /sys and
+ * /dev, and where root makes it owners and file capabilities stay. NULL after one line that begins
+ * with @option. One thread. [setup]
  */
-char *share_image(const char *dir);
+char *share_image(const char *option, const char *dir, bool root);
 
 #endif
