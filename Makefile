@@ -34,6 +34,13 @@ CC = $(cross)-gcc --sysroot=$(sysroot) \
 	-isystem $(sysroot)/usr/include/$(cross) -isystem $(sysroot)/usr/include
 endif
 
+# With all archives there; those for another machine are.
+ifndef cross
+ifneq ($(shell for a in $(ARCHIVES); do [ -e "$$($(CC) -print-file-name=lib$$a.a)" ] || echo $$a; done),)
+LIBS = $(shell pkg-config --libs $(MODULES))
+endif
+endif
+
 comma = ,
 out = build/$(ARCH)$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 
@@ -86,7 +93,7 @@ $(out)/version.c: FORCE
 		[ "$$(cat $@ 2>/dev/null)" = "$$text" ] || echo "$$text" >$@
 
 $(version_o): $(out)/version.c
-	$(compile) -Wno-missing-variable-declarations -c -o $@ $<
+	$(compile) -c -o $@ $<
 
 $(out)/lunette: $(upper_o) $(lower_o) $(version_o)
 	$(link) -pie -o $@ $^ $(LIBS)

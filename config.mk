@@ -6,6 +6,8 @@ VERSION = 0.1
 PREFIX = /usr/local
 # What "make install" gives guests where it is there: the small kernel, as "make guest-kernel" leaves it.
 GUEST_KERNEL = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/lunette/$(if $(cross),$(ARCH)/)kernel-micro/vmlinux
+# The static busybox of its guests; Debian's is fetched if none is named.
+BUSYBOX =
 
 # The machine that lunette is built for, and whose guests it runs: x86_64, aarch64 or riscv64.
 ARCH := $(shell uname -m)
@@ -16,13 +18,15 @@ IASL = iasl
 
 CFLAGS = -O2 -g
 LDFLAGS =
-# Most as archives: to load five more libraries would take longer than all else that happens before
-# the guest runs.
-LIBS = -l:libjansson.a -l:liburing.a -l:libarchive.a -l:libz.a -l:liblz4.a -l:libzstd.a \
-	-l:liblzma.a -l:libacl.a -l:libmd.a
+# Libraries, as archives where all of them are there: to load so many would take longer than all else that
+# happens before the guest runs. Elsewhere as pkg-config has them.
+ARCHIVES = jansson uring archive z lz4 zstd lzma acl md
+LIBS = $(ARCHIVES:%=-l:lib%.a)
+MODULES = jansson liburing libarchive zlib liblz4 libzstd liblzma libmd
 # What writes device trees, where guests get one.
 ifneq ($(ARCH),x86_64)
-LIBS += -l:libfdt.a
+ARCHIVES += fdt
+MODULES += libfdt
 endif
 # Of the guest's init.
 GUEST_LIBS = -lblkid -lz -lzstd -llzma

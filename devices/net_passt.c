@@ -18,6 +18,7 @@
 #include "devices/net_link.h"
 #include "vmm/core/compat.h"
 #include "vmm/core/fail.h"
+#include "vmm/core/libc.h"
 #include "vmm/core/log.h"
 #include "vmm/core/opt.h"
 #include "vmm/core/platform.h"

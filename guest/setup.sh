@@ -1,14 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# setup.sh - install the Debian packages that are missing.
+# setup.sh - install the packages that are missing, by Debian's names: a table has those of Fedora, Arch and
+# Alpine, of which a build, its unit tests and a small kernel are made; the labs need Debian's own.
 #
 #   usage: setup.sh LIST...        LISTs: run, device-tree, cross-x86_64, cross-aarch64,
 #                                      cross-riscv64, lab-intel, bochs, test, distro, bench, fuzz,
-#                                      kernel
+#                                      package, kernel
 #          setup.sh -l LIST...     prints the names of the packages, a line each
 #
-# A package with a question mark is left out where the distribution does not have it; what needs it
-# says so. Prints nothing when nothing is missing. Otherwise one line says what is installed, by apt-get as
+# A package with a question mark is left out where the distribution does not have it, or cannot install it;
+# what needs it says so. Prints nothing when nothing is missing. Otherwise one line says what is installed, as
 # root or by sudo; where neither is possible a line gives the command and the exit status is 201.
 set -euo pipefail
 
@@ -35,10 +36,12 @@ distro='wget gpgv'
 bench='strace valgrind qemu-system-x86'
 # To fuzz: a compiler with libFuzzer.
 fuzz='clang libclang-rt-dev?'
+# To build and look at Debian's package of lunette, as debian/control has it.
+package='debhelper busybox-static lintian dpkg-dev'
 # To build a small kernel for guests.
 kernel='flex bison bc libelf-dev xz-utils lz4'
 
-lists=' run device-tree cross-x86_64 cross-aarch64 cross-riscv64 lab-intel bochs test distro bench fuzz kernel '
+lists=' run device-tree cross-x86_64 cross-aarch64 cross-riscv64 lab-intel bochs test distro bench fuzz package kernel '
 print=
 [ "${1-}" != -l ] || { print=1; shift; }
 wanted=()
@@ -50,24 +53,98 @@ for list; do
 done
 [ -z "$print" ] || { printf '%s\n' "${wanted[@]%\?}"; exit; }
 
-if ! command -v dpkg-query >/dev/null; then
-	echo "setup.sh: not a Debian system; what Debian calls ${wanted[*]} has to be there" >&2
+# What others call it: "-" is in what they have anyway, and a Debian name without a row is of no use there. The
+# first column that /etc/os-release has in ID or ID_LIKE counts.
+names='
+debian              fedora                             arch               alpine
+gcc                 gcc                                gcc                gcc
+make                make                               make               make
+libc6-dev           glibc-devel,glibc-static           glibc              musl-dev,bsd-compat-headers
+linux-libc-dev      kernel-headers                     linux-api-headers  linux-headers
+libjansson-dev      jansson-devel                      jansson            jansson-dev
+liburing-dev        liburing-devel                     liburing           liburing-dev
+zlib1g-dev          zlib-devel,zlib-static             zlib               zlib-dev,zlib-static
+liblz4-dev          lz4-devel                          lz4                lz4-dev
+libzstd-dev         libzstd-devel,libzstd-static       zstd               zstd-dev,zstd-static
+liblzma-dev         xz-devel,xz-static                 xz                 xz-dev,xz-static
+libarchive-dev      libarchive-devel                   libarchive         libarchive-dev
+libacl1-dev         libacl-devel                       acl                acl-dev
+libmd-dev           libmd-devel                        libmd              libmd-dev
+libblkid-dev        libblkid-devel,libblkid-static     util-linux-libs    util-linux-dev,util-linux-static
+libfdt-dev          libfdt-devel                       dtc                dtc-dev
+acpica-tools        acpica-tools                       acpica             acpica
+cpio                cpio                               cpio               cpio
+kmod                kmod                               kmod               kmod
+e2fsprogs           e2fsprogs                          e2fsprogs          e2fsprogs
+erofs-utils         erofs-utils                        erofs-utils        erofs-utils
+util-linux          util-linux                         util-linux         util-linux
+xz-utils            xz                                 xz                 xz
+zstd                zstd                               zstd               zstd
+passt               passt                              passt              passt
+pkg-config          pkgconf-pkg-config                 pkgconf            pkgconf
+check               check-devel                        check              check-dev
+clang               clang                              clang              clang
+device-tree-compiler dtc                               dtc                dtc
+shellcheck          ShellCheck                         shellcheck         shellcheck
+cppcheck            cppcheck                           cppcheck           cppcheck
+strace              strace                             strace             strace
+tmux                tmux                               tmux               tmux
+flex                flex                               flex               flex
+bison               bison                              bison              bison
+bc                  bc                                 bc                 bc
+libelf-dev          elfutils-libelf-devel              libelf             elfutils-dev
+lz4                 lz4                                lz4                lz4
+'
+os=debian column=1
+if [ -r "${OS_RELEASE:-/etc/os-release}" ]; then
+	for id in $(sed -n 's/^ID\(_LIKE\)\?=//p' "${OS_RELEASE:-/etc/os-release}" | tr -d '"\047'); do
+		[ "$id" != ubuntu ] || id=debian
+		[ "$id" != rhel ] || id=fedora
+		for n in 1 2 3 4; do
+			[ "$(awk -v n=$n '/^debian / { print $n }' <<<"$names")" != "$id" ] || { os=$id column=$n; break 2; }
+		done
+	done
+fi
+
+# How each asks for a package, what it can have, and how it installs.
+case $os in
+debian) program=dpkg-query install=(apt-get install -y --no-install-recommends)
+	there() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+	known() { [ -n "$(apt-cache madison "$1" 2>/dev/null)" ]; } ;;
+fedora) program=rpm install=(dnf install -y)
+	there() { rpm -q --whatprovides "$1" >/dev/null 2>&1; }
+	known() { [ -n "$(dnf -q repoquery --whatprovides "$1" 2>/dev/null)" ]; } ;;
+arch) program=pacman install=(pacman -S --needed --noconfirm)
+	there() { pacman -Qq "$1" >/dev/null 2>&1; }
+	known() { pacman -Si "$1" >/dev/null 2>&1; } ;;
+alpine) program=apk install=(apk add)
+	there() { apk info -e "$1" >/dev/null 2>&1; }
+	known() { [ -n "$(apk search -e "$1" 2>/dev/null)" ]; } ;;
+esac
+if ! command -v $program >/dev/null; then
+	echo "setup.sh: no $program; what Debian calls ${wanted[*]} has to be there" >&2
 	exit 0
 fi
-present=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${wanted[@]%\?}" 2>/dev/null |
-	sed -n 's/^installed //p' || true) # one that it does not know is an error to dpkg-query
+
 missing=() optional=()
 for package in "${wanted[@]}"; do
-	[[ $'\n'$present$'\n' != *$'\n'${package%\?}$'\n'* ]] || continue
-	if [[ $package == *\? ]]; then optional+=("${package%\?}"); else missing+=("$package"); fi
-done
-choose() { # what is to be installed: of the optional ones those that apt knows
-	local package
-	packages=("${missing[@]}")
-	for package in "${optional[@]}"; do
-		[ -z "$(apt-cache madison "$package" 2>/dev/null)" ] || packages+=("$package")
+	row=$(awk -v name="${package%\?}" -v n=$column '$1 == name { print $n }' <<<"$names")
+	[ $os != debian ] || row=${package%\?}
+	for name in ${row//,/ }; do
+		if there "$name"; then :
+		elif [[ $package == *\? ]]; then optional+=("$name")
+		else missing+=("$name")
+		fi
 	done
-	command="apt-get install -y --no-install-recommends ${packages[*]}"
+done
+choose() { # what is to be installed: of the optional ones those that are to be had
+	local name
+	packages=("${missing[@]}")
+	for name in "${optional[@]}"; do
+		! known "$name" || packages+=("$name")
+	done
+	command="${install[*]} ${packages[*]}"
+	[ $os != debian ] || command="apt-get update && $command"
 }
 choose
 [ ${#packages[@]} -gt 0 ] || exit 0
@@ -76,18 +153,28 @@ if [ "$(id -u)" = 0 ]; then root=()
 elif sudo -n true 2>/dev/null; then root=(sudo -n)
 elif [ -t 0 ] && command -v sudo >/dev/null; then root=(sudo)
 else
-	echo "setup.sh: packages are missing; as root: apt-get update && $command" >&2
+	echo "setup.sh: packages are missing; as root: $command" >&2
+	[ ${#missing[@]} -gt 0 ] || exit 0 # none that has to be there
 	exit 201
 fi
 echo "setup.sh: installing ${packages[*]}" >&2
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
+add() { # PACKAGE...
+	local more=()
+	[ $os != debian ] || more=(-q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
+	"${root[@]}" env DEBIAN_FRONTEND=noninteractive "${install[@]}" "${more[@]}" "$@" >>"$log" 2>&1 </dev/null
+}
 # One source that cannot be reached does not matter if the packages are found in another.
-"${root[@]}" apt-get -q update >"$log" 2>&1 || true
+[ $os != debian ] || "${root[@]}" apt-get -q update >"$log" 2>&1 || true
 choose # it may have had no lists before
-"${root[@]}" env DEBIAN_FRONTEND=noninteractive $command -q -o DPkg::Lock::Timeout=300 \
-	-o Acquire::Retries=3 >>"$log" 2>&1 </dev/null || {
+add "${packages[@]}" && exit
+# Perhaps for one that need not be.
+[ ${#missing[@]} = 0 ] || add "${missing[@]}" || {
 	cat "$log" >&2
-	echo "setup.sh: that failed; as root: apt-get update && $command" >&2
+	echo "setup.sh: that failed; as root: $command" >&2
 	exit 201
 }
+for name in "${packages[@]:${#missing[@]}}"; do
+	add "$name" || echo "setup.sh: $name cannot be installed; what needs it will say so" >&2
+done

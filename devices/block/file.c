@@ -25,6 +25,7 @@
 #include "vmm/core/claim.h"
 #include "vmm/core/compat.h"
 #include "vmm/core/fail.h"
+#include "vmm/core/libc.h"
 #include "vmm/core/lock.h"
 #include "vmm/core/log.h"
 #include "vmm/core/loop.h"

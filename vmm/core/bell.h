@@ -15,6 +15,8 @@
 #include <sys/eventfd.h>
 #include <sys/uio.h>
 
+#include "vmm/core/libc.h"
+
 /* Takes all that there is from the eventfd @fd, and never waits. Returns how much: 0: nothing. */
 static inline uint64_t bell_take(int fd)
 {

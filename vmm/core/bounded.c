@@ -7,9 +7,11 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "vmm/core/compat.h"
+#include "vmm/core/libc.h"
 
 #define STACK (256u << 10)
 

@@ -14,6 +14,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "vmm/core/libc.h"
+
 #if __has_include(<sys/pidfd.h>)
 #include <sys/pidfd.h>
 #else

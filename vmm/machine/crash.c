@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "vmm/core/libc.h"
 #include "vmm/core/util.h"
 #include "vmm/core/version.h"
 #include "vmm/machine/arch/arch.h"

@@ -8,6 +8,8 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "vmm/core/libc.h"
+
 /*
  * Writable file-scope data, against the rule: a handler of SIGSEGV gets no argument of ours, and
  * the terminal is one per process anyway.

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "vmm/core/libc.h"
 #include "vmm/core/log.h"
 #include "vmm/core/opt.h"
 #include "vmm/core/util.h"

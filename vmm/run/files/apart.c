@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "vmm/core/compat.h"
+#include "vmm/core/libc.h"
 #include "vmm/core/util.h"
 
 #define END_MS 5000  /* for its end once it is killed */

@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "vmm/core/libc.h"
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
 #include "vmm/run/files/apart.h"

@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vmm/core/libc.h"
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
 #include "vmm/run/files/kept.h"

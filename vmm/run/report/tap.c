@@ -366,6 +366,16 @@ static bool take_cut(struct tap *t, const char *rest)
 	return is_rest;
 }
 
+/* A line that ends before what is behind it. */
+static void take_part(struct tap *t, const char *line, size_t len)
+{
+	char *part = strndup(line, len);
+
+	if (part)
+		take_whole(t, part);
+	free(part);
+}
+
 /* The kernel writes its lines into the middle of others on the console. */
 static void take_line(struct tap *t, char *line)
 {
@@ -379,7 +389,7 @@ static void take_line(struct tap *t, char *line)
 		return;
 	}
 	if (stamped)
-		take_whole(t, strndupa(line, stamp - line));
+		take_part(t, line, stamp - line);
 	else
 		snprintf(t->cut, sizeof(t->cut), "%.*s", (int)(stamp - line), line);
 	take_line(t, stamp);
