@@ -110,7 +110,8 @@ base() { # KERNEL [MODULE...]
 		done)
 		case $arch in x86_64) pvpanic='pvpanic-mmio' ;; *) pvpanic='pvpanic-pci' ;; esac
 		[ $# -gt 0 ] || set -- $(known sd_mod -sr_mod sg virtio_scsi "$pvpanic" virtio_pci \
-			virtio_mmio virtio_rng virtio_console -virtio_blk -virtio_net -erofs -overlay -virtiofs ext4)
+			virtio_mmio virtio_rng virtio_console -virtio_blk -virtio_net -erofs -overlay -virtiofs \
+			-vmw_vsock_virtio_transport ext4)
 	fi
 	init=$(built init)
 	sum=$(cat "$0" "$init" "$busybox" <(echo "$version $*"; [ "$kernel" = - ] ||

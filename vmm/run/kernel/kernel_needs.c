@@ -39,6 +39,8 @@ const struct kernel_need kernel_needs[] = {
 	{ "virtio-console", "VIRTIO_CONSOLE", KERNEL_NEED_ANY, "consoles and ports" },
 	{ "virtio-net", "INET", KERNEL_NEED_BUILTIN, "networks" },
 	{ "virtio-net", "VIRTIO_NET", KERNEL_NEED_ANY, "the network interface" },
+	{ "virtio-vsock", "VSOCKETS", KERNEL_NEED_ANY, "sockets to the host" },
+	{ "virtio-vsock", "VIRTIO_VSOCKETS", KERNEL_NEED_ANY, "sockets to the host" },
 	{ "pvpanic", "PVPANIC", KERNEL_NEED_NICE, "a panic that is noticed for sure" },
 	{ 0 }
 };
