@@ -120,6 +120,7 @@ lab_option() { # OPTION VALUE
 	--trace) lab_port "$1" "${2#scsi=}" ;;
 	--env) [[ $2 == *=* ]] || unset+=("$2") ;; # run-guest.sh has given it its value, if it has one
 	--cpus) [ "$2" = 1 ] || lab+=(--cpus "$(nproc)") ;; # with one CPU a guest of one is faster
+	--vsock) no_such --vsock 'which has no sockets to this one' ;;
 	--net) [ "$2" = none ] || no_such "--net $2" 'which has no network' ;;
 	--publish) no_such "--publish $2" 'which has no network' ;;
 	--control) no_such "--control $2" 'whose sockets are not seen here' ;;

@@ -254,6 +254,10 @@ test_devices() { # what their own tables and files say
 200 |R --expect 'lun0.flsh>=1' --disk a.img|'flsh' is none of the counters
 200 |R --append "$(printf %02000d 0)" --append x|--append: has 2002 characters; there is room for 1[0-9]*, behind lunette's own words
 201 |R --control none/s|--control none/s: No such file
+200 |R --vsock 2|cid=2: out of range, 3 to 4294967294
+200 |R --vsock x|cid=x:
+200 |R --vsock 3,path=|path=:
+201 |R --vsock 3,path=/no/such/folder/v|vsock0: path=/no/such/folder/v: No such file or directory
 201 |R --net tap=nosuch|tap=nosuch: (there is no such interface!/dev/net/tun)
 200 |R --net user,mac=00:00:00:00:00:00|mac=00:00:00:00:00:00: an address of one station is wanted
 200 |R --net user,mac=ff:ff:ff:ff:ff:ff|an address of one station is wanted

@@ -96,6 +96,7 @@ enum cause guest_create(struct guest *g, const struct guest_cfg *cfg)
 	put_text("root", cfg->root);
 	put_text("net", cfg->net);
 	put_list("publish", &cfg->publish);
+	put_text("vsock", cfg->vsock);
 	put_text("control", cfg->control);
 	put_text("trace", cfg->trace);
 	put_number("overlay", cfg->overlay);

@@ -185,6 +185,15 @@ START_TEST(disk_on_nothing_known)
 }
 END_TEST
 
+START_TEST(vsock)
+{
+	cfg.vsock = "2,path=v";
+	ck_assert_int_eq(guest_devices(&guest), -EUSAGE);
+	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "cid=2: out of range, 3 to 4294967294"));
+	cfg.vsock = NULL;
+}
+END_TEST
+
 START_TEST(cdrom_gets_a_controller)
 {
 	add(&cfg.cdroms, "");
@@ -346,6 +355,7 @@ Suite *guest_devices_suite(void)
 	tcase_add_test(tc, disks_get_a_controller);
 	tcase_add_test(tc, disks_without_a_controller);
 	tcase_add_test(tc, disk_on_nothing_known);
+	tcase_add_test(tc, vsock);
 	tcase_add_test(tc, cdrom_gets_a_controller);
 	tcase_add_test(tc, users_controller_is_used);
 	tcase_add_test(tc, controller_for_a_device_before_the_users);

@@ -21,7 +21,8 @@ START_TEST(defaults)
 			 "keep=NULL\n"
 			 "console_log=NULL\nconsole_limit=67108864\nfile_limit=17179869184\n"
 			 "run_ms=0\nboot_ms=0\nkernel=vmlinux\ninitrds=\nappend=\nroot=NULL\n"
-			 "net=none\npublish=\ncontrol=NULL\ntrace=NULL\noverlay=0\nconsole=0\n"
+			 "net=none\npublish=\nvsock=NULL\n"
+			 "control=NULL\ntrace=NULL\noverlay=0\nconsole=0\n"
 			 "disks=\ncdroms=\ndevices=\nargv=NULL\ncwd=NULL\nenv=\ntty=0\nshell=0\n"
 			 "files=1\nexpect=\nbudget_ms=0\nreported=NULL\n");
 	ck_assert_int_eq(status, 201);
@@ -48,6 +49,7 @@ static const struct {
 	{ K "--net user --publish 8080:80 --publish udp:53:53",
 	  { "net=user", "publish=[8080:80][udp:53:53]" } },
 	{ K "--net tap=tap0", { "net=tap=tap0" } },
+	{ K "--vsock auto,path=v", { "vsock=auto,path=v" } },
 	{ K "--vhost off --on-enospc fail", { "vhost=2", "on_enospc=2" } },
 	{ K "--vhost on --on-enospc stop", { "vhost=1", "on_enospc=1" } },
 	{ K "--overlay on --commit --keep-on-fail kept",

@@ -23,7 +23,7 @@ enum guest_console { CONSOLE_SERIAL, CONSOLE_HVC };
 
 struct guest_cfg {
 	struct machine_spec machine; /* what is open there is decided by what else is asked for */
-	const char *kernel, *control, *trace, *root, *net;
+	const char *kernel, *control, *trace, *root, *net, *vsock;
 	struct opt_list initrds, append;
 	unsigned overlay; /* enum overlay_policy */
 	unsigned console; /* enum guest_console */

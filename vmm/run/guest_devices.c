@@ -53,12 +53,13 @@ static int add_disk(struct machine *m, const char *text)
 	return r;
 }
 
-static int add_cdrom(struct machine *m, const char *text)
+/* What an option has, as a device of this class. */
+static int add_of(struct machine *m, const char *class, const char *text)
 {
 	char *device;
 	int r;
 
-	if (asprintf(&device, "scsi-cd,%s", text) < 0)
+	if (asprintf(&device, "%s,%s", class, text) < 0)
 		return -ENOMEM;
 	r = add_device(m, device);
 	free(device);
@@ -80,12 +81,14 @@ static int make_all(struct guest *g)
 	for (i = 0; r == 0 && i < cfg->disks.count; i++)
 		r = add_disk(m, cfg->disks.item[i]);
 	for (i = 0; r == 0 && i < cfg->cdroms.count; i++)
-		r = add_cdrom(m, cfg->cdroms.item[i]);
+		r = add_of(m, "scsi-cd", cfg->cdroms.item[i]);
 	text = files_root_disk(cfg->job.files);
 	if (r == 0 && text)
 		r = add_disk(m, text);
 	for (i = 0; r == 0 && (text = files_disk(cfg->job.files, i)); i++)
 		r = add_disk(m, text);
+	if (r == 0 && cfg->vsock)
+		r = add_of(m, "virtio-vsock", cfg->vsock);
 	r = r ? r : net_add(&m->platform, &m->devices, cfg->net, &cfg->publish);
 	if (r == 0 && cfg->job.argv) {
 		g->job = job_create(m, cfg->report, &cfg->job);

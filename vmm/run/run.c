@@ -84,6 +84,9 @@ static const struct opt run_opts[] = {
 		  "help" },
 	{ "publish", OPT_LIST, AT(guest.publish), .arg = "[tcp:|udp:][ADDRESS:]HOST:GUEST",
 	  .help = "a port of the host that is one of the guest's, with --net user" },
+	{ "vsock", OPT_STR, AT(guest.vsock), .arg = "CID|auto[,path=PATH]",
+	  .help = "sockets between host and guest, by the kernel, or with path= by Unix sockets; "
+		  "see --device virtio-vsock,help" },
 	{ "vhost", OPT_ENUM, AT(guest.machine.vhost), "auto", .words = vhost_words,
 	  .help = "let the kernel serve disks: where it can, or not run without, or never" },
 	{ "on-enospc", OPT_ENUM, AT(guest.machine.on_enospc), "report", .words = full_words,
@@ -541,6 +544,17 @@ static void hear_name(void *arg, const char *key, const char *value)
 	free(name);
 }
 
+/* --vsock's path= is written, too. */
+static void each_vsock_written(const char *text, opt_hear *fn, void *arg)
+{
+	char *device;
+
+	if (!text || asprintf(&device, "virtio-vsock,%s", text) < 0)
+		return;
+	device_each_written(device, fn, arg);
+	free(device);
+}
+
 int run_check(int argc, char *const *argv, uint64_t *memory, unsigned *cpus, opt_hear *written,
 	      void *arg)
 {
@@ -562,6 +576,8 @@ int run_check(int argc, char *const *argv, uint64_t *memory, unsigned *cpus, opt
 		opt_each_written(run_opts, &cfg, hear_name, &names);
 	for (i = 0; status < 0 && i < cfg.guest.devices.count; i++)
 		device_each_written(cfg.guest.devices.item[i], written, arg);
+	if (status < 0)
+		each_vsock_written(cfg.guest.vsock, written, arg);
 	opt_free(run_opts, &cfg);
 	free_words(copy);
 	return status < 0 ? 0 : -EUSAGE;
