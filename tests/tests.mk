@@ -156,7 +156,7 @@ check-vm: lunette
 	tests/run.sh vm
 
 # What tests/vm needs: in the lab host, and, static, in guests.
-lab_programs = $(addprefix $(out)/tests/,vm/handover vm/resets vm/verify vm/resolver vm/atomic vm/netup soak/soak \
+lab_programs = $(addprefix $(out)/tests/,vm/handover vm/resets vm/verify vm/resolver vm/vsock vm/atomic vm/netup soak/soak \
 	$(patsubst tests/%/state.c,%/state,$(wildcard tests/vm/$(ARCH)/state.c)))
 
 $(patsubst %,$(out)/tests/vm/%,handover resets): %: %.o $(lib_o) $(lower_o)
@@ -169,7 +169,7 @@ $(out)/tests/vm/$(ARCH)/state: $(out)/tests/vm/$(ARCH)/state.o tests/vm/$(ARCH)/
 
 $(out)/tests/vm/netup: $(out)/guest/net.o
 
-$(patsubst %,$(out)/tests/%,vm/verify vm/resolver vm/atomic vm/netup soak/soak): %: %.o
+$(patsubst %,$(out)/tests/%,vm/verify vm/resolver vm/vsock vm/atomic vm/netup soak/soak): %: %.o
 	$(link) $(static) -o $@ $^
 
 lab-programs: lunette $(lab_programs)
@@ -182,7 +182,7 @@ bare_link = -nostdlib -static -no-pie \
 bare_guests = $(out)/tests/hostile/guest.elf $(out)/tests/soak/writer.elf
 
 $(out)/tests/hostile/guest.elf: $(wildcard tests/hostile/*.[cS])
-$(out)/tests/soak/writer.elf: tests/soak/writer.c $(patsubst %,tests/hostile/%,driver.c pci.c start.S)
+$(out)/tests/soak/writer.elf: tests/soak/writer.c $(patsubst %,tests/hostile/%,driver.c blk.c pci.c start.S)
 
 $(bare_guests): tests/tests.mk $(wildcard tests/hostile/*.h tests/soak/*.h)
 	@mkdir -p $(@D)

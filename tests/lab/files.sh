@@ -191,7 +191,7 @@ belongings() { # ARCH
 	done
 	items+=("$(find /lib/terminfo /usr/share/terminfo -path '*/v/vt100' -printf '%H\n' -quit 2>/dev/null)"
 		/usr/lib/locale/C.utf8) # tmux needs them
-	for file in vm/handover vm/resets vm/verify vm/resolver vm/atomic vm/netup soak/soak; do
+	for file in vm/handover vm/resets vm/verify vm/resolver vm/vsock vm/atomic vm/netup soak/soak; do
 		items+=("build/$1/tests/$file:/lab/${file#*/}")
 	done
 	items+=("$(tests/lab/deb -a "$1" passt)/usr/bin/passt:/bin/passt")
