@@ -7,6 +7,7 @@
 top=$(readlink -f "$tests/../..")
 lunette=${LUNETTE:-$top/lunette}
 guest=$top/build/x86_64/tests/hostile/guest.elf
+echo=$top/build/x86_64/tests/vm/vsock
 seconds=150
 
 [ -r /dev/kvm ] && [ -w /dev/kvm ] || { echo 'skip hostile: no /dev/kvm that may be used'; exit; }
@@ -25,18 +26,27 @@ attack() { # TRANSPORT
 	echo $? >status
 }
 
-# The other devices: a console with a port, a network interface where passt is, random numbers.
+# The other devices: a console with a port, a network interface where passt is, random numbers, a disk
+# without SCSI, and sockets, at two of which a program sends back what it gets.
 attack_others() { # TRANSPORT
 	mkdir "$work/$1-others" && cd "$work/$1-others" || return
-	truncate -s 16M disk.img
+	truncate -s 16M disk.img blk.img
+	local echoes=() n
+	for n in 0 1; do
+		"$echo" echo "unix:v_$n" 1000000 >/dev/null &
+		echoes+=($!)
+	done
 	timeout -k 5 $seconds "$lunette" run --kernel "$guest" --memory 64M \
 		--device virtio-scsi,transport="$1",vhost=off,queues=1 \
 		--disk disk.img --disk store=null,size=1M \
 		--device virtio-console,transport="$1",terminal=off --device console-port,port,out=port \
 		--device virtio-rng,transport="$1" \
+		--device virtio-blk,blk.img,transport="$1",queues=1 \
+		--device virtio-vsock,path=v,transport="$1" \
 		$(! command -v passt >/dev/null || echo "--device virtio-net,transport=$1,user=on") \
 		>out 2>err </dev/null
 	echo $? >status
+	kill "${echoes[@]}"
 }
 
 # A guest that has a command to run, and says on its ports whatever it likes.
@@ -59,7 +69,10 @@ test_read_only_disk_is_untouched() {
 	for t in $transports; do cmp "$work/$t/fixed.img" "$work/$t/before.img"; done
 }
 test_size_of_disk_is_untouched() {
-	for t in $transports; do equal "$t $(stat -c %s "$work/$t/disk.img")" "$t $((16 << 20))"; done
+	for t in $transports; do
+		equal "$t $(stat -c %s "$work/$t/disk.img")" "$t $((16 << 20))"
+		equal "$t $(stat -c %s "$work/$t-others/blk.img")" "$t $((16 << 20))"
+	done
 }
 test_log_is_short() { # LOG_TOTAL in vmm/core/log.h, and no other line
 	for t in $transports; do
@@ -79,9 +92,9 @@ test_guest_that_attacks_other_devices_powers_off() {
 }
 test_log_of_other_devices_is_short() { # LOG_TOTAL for each, and what passt and the ports say
 	for t in $transports; do
-		[ "$(wc -l <"$work/$t-others/err")" -le 400 ] ||
+		[ "$(wc -l <"$work/$t-others/err")" -le 600 ] ||
 			fail "$t: $(wc -l <"$work/$t-others/err") lines"
-		grep -vE '^lunette: warning: virtio-[a-z]+[0-9]: ' "$work/$t-others/err" &&
+		grep -vE '^lunette: warning: (virtio-[a-z]+|blk|vsock)[0-9]: ' "$work/$t-others/err" &&
 			fail "$t: not a warning about the guest"
 	done
 	return 0
@@ -94,7 +107,7 @@ test_guest_that_lies_about_its_command() {
 	! grep -q "$(printf '\033')" "$work/job/err" || fail 'it wrote to the terminal'
 }
 
-make -s -C "$top" bare-guests || { echo 'not ok hostile: the guest cannot be built'; exit; }
+make -s -C "$top" lab-programs bare-guests || { echo 'not ok hostile: the guest cannot be built'; exit; }
 for t in $transports; do
 	(attack $t)
 	(attack_others $t)

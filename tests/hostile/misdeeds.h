@@ -27,6 +27,8 @@ extern const struct misdeed function_misdeeds[];
 
 /* To the other devices that are there. False: there is none. */
 bool play_others(void);
+/* To a disk without SCSI, if there is one: what it alone understands. */
+void play_blk(void);
 
 /* What the second CPU does, as long as it is told to. */
 enum { NOTHING, REGISTERS, RINGS, FUNCTION };

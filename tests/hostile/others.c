@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The console, the network interface and the source of random numbers: bad rings, lengths, floods,
- * resets in mid-transfer and writes to the configuration for each, and what each alone understands.
+ * The console, the network interface, the source of random numbers, sockets and a disk without
+ * SCSI: bad rings, lengths, floods, resets in mid-transfer and writes to the configuration for
+ * each, and what each alone understands.
  */
+#include <linux/virtio_vsock.h>
+
 #include "tests/hostile/misdeeds.h"
 
-enum { CONSOLE_CONTROL_TX = 3, CONSOLE_PORT_TX = 5, NET_RX = 0, NET_TX = 1, NET_HEADER = 12 };
+enum { CONSOLE_CONTROL_TX = 3, CONSOLE_PORT_TX = 5, NET_RX = 0, NET_TX = 1, NET_HEADER = 12,
+       VSOCK_RX = 0, VSOCK_TX = 1 };
 
 static void put(unsigned q, unsigned n, uint64_t addr, uint32_t len, uint16_t flags)
 {
@@ -213,6 +217,41 @@ static const char *random_numbers(void)
 	return zeroes < 16 ? NULL : "they are not random";
 }
 
+/* To the host's sockets: of a few connections all operations, with lengths and credit that lie. */
+static const char *packets(void)
+{
+	uint64_t cid = *(volatile uint64_t *)config;
+	struct virtio_vsock_hdr *h;
+	unsigned i, slot;
+	uint32_t x;
+
+	for (i = 0; i < 4000; i++) {
+		if (is_broken() || i % 500 == 0)
+			start(i & 1 ? EVERYTHING : BASIC);
+		slot = i % 32;
+		x = random32();
+		h = (void *)(data + slot * 8192);
+		*h = (struct virtio_vsock_hdr){
+			.src_cid = x % 64 ? cid : random32(),
+			.dst_cid = x % 61 ? 2 : random32() % 4,
+			.src_port = x >> 8 & 3, .dst_port = x >> 10 & 1,
+			.len = x % 59 ? x >> 12 & 0xfff : random32(),
+			.type = x % 53 ? 1 : random32(), .op = x % 47 ? x >> 24 & 7 : random32(),
+			.flags = random32() % 5, .fwd_cnt = random32() >> random32() % 32,
+			.buf_alloc = random32() >> random32() % 32,
+		};
+		put(VSOCK_TX, slot, (uintptr_t)h,
+		    random32() % 256 ? sizeof(*h) + (x >> 12 & 0xfff) : random32() % 64, 0);
+		offer(VSOCK_TX, slot);
+		kick(VSOCK_TX);
+		put(VSOCK_RX, slot, (uintptr_t)data + 512 * 1024 + slot * 8192,
+		    random32() % 256 ? 8192 : random32() % 64, WRITE);
+		offer(VSOCK_RX, slot);
+		kick(VSOCK_RX);
+	}
+	return NULL;
+}
+
 static const struct other {
 	unsigned id, queues;
 	const char *name;
@@ -220,6 +259,8 @@ static const struct other {
 	{ VIRTIO_ID_CONSOLE, 6, "console" },
 	{ VIRTIO_ID_NET, 2, "net" },
 	{ VIRTIO_ID_RNG, 1, "rng" },
+	{ VIRTIO_ID_BLOCK, 1, "blk" },
+	{ VIRTIO_ID_VSOCK, 3, "vsock" },
 };
 
 static const struct {
@@ -236,6 +277,7 @@ static const struct {
 	{ "lines on a port", lines_on_a_port, VIRTIO_ID_CONSOLE },
 	{ "frames", frames, VIRTIO_ID_NET },
 	{ "random numbers", random_numbers, VIRTIO_ID_RNG },
+	{ "packets", packets, VIRTIO_ID_VSOCK },
 };
 
 static void play(const struct other *o, const char *name, const char *(*fn)(void))
@@ -264,6 +306,7 @@ bool play_others(void)
 			if (!misdeeds[k].id || misdeeds[k].id == others[i].id)
 				play(&others[i], misdeeds[k].name, misdeeds[k].play);
 	}
+	play_blk();
 	find_device();
 	return any;
 }
