@@ -22,8 +22,8 @@
 #define SOAK_AHEAD (2 * SOAK_BATCH) /* writes that may be on the disk without being reported */
 
 enum soak_mode {
-	SOAK_FLUSH,   /* writes, then SYNCHRONIZE CACHE */
-	SOAK_FUA,     /* FUA in each write */
+	SOAK_FLUSH,   /* writes, then a flush: SYNCHRONIZE CACHE, with SCSI */
+	SOAK_FUA,     /* FUA in each write; without SCSI, a device whose FLUSH is not used */
 	SOAK_THROUGH, /* the device's write cache is off */
 	SOAK_MODES
 };
