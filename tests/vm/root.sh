@@ -17,7 +17,7 @@ run() {
 tree() {
 	mkdir -p "$1/bin" "$1/etc" "$1/home/ann"
 	cp /bin/busybox "$1/bin"
-	for applet in sh cat id ls echo stat mount grep sleep pwd env; do ln -s busybox "$1/bin/$applet"; done
+	for applet in sh cat id ls echo stat grep pwd rm; do ln -s busybox "$1/bin/$applet"; done
 	printf 'root:x:0:0::/root:/bin/sh\nann:x:1000:100::/home/ann:/bin/sh\n' >"$1/etc/passwd"
 	printf 'root:x:0:\nusers:x:100:\nkvm:x:106:ann\n' >"$1/etc/group"
 	echo "this is $1" >"$1/etc/name"
@@ -83,13 +83,13 @@ test_folder_of_a_whole_system() {
 	mkdir -p root/sbin root/proc root/sys root/dev
 	printf '#!/bin/sh\necho "init is $$"; cat /etc/name\nexec /bin/busybox poweroff -f\n' >root/sbin/init
 	chmod +x root/sbin/init
-	status 0 run --root root --append loglevel=1
+	status 0 vmm --initrd "$initrd" --root root --append loglevel=1
 	contains out '^init is 1'
 	contains out '^this is root'
 }
 
 test_archive() {
-	local format pack
+	local format
 	tree root
 	ln root/etc/name root/etc/second
 	ln -s ../etc/name root/home/link
@@ -102,28 +102,23 @@ test_archive() {
 	/lab/zstd -q root.tar
 	for format in tar tar.gz tar.xz tar.zst; do
 		status 0 run --root root.$format -- sh -c 'cat /etc/second /home/link; stat -c "%a %u %g" /home/ann
-			stat -c "%a %h" /bin/busybox; stat -c "%F %t %T" /etc/null; stat -c %h /etc/name; echo >/etc/name; cat /etc/second'
+			stat -c "%a %h" /bin/busybox; stat -c "%F %t %T" /etc/null; stat -c %h /etc/name'
 		equal "$(cat out)" 'this is root
 this is root
 755 1000 100
 4711 1
 character special file 1 3
 2'
-	done 2>&1
-	# what it breaks off, and what reaches out of it
+	done
+	# one that breaks off
 	head -c 100000 root.tar.gz >cut.tar.gz
 	status 201 run --root cut.tar.gz -- true
 	contains err '^lunette: error: --root cut.tar.gz: '
-	mkdir -p a/b
-	echo x >a/x
-	(cd a/b && tar -cPf ../../out.tar ../x)
-	status 201 run --root out.tar -- true
-	contains err "^lunette: error: --root out.tar: ../x: its name has '..'"
 	equal "$(ls cache/lunette/share | grep -c tmp)" 0
 }
 
 test_image_of_container_tools() {
-	local one two three config
+	local one two three config # as layers, folders and then digests
 	tree one
 	mkdir -p one/data/old one/srv
 	echo old >one/data/old/file
