@@ -135,14 +135,14 @@ servers() {
 }
 
 # The modules of a kernel that guests may want, and an initramfs without any, for tests/vm/kernels.sh.
-modules_apart() {
-	local from to=$work/modules
-	from=$(echo "$(tests/lab/kernel)"/lib/modules/*)
+modules_apart() { # ARCH
+	local from to=$work/$1-modules
+	from=$(echo "$(tests/lab/kernel -a "$1")"/lib/modules/*)
 	mkdir "$to" "$to/${from##*/}" || return
 	(cd "$from" && find modules.* && find kernel -name '*.ko*' | grep -E \
 		'/(sd_mod|sr_mod|sg|cdrom|.*scsi_.*|virtio.*|pvpanic.*|.*failover|erofs|overlay|fuse|libcrc32c)\.ko') |
 		cpio -pdL --quiet -D "$from" "$to/${from##*/}" &&
-		cp "$(guest/mkinitramfs.sh base - "$(tests/lab/busybox)")" "$work/base.cpio"
+		cp "$(guest/mkinitramfs.sh -a "$1" base - "$(tests/lab/busybox "$1")")" "$work/$1-base.cpio"
 }
 
 # What guests in the lab host are made of: see tests/vm/lib.sh.
@@ -156,10 +156,10 @@ ingredients() { # reads what places_of prints
 		[ "$arch" = "$(uname -m)" ] ||
 			step "build ARCH=$arch" 900 "${make[@]}" "ARCH=$arch" lunette lab-programs
 		tools_of "$arch" && belongings "$arch" || return
+		! grep -q ' kernels ' <<<"$all" || modules_apart "$arch" || return
 	done
 	! grep -q ' fs ' <<<"$all" || storage || return
 	! grep -q ' conformance ' <<<"$all" || conformance || return
-	! grep -q ' kernels ' <<<"$all" || modules_apart || return
 	! grep -q ' user ' <<<"$all" || servers
 }
 
@@ -265,7 +265,7 @@ vm_file() {
 	[ "$extent" != all ] && [[ $poisoned != *" $1 "* ]] || own+=(--append slub_debug=FZPU)
 	[ "$1" != hostile ] || own+=(--add "build/x86_64/tests/hostile/guest.elf:/lab/guest.elf"
 		--add "$PWD/tests/hostile/README.md:/lab/hostile.md")
-	[ "$1" != kernels ] || own+=(--add "$work/modules:/lab/modules" --add "$work/base.cpio:/lab/base.cpio")
+	[ "$1" != kernels ] || own+=(--add "$work/$arch-modules:/lab/modules" --add "$work/$arch-base.cpio:/lab/base.cpio")
 	[ "$1" != user ] || own+=(--add "$work/servers.cpio:/lab/servers.cpio")
 	[ "$1" != wide ] || own+=(--icount)
 	[ "$1" != conformance ] || own+=(--add "$work/conformance.cpio:/lab/conformance.cpio")
