@@ -12,6 +12,7 @@
 #include "vmm/core/util.h"
 #include "vmm/machine/arch/arch.h"
 #include "vmm/run/cmdline.h"
+#include "vmm/run/files/files.h"
 #include "vmm/run/guest.h"
 
 Suite *cmdline_suite(void);
@@ -269,6 +270,27 @@ START_TEST(letters_of_disks)
 }
 END_TEST
 
+/* The image of an archive: init finds it by its serial number. */
+START_TEST(root_of_files)
+{
+	char top[] = "/tmp/lunette-cmdline-XXXXXX", text[100];
+	struct files_cfg files = { .root = text };
+
+	ck_assert_ptr_nonnull(mkdtemp(top));
+	setenv("XDG_CACHE_HOME", top, 1);
+	snprintf(text, sizeof(text), ": >%s/tar", top);
+	ck_assert_int_eq(system(text), 0);
+	snprintf(text, sizeof(text), "%s/tar", top);
+	cfg.root = text;
+	cfg.job.files = files_create(&files);
+	ck_assert_ptr_nonnull(cfg.job.files);
+	check(SERIAL " lunette.root=serial:lunette-root lunette.overlay");
+	files_destroy(cfg.job.files);
+	snprintf(text, sizeof(text), "rm -r %s", top);
+	ck_assert_int_eq(system(text), 0);
+}
+END_TEST
+
 #define WANTED(root)                                                                          \
 	"lunette: error: --root " root ": lun:N is wanted, with the number of a LUN, or blk:N\n"
 
@@ -326,6 +348,7 @@ Suite *cmdline_suite(void)
 	tcase_add_test(tc, root_with_an_initrd);
 	tcase_add_test(tc, root_without_scsi);
 	tcase_add_test(tc, letters_of_disks);
+	tcase_add_test(tc, root_of_files);
 	tcase_add_loop_test(tc, root_that_makes_no_sense, 0, ARRAY_SIZE(bad_roots));
 	return s;
 }

@@ -84,6 +84,31 @@ START_TEST(nothing)
 }
 END_TEST
 
+/* A disk of its own, of which there is no record; those of --share are what they are without it. */
+START_TEST(root)
+{
+	cfg.root = "a";
+	share("c:/c");
+	ck_assert_msg(create() == 0, "%s", said.text);
+	ck_assert_ptr_nonnull(strstr(files_root_disk(f), "/ca,,che/lunette/share/root-"));
+	ck_assert_ptr_nonnull(strstr(files_root_disk(f), ".erofs,serial=lunette-root,readonly=on"));
+	ck_assert_ptr_null(files_oci(f));
+	ck_assert_ptr_nonnull(strstr(files_disk(f, 0), "serial=lunette-share0"));
+	ck_assert_ptr_null(files_disk(f, 1));
+	files_destroy(f);
+	cfg.root = "lun:0"; /* a disk of the user's */
+	ck_assert_int_eq(create(), 0);
+	ck_assert_ptr_null(files_root_disk(f));
+	ck_assert_ptr_null(files_root_disk(NULL));
+	ck_assert_ptr_null(files_oci(NULL));
+	files_destroy(f);
+	cfg.root = "oci:none";
+	ck_assert_int_eq(create(), -EIO);
+	ck_assert_str_eq(said.text, "lunette: error: --root oci:none: none: No such file or "
+			 "directory\n");
+}
+END_TEST
+
 /* What is said, and where that is in the guest; %: the folder of the test. */
 static const struct {
 	const char *text, *path;
@@ -273,6 +298,7 @@ Suite *files_suite(void)
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, nothing);
+	tcase_add_test(tc, root);
 	tcase_add_loop_test(tc, place, 0, ARRAY_SIZE(places));
 	tcase_add_test(tc, several_have_no_place_to_be);
 	tcase_add_test(tc, mistakes);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "guest/job.h"
 #include "tests/lib/console_driver.h"
@@ -14,6 +15,7 @@
 #include "vmm/core/util.h"
 #include "vmm/machine/console.h"
 #include "vmm/machine/machine.h"
+#include "vmm/run/files/files.h"
 #include "vmm/run/guest.h"
 #include "vmm/run/job.h"
 #include "vmm/run/report/report.h"
@@ -277,6 +279,116 @@ START_TEST(talk_after_the_end)
 }
 END_TEST
 
+/* What the guest is told, its NULs as line ends. */
+static void check_spec(const char *wanted)
+{
+	char text[4096];
+	int n, k;
+
+	console_give(&v, CONSOLE_RX(CONTROL), sizeof(text) - 1);
+	n = console_take(&v, CONSOLE_RX(CONTROL), text, sizeof(text) - 1, CONSOLE_WAIT_MS);
+	ck_assert_int_gt(n, 0);
+	for (k = 0; k < n; k++)
+		text[k] = text[k] ? text[k] : '\n';
+	text[n] = 0;
+	ck_assert_ptr_nonnull(strstr(text, "cwd="));
+	ck_assert_str_eq(strstr(text, "cwd="), wanted);
+	stderr_end(&said);
+}
+
+/* An image of container tools, whose one layer is empty, as its root file system. */
+
+#define DIGEST "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+static char top[] = "/tmp/lunette-job-XXXXXX";
+static struct files_cfg files_cfg;
+static void (*change)(void); /* what is asked for in this test */
+
+static void set_up_image(void)
+{
+	ck_assert_ptr_nonnull(mkdtemp(top));
+	ck_assert_int_eq(chdir(top), 0);
+	setenv("XDG_CACHE_HOME", top, 1);
+	ck_assert_int_eq(system("mkdir -p i/blobs/sha256; cd i/blobs/sha256; : >" DIGEST "\n"
+		"blob() { cat >t; s=$(sha256sum <t | cut -c 1-64); mv t $s; }\n"
+		"blob <<-E\n{\"config\":{\"Env\":[\"A=image\"],\"Entrypoint\":[\"/e\"],"
+		"\"Cmd\":[\"own\",\"x y\"],\"WorkingDir\":\"/w\",\"User\":\"ann\"}}\nE\n"
+		"blob <<-E\n{\"config\":{\"digest\":\"sha256:$s\"},\"layers\":[{\"digest\":"
+		"\"sha256:" DIGEST "\"}]}\nE\n"
+		"echo \"{\\\"manifests\\\":[{\\\"digest\\\":\\\"sha256:$s\\\"}]}\" "
+		">../../index.json"), 0);
+	files_cfg.root = "oci:i";
+	cfg.files = files_create(&files_cfg);
+	ck_assert_ptr_nonnull(cfg.files);
+	change();
+	set_up();
+}
+
+static void tear_down_image(void)
+{
+	char line[100];
+
+	tear_down();
+	files_destroy(cfg.files);
+	snprintf(line, sizeof(line), "rm -r %s", top);
+	ck_assert_int_eq(system(line), 0);
+}
+
+static void ask_for_nothing(void)
+{
+}
+
+static void set_up_command(void)
+{
+	change = ask_for_nothing;
+	set_up_image();
+}
+
+START_TEST(command_in_an_image)
+{
+	check_spec("cwd=/w\nuser=ann\nenv=A=image\narg=/e\narg=true\ngo\n");
+}
+END_TEST
+
+static void ask_for_own(void)
+{
+	static const char *env[] = { "A=mine" };
+
+	cfg.own = true;
+	cfg.cwd = "/";
+	cfg.user = "0:0";
+	cfg.env = (struct opt_list){ env, 1 };
+}
+
+static void set_up_own(void)
+{
+	change = ask_for_own;
+	set_up_image();
+}
+
+START_TEST(own_command_of_an_image)
+{
+	check_spec("cwd=/\nuser=0:0\nenv=A=image\nenv=A=mine\narg=/e\narg=own\narg=x y\ngo\n");
+}
+END_TEST
+
+static void ask_for_a_shell(void)
+{
+	cfg.shell = true;
+}
+
+static void set_up_shell(void)
+{
+	change = ask_for_a_shell;
+	set_up_image();
+}
+
+START_TEST(shell_in_an_image)
+{
+	check_spec("cwd=/w\nuser=ann\nenv=A=image\narg=true\ngo\n");
+}
+END_TEST
+
 Suite *job_suite(void)
 {
 	Suite *s = suite_create("job");
@@ -291,6 +403,15 @@ Suite *job_suite(void)
 	tcase_add_test(tc, power_off_before_the_end);
 	tcase_add_test(tc, power_off_is_quicker);
 	tcase_add_test(tc, power_off_of_a_shell);
+	tc = unit_case(s, "image");
+	tcase_add_checked_fixture(tc, set_up_command, tear_down_image);
+	tcase_add_test(tc, command_in_an_image);
+	tc = unit_case(s, "own");
+	tcase_add_checked_fixture(tc, set_up_own, tear_down_image);
+	tcase_add_test(tc, own_command_of_an_image);
+	tc = unit_case(s, "shell");
+	tcase_add_checked_fixture(tc, set_up_shell, tear_down_image);
+	tcase_add_test(tc, shell_in_an_image);
 	return s;
 }
 
