@@ -126,6 +126,7 @@ base() { # KERNEL [MODULE...]
 		done
 		cp "$init" "$tree/init"
 		[ "$kernel" = - ] || modules "$@"
+		mkdir -p "$cache"
 		archive >"$out.$owner"
 		mv "$out.$owner" "$out"
 		find "$cache" -maxdepth 1 -name 'initramfs-*.cpio' -mtime +30 -delete

@@ -21,10 +21,10 @@ $(foreach section,1 7,$(eval $(call page_rule,$(section))))
 
 # What a guest has before its root file system, without modules: init, and busybox.
 $(out)/initramfs.cpio: $(out)/guest/init guest/mkinitramfs.sh
-	file=$$(guest/mkinitramfs.sh -a $(ARCH) base - "$$(tests/lab/busybox $(ARCH))") && cp "$$file" $@
+	file=$$(guest/mkinitramfs.sh -a $(ARCH) base - "$(or $(BUSYBOX),$$(tests/lab/busybox $(ARCH)))") && cp "$$file" $@
 
 # What goes where below PREFIX: PLACE=FILE. lunette finds share/lunette from its own place.
-documents = LICENSE $(wildcard *.md docs/*.md)
+documents = LICENSE $(wildcard *.md docs/*.md docs/tasks/*.md)
 installed = bin/lunette=$(out)/lunette \
 	share/lunette/initramfs.cpio=$(out)/initramfs.cpio \
 	share/lunette/words=packaging/completion/words \
