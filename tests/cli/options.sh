@@ -75,7 +75,7 @@ test_words() { # what is seen without any machine
 200 |run -tt|unknown option -tt
 200 |run --|no command after --
 200 |run --kernel|--kernel needs a value
-200 |run --kernel=|--kernel '': is empty; FILE is wanted
+200 |run --kernel=|--kernel '': is empty; FILE.TREE.micro.host is wanted
 200 |run --kernel --initrd x|--kernel needs a value: .*; '--initrd' is another option
 200 |run --append -- true|--append needs a value: .*'--' is another option
 200 |R --kernel off.elf|--kernel off.elf: given twice; one of them has to go
@@ -150,7 +150,7 @@ test_words() { # what is seen without any machine
 201 |run --kernel none|--kernel none: No such file
 201 |run --kernel $'no\nsuch'|--kernel no\\nsuch: No such file
 201 |run --kernel empty|--kernel empty: an empty file
-201 |run --kernel .|--kernel .: a directory, not a file
+201 |run --kernel .|--kernel .: this folder has no kernel: .*'make -j' there builds it
 201 |R --initrd off.elf --initrd none|--initrd none: No such file
 200 |matrix|FILE is missing
 200 |matrix m m|'m': one FILE is wanted

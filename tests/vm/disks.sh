@@ -174,7 +174,7 @@ test_root_by_lun() { # whatever its letter is
 	status 200 vmm --initrd "$initrd" --root lun:5 --disk other.img
 	contains err 'lun:5: the first controller has no such LUN'
 	status 200 vmm --initrd "$initrd" --root /dev/sda --disk other.img
-	contains err 'lun:N is wanted'
+	contains err 'lun:(N or blk:N|0 is the first one)'
 }
 
 run_tests
