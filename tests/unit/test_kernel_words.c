@@ -7,6 +7,7 @@
 #include "tests/lib/stderr.h"
 #include "tests/lib/testbed.h"
 #include "vmm/core/util.h"
+#include "vmm/machine/arch/arch.h"
 #include "vmm/run/kernel/kernel_words.h"
 
 Suite *kernel_words_suite(void);
@@ -72,6 +73,12 @@ static const char *warning(const char *cmdline)
 	return stderr_end(&said);
 }
 
+/* There some words are wrong that others' kernels do not know, or can do without. */
+static bool is_pc(void)
+{
+	return !strcmp(arch_kernel_option, "X86_64");
+}
+
 static void add(const char *text)
 {
 	ck_assert_int_eq(device_create(&tb.p, &tb.devices, text), 0);
@@ -90,7 +97,7 @@ START_TEST(words_that_hide_devices)
 	add("virtio-rng");
 	ck_assert_ptr_nonnull(strstr(warning("quiet pci=nommconf,nomsi"),
 				     "pci=nomsi: the kernel will do without 2 devices: "));
-	ck_assert_ptr_nonnull(strstr(warning("pci=conf2"), "do without 2 devices: "));
+	ck_assert(is_pc() == !!strstr(warning("pci=conf2"), "do without 2 devices: "));
 }
 END_TEST
 
@@ -105,7 +112,8 @@ START_TEST(words_that_hide_all)
 
 	snprintf(wanted, sizeof(wanted), "lunette: warning: --append %s: the kernel will most ",
 		 all[_i]);
-	ck_assert_ptr_nonnull(strstr(warning(all[_i]), wanted));
+	ck_assert(is_pc() == !!strstr(warning(all[_i]), wanted));
+	ck_assert(is_pc() || !*said.text);
 }
 END_TEST
 
