@@ -14,7 +14,8 @@
 # kernel. All run on AMD with the stock kernel, and a few on others, too; of the hosts of files that are
 # named only those with AMD are taken. CPU=amd, intel, aarch64 or riscv64, and HOSTKERNEL=stock, backports
 # or newest, choose one host for all files. Those of another architecture get a lunette that is built for
-# it. TESTS=NAME,... are the only tests of a file that is named.
+# it. TESTS=NAME,... are the only tests of a file that is named. With ICOUNT=1 the hosts' clocks count
+# instructions, so that a machine that is busy with other things makes no test too late.
 #
 # Guests get the small kernel of "make guest-kernel" when it has been made, but those of a few files
 # get the stock kernel; KERNEL=micro, stock, backports or newest chooses for all.

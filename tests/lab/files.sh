@@ -267,7 +267,7 @@ vm_file() {
 		--add "$PWD/tests/hostile/README.md:/lab/hostile.md")
 	[ "$1" != kernels ] || own+=(--add "$work/$arch-modules:/lab/modules" --add "$work/$arch-base.cpio:/lab/base.cpio")
 	[ "$1" != user ] || own+=(--add "$work/servers.cpio:/lab/servers.cpio")
-	[ "$1" != wide ] || own+=(--icount)
+	[ "$1" != wide ] && [ -z "${ICOUNT-}" ] || own+=(--icount)
 	[ "$1" != conformance ] || own+=(--add "$work/conformance.cpio:/lab/conformance.cpio")
 	took=$(seconds "$me")
 	for try in 1 2; do
