@@ -109,7 +109,9 @@ fi
 # How each asks for a package, what it can have, and how it installs.
 case $os in
 debian) program=dpkg-query install=(apt-get install -y --no-install-recommends)
-	there() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+	present=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${wanted[@]%\?}" 2>/dev/null |
+		sed -n 's/^installed //p' || true) # all at once, as this is asked at each start
+	there() { [[ $'\n'$present$'\n' == *$'\n'$1$'\n'* ]]; }
 	known() { [ -n "$(apt-cache madison "$1" 2>/dev/null)" ]; } ;;
 fedora) program=rpm install=(dnf install -y)
 	there() { rpm -q --whatprovides "$1" >/dev/null 2>&1; }
@@ -128,8 +130,8 @@ fi
 
 missing=() optional=()
 for package in "${wanted[@]}"; do
-	row=$(awk -v name="${package%\?}" -v n=$column '$1 == name { print $n }' <<<"$names")
-	[ $os != debian ] || row=${package%\?}
+	row=${package%\?}
+	[ $os = debian ] || row=$(awk -v name="$row" -v n=$column '$1 == name { print $n }' <<<"$names")
 	for name in ${row//,/ }; do
 		if there "$name"; then :
 		elif [[ $package == *\? ]]; then optional+=("$name")

@@ -17,7 +17,7 @@ system() {
 			#!/bin/bash
 			last=\${!#}
 			case "$program \$*" in
-			'dpkg-query '*) grep -qxF -e "\$last" $PWD/there && echo -n installed ;;
+			'dpkg-query '*) sed 's/^/installed /' $PWD/there ;;
 			'apt-cache '* | *repoquery* | 'pacman -Si'* | 'apk search'*)
 				! grep -qxF -e "\$last" $PWD/refused && echo "\$last" ;;
 			'rpm -q'* | 'pacman -Q'* | 'apk info'*) grep -qxF -e "\$last" $PWD/there ;;
