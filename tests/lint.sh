@@ -36,7 +36,7 @@ promise "mem_ptr() for rings and boot only" <"$found"
 grep -nE '\<pthread_(create|setname_np)\(' $sources | grep -v '^vmm/core/thread\.c:' >"$found"
 promise "threads are made by thread_start()" <"$found"
 
-grep -nE '\<(exit|_exit|abort)\(' $sources | grep -vE '^vmm/(main|machine/crash|machine/tty|run/files/apart|run/matrix/matrix_child|core/log)\.c:' >"$found"
+grep -nE '\<(exit|_exit|abort)\(' $sources | grep -vE '^vmm/(main|machine/crash|machine/tty|run/files/apart|run/matrix/matrix_child|core/(log|child))\.c:' >"$found"
 promise "exit() in main.c, and where there is no way back" <"$found"
 
 # EINVAL and an exit status: the host's word, wherever it is asked; the user's mistakes are EUSAGE.

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "vmm/core/child.h"
+
+Suite *child_suite(void);
+
+#define LONG 60000
+
+static struct child child;
+
+/* sh -c @script; @n descriptors of @given. */
+static int start(const char *script, const int *given, unsigned n, int out)
+{
+	const char *const argv[] = { "sh", "-c", script, NULL };
+	const struct child_spec spec = { .argv = argv, .given = given, .ngiven = n, .out = out,
+					 .listens = n > 0, .sig = SIGKILL };
+
+	child = CHILD_NONE;
+	return child_start(&child, &spec);
+}
+
+static const char *all_of(int fd, char *text, size_t size)
+{
+	ssize_t n = pread(fd, text, size - 1, 0);
+
+	ck_assert_int_ge(n, 0);
+	text[n] = 0;
+	return text;
+}
+
+/* It has what it is given, in order, and nothing else; a server knows that the socket is for it. */
+START_TEST(what_it_has)
+{
+	int out = memfd_create("out", 0), a = memfd_create("a", 0);
+	int b = memfd_create("b", MFD_CLOEXEC);
+	const int given[] = { b, a };
+	char text[512], wanted[64];
+
+	ck_assert_int_eq(write(a, "aa", 2), 2);
+	ck_assert_int_eq(write(b, "bb", 2), 2);
+	ck_assert_int_eq(start("cat /proc/self/fd/3 /proc/self/fd/4; echo; ls /proc/$$/fd | "
+			       "grep -v '^[01234]$' | grep -vx 10 | tr '\\n' ,; echo $LISTEN_FDS "
+			       "$((LISTEN_PID == $$)) $(cut -d ' ' -f 6 /proc/$$/stat); cat",
+			       given, 2, out), 0);
+	snprintf(wanted, sizeof(wanted), "bbaa\n1 1 %d\n", (int)child.pid);
+	ck_assert(child_await(&child, -1, LONG));
+	ck_assert_str_eq(all_of(out, text, sizeof(text)), wanted);
+	ck_assert(child_end(&child, 0, LONG));
+	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
+	close(out);
+	close(a);
+	close(b);
+}
+END_TEST
+
+START_TEST(last_words)
+{
+	char text[64];
+
+	ck_assert_int_eq(start("echo one >&2; printf 'the last\\n\\n' >&2", NULL, 0, -1), 0);
+	ck_assert(child_await(&child, -1, LONG));
+	child_words(&child, text, sizeof(text));
+	ck_assert_str_eq(text, "the last");
+	child_words(&child, text, sizeof(text));
+	ck_assert_str_eq(text, "");
+	ck_assert(child_end(&child, 0, LONG));
+	ck_assert_int_eq(child.messages, -1);
+}
+END_TEST
+
+START_TEST(no_such_program)
+{
+	const char *const argv[] = { "lunette-no-such-program", NULL };
+	const struct child_spec spec = { .argv = argv, .out = -1, .sig = SIGKILL };
+
+	child = CHILD_NONE;
+	ck_assert_int_eq(child_start(&child, &spec), -ENOENT);
+	ck_assert_int_eq(child.fd, -1);
+	ck_assert_int_eq(child.pid, 0);
+	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
+	ck_assert(child_end(&child, SIGTERM, 0));
+}
+END_TEST
+
+START_TEST(is_ended)
+{
+	int pipe_[2];
+	char byte;
+
+	ck_assert_int_eq(start("exec sleep 1000", NULL, 0, -1), 0);
+	ck_assert(!child_await(&child, -1, 10));
+	ck_assert(child_end(&child, SIGTERM, LONG));
+	ck_assert_int_eq(pipe2(pipe_, O_CLOEXEC), 0);
+	ck_assert_int_eq(start("trap '' TERM; echo ready; while :; do sleep 0.1; done", NULL, 0,
+			       pipe_[1]), 0);
+	ck_assert(child_await(&child, pipe_[0], LONG));
+	ck_assert_int_eq(read(pipe_[0], &byte, 1), 1);
+	ck_assert(!child_end(&child, SIGTERM, 50)); /* it had to be killed */
+	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
+}
+END_TEST
+
+/* Whoever has started it is killed: so is it, and the pipe that it holds is closed. */
+START_TEST(ends_with_us)
+{
+	struct pollfd ended = { .events = POLLIN };
+	int pipe_[2];
+	char byte;
+	pid_t pid;
+
+	ck_assert_int_eq(pipe2(pipe_, O_CLOEXEC), 0);
+	pid = fork();
+	if (!pid) {
+		start("echo; exec sleep 1000", NULL, 0, pipe_[1]);
+		pause();
+	}
+	close(pipe_[1]);
+	ck_assert_int_eq(read(pipe_[0], &byte, 1), 1);
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	ended.fd = pipe_[0];
+	ck_assert_int_eq(poll(&ended, 1, LONG), 1);
+	ck_assert_int_eq(read(pipe_[0], &byte, 1), 0);
+}
+END_TEST
+
+Suite *child_suite(void)
+{
+	Suite *s = suite_create("child");
+	TCase *tc = unit_case(s, "child");
+
+	tcase_set_timeout(tc, 120);
+	tcase_add_test(tc, what_it_has);
+	tcase_add_test(tc, last_words);
+	tcase_add_test(tc, no_such_program);
+	tcase_add_test(tc, is_ended);
+	tcase_add_test(tc, ends_with_us);
+	return s;
+}
+
+UNIT_MAIN(child_suite)
