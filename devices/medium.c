@@ -18,9 +18,7 @@ const char *const medium_engine_words[] = {
 	[BLOCK_ENGINE_AUTO] = "auto", [BLOCK_ENGINE_URING] = "uring",
 	[BLOCK_ENGINE_THREADS] = "threads", NULL
 };
-const char *const medium_format_words[] = { "auto", "raw", NULL };
-
-#define FORMAT_RAW 1
+const char *const medium_backing_words[] = { "near", "any", NULL };
 
 static int check_size(const struct block *block, uint32_t block_size)
 {
@@ -121,7 +119,8 @@ int medium_init(struct medium *m, struct platform *p, const char *id,
 	*m = (struct medium){ .platform = p, .on_enospc = cfg->on_enospc };
 	m->how = (struct block_open){ .store = cfg->store, .size = cfg->size,
 				      .readonly = cfg->readonly,
-				      .raw = cfg->format == FORMAT_RAW, .block_size = block_size,
+				      .format = cfg->format,
+				      .backing_anywhere = cfg->backing, .block_size = block_size,
 				      .engine = cfg->engine, .direct = cfg->direct, .mem = p->mem,
 				      .claims = p->claims, .option = option,
 				      .overlay = choose_overlay(cfg, p), .fault = cfg->fault };

@@ -27,19 +27,23 @@ struct platform;
 struct medium_cfg {
 	const char *file, *store, *fault;
 	uint64_t size; /* bytes, of a null store */
-	unsigned engine, format; /* numbers of the words below */
+	unsigned engine, backing; /* numbers of the words below */
+	unsigned format;         /* enum block_format */
 	unsigned on_enospc;      /* enum full_policy */
 	unsigned overlay;        /* enum overlay_policy */
 	bool readonly, direct;
 };
 
-extern const char *const medium_engine_words[], *const medium_format_words[];
+extern const char *const medium_engine_words[], *const medium_backing_words[];
 
 /* Rows for a struct of @settings with a struct medium_cfg @member; "file" has words of its own. */
 #define MEDIUM_FORMAT_OPT(settings, member)                                                  \
 	{ .key = "format", .type = OPT_ENUM, .offset = offsetof(settings, member.format),    \
-	  .def = "auto", .words = medium_format_words,                                       \
-	  .help = "auto refuses images of other formats; raw takes any file as it is" }
+	  .def = "auto", .words = block_format_words,                                        \
+	  .help = "auto is what name and first bytes say, or raw; raw takes any file as it is" }, \
+	{ .key = "backing", .type = OPT_ENUM, .offset = offsetof(settings, member.backing),  \
+	  .def = "near", .words = medium_backing_words,                                      \
+	  .help = "of qcow2: its backing files are in its own folder, or anywhere" }
 
 #define MEDIUM_OPTS(settings, member)                                                        \
 	MEDIUM_FORMAT_OPT(settings, member),                                                 \

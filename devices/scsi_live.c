@@ -385,6 +385,8 @@ void scsi_disk_explain(const struct device *dev, FILE *out)
 			  lun->readonly ? "write-protected" : "writable");
 	else
 		fprintf(out, "  image: none\n");
+	if (d->medium.block && d->medium.block->by)
+		utf8_line(out, "  image served by: %s", d->medium.block->by);
 	for (i = 0; i < d->nbuses; i++)
 		fprintf(out, "  place: target %u, LUN %u of %s\n", lun->target, lun->lun,
 			d->bus[i]->id);

@@ -496,6 +496,8 @@ static void explain(const struct device *dev, FILE *out)
 	utf8_line(out, "  image: %s, %llu bytes in blocks of %u, %s", block->path,
 		  (unsigned long long)block->size, b->host.block_size,
 		  block->readonly ? "write-protected" : "writable");
+	if (block->by)
+		utf8_line(out, "  image served by: %s", block->by);
 	fprintf(out, "  queues: %u%s; %u entries each; served in process\n", b->queues,
 		b->queues == b->platform->cpus ? ", one for each CPU" : "", b->queue_size);
 	fprintf(out, "  interrupts: by %s: %s\n", b->vdev.transport->name,

@@ -8,6 +8,7 @@
 
 #include "devices/block/fault.h"
 #include "devices/block/guard.h"
+#include "devices/block/disk_image.h"
 #include "devices/block/overlay.h"
 #include "vmm/core/fail.h"
 #include "vmm/core/log.h"
@@ -20,6 +21,11 @@ const struct block_ops *const block_stores[] = {
 	&block_file,
 	&block_null,
 	NULL,
+};
+
+const char *const block_format_words[] = {
+	[BLOCK_FORMAT_AUTO] = "auto", [BLOCK_FORMAT_RAW] = "raw", [BLOCK_FORMAT_QCOW2] = "qcow2",
+	[BLOCK_FORMAT_VMDK] = "vmdk", [BLOCK_FORMAT_VHDX] = "vhdx", [BLOCK_FORMAT_VDI] = "vdi", NULL
 };
 
 static const struct block_ops *store_find(const char *name)
@@ -41,11 +47,14 @@ static const struct block_ops *store_find(const char *name)
 /* Some stores are around others; only the others have a name for the user. */
 static const struct block_ops *choose_store(const struct block_open *how)
 {
+	const struct block_ops *ops;
+
 	if (how->fault)
 		return &block_fault;
 	if (how->overlay)
 		return &block_overlay;
-	return how->store ? store_find(how->store) : block_stores[0];
+	ops = how->store ? store_find(how->store) : block_stores[0];
+	return ops == &block_file && image_is_one(how) ? &block_image : ops;
 }
 
 int block_open(const struct block_open *how, struct block **block)

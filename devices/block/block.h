@@ -69,6 +69,7 @@ struct block {
 	char *path;          /* for messages */
 	int fd;              /* the file or block device, for who serves it without us; 0: none, */
 	const char *ours;    /* ... for this reason; NULL: it is no file */
+	const char *by;      /* the program that serves it to us, in words; NULL: none does */
 	_Atomic uint64_t size; /* bytes; may change while it is open: block_resize() */
 	_Atomic uint64_t before; /* while it is made smaller: its size before; else 0 */
 	bool readonly;       /* opened so; writes are never submitted */
@@ -119,6 +120,18 @@ enum block_engine {
 	BLOCK_ENGINE_THREADS,
 };
 
+/* What the bytes of a file are. */
+enum block_format {
+	BLOCK_FORMAT_AUTO, /* what its name and its first bytes say, or the disk; else refused */
+	BLOCK_FORMAT_RAW,  /* the disk, whatever they look like */
+	BLOCK_FORMAT_QCOW2, /* from here on: what disk_image.c has served by another program */
+	BLOCK_FORMAT_VMDK,
+	BLOCK_FORMAT_VHDX,
+	BLOCK_FORMAT_VDI,
+};
+
+extern const char *const block_format_words[]; /* end with NULL */
+
 /* Are changes kept beside the image (overlay.h), and what becomes of them? */
 enum block_overlay {
 	BLOCK_OVERLAY_NONE,
@@ -136,7 +149,8 @@ struct block_open {
 	enum block_overlay overlay;
 	const char *fault; /* rules (fault.h); NULL: it does what it can */
 	/* The rest is for files. */
-	bool raw; /* whatever the bytes look like; else a file that has to be unpacked is refused */
+	enum block_format format;
+	bool backing_anywhere; /* an image's backing files need not be in its own folder */
 	enum block_engine engine;
 	bool direct; /* past the page cache of the host */
 	const struct mem *mem; /* where the memory of most requests is; NULL: not known */

@@ -433,6 +433,7 @@ static void surround(struct fault *f, struct block *inner)
 	f->block = (struct block){
 		.path = inner->path,
 		.ours = "fault= is given",
+		.by = inner->by,
 		.size = inner->size,
 		.readonly = inner->readonly,
 		.rotational = inner->rotational,

@@ -219,8 +219,13 @@ static int check_format(const struct file *f)
 	m = len > 0 ? magic_find(head, len, ends ? tail : NULL) : NULL;
 	if (!m)
 		return 0;
-	log_err("%s: is %s, and a disk is raw bytes: %s; format=raw takes it as it is",
-		f->block.path, m->kind, m->cure);
+	if (m->format)
+		log_err("%s: is %s by its bytes, which a guest may have written, and not by its "
+			"name: format=%s takes it as one; format=raw takes it as it is",
+			f->block.path, m->kind, m->format);
+	else
+		log_err("%s: is %s, and a disk is raw bytes: %s; format=raw takes it as it is",
+			f->block.path, m->kind, m->cure);
 	return -EMEDIUMTYPE;
 }
 
@@ -407,7 +412,7 @@ static int file_open(const struct block_open *how, struct block **block)
 		r = file_facts(f);
 	if (!r && !f->regular && !how->readonly)
 		r = device_claim(f);
-	if (!r && !how->raw)
+	if (!r && how->format == BLOCK_FORMAT_AUTO)
 		r = check_format(f);
 	f->block.fd = f->fd;
 	if (!r && how->direct)

@@ -3,9 +3,9 @@
  * nbd.h - bytes that another process keeps, by the network block device protocol
  * (https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md).
  *
- * The server is a program that lunette itself has started for one image (image.c), at a socket that
- * nobody else can reach. It is not trusted all the same: what it says is checked, and each wait for
- * it has an end.
+ * The server is a program that lunette itself has started for one image (disk_image.c), at a socket
+ * that nobody else can reach. It is not trusted all the same: what it says is checked, and each
+ * wait for it has an end.
  *
  * A connection is made for each channel, and one more for questions. Data travel by simple replies;
  * only the connection for questions has agreed on structured ones, which block status needs. The

@@ -389,7 +389,8 @@ static int temporary_file(uint64_t size, uint64_t twice)
 
 static int open_top(struct overlay *o, const struct block_open *how)
 {
-	struct block_open top = { .raw = true, .block_size = how->block_size, .engine = how->engine,
+	struct block_open top = { .format = BLOCK_FORMAT_RAW,
+				  .block_size = how->block_size, .engine = how->engine,
 				  .direct = how->direct, .mem = how->mem };
 	uint64_t size = o->base->size, second = align_up(size, PAGE);
 	int fd = temporary_file(size, second + size), r;

@@ -3,11 +3,13 @@
  * storeread.c - reads from a file by a store alone, without a SCSI target and a driver in front of
  * it; and by io_uring alone, without lunette: what a store can be compared to.
  *
- *	usage: storeread uring|threads|raw BYTES DEPTH COUNT FILE
+ *	usage: storeread uring|threads|auto|raw BYTES DEPTH COUNT FILE
  *
  * COUNT reads of BYTES, DEPTH at a time, of the first blocks of FILE, which the page cache has. In
  * a round DEPTH reads are submitted, and the next one begins when the last of them is done: for raw
- * that is one system call. Prints nanoseconds per read; a failed read is fatal.
+ * that is one system call.
+ * An image that another program serves has auto alone. Prints nanoseconds per read; a failed read
+ * is fatal.
  */
 #include <fcntl.h>
 #include <liburing.h>
@@ -139,7 +141,8 @@ int main(int argc, char **argv)
 		count = atoi(argv[4]);
 	}
 	if (!bytes || bytes > BYTES_MAX || !depth || depth > DEPTH_MAX || !count || count % depth) {
-		fprintf(stderr, "usage: storeread uring|threads|raw BYTES DEPTH COUNT FILE, "
+		fprintf(stderr, "usage: storeread uring|threads|auto|raw BYTES DEPTH COUNT "
+			"FILE, "
 			"BYTES up to %u, DEPTH up to %d, COUNT a multiple\n", BYTES_MAX, DEPTH_MAX);
 		return 2;
 	}
@@ -150,8 +153,8 @@ int main(int argc, char **argv)
 	if (!strcmp(how, "raw"))
 		run_raw(argv[5]);
 	else
-		run_store(argv[5], strcmp(how, "threads") ? BLOCK_ENGINE_URING
-							  : BLOCK_ENGINE_THREADS);
+		run_store(argv[5], !strcmp(how, "threads") ? BLOCK_ENGINE_THREADS :
+				   !strcmp(how, "auto") ? BLOCK_ENGINE_AUTO : BLOCK_ENGINE_URING);
 	printf("%llu\n", (unsigned long long)(now_ns() - start) / count);
 	free(data);
 	return 0;

@@ -48,7 +48,7 @@ test_media_of_other_formats() { # what --disk refuses is refused while the guest
 	start --disk a.img
 	printf 'QFI\373\0\0\0\3' | dd of=b.img conv=notrunc 2>/dev/null
 	status 1 ctl plug b.img 2>answer
-	contains answer '^lunette: error: b.img: is a qcow2 disk, .*; format=raw takes it as it is'
+	contains answer '^lunette: error: b.img: is a qcow2 disk by its bytes, .*; format=raw takes it as it is'
 	status 1 ctl plug-cdrom b.img 2>answer
 	contains answer 'is a qcow2 disk'
 	status 0 ctl plug-cdrom

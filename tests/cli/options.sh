@@ -20,11 +20,12 @@ files() {
 	truncate -s +1 odd.img
 	: >empty
 	printf 'QFI\373\0\0\0\3' >a.qcow2
+	printf 'QFI\373\0\0\0\3' >q.img
 	printf 'vhdxfile' >a.vhdx
 	printf 'KDMV' >a.vmdk
 	printf '\037\213\010' >a.gz
 	printf '\050\265\057\375' >a.zst
-	truncate -s 1M a.qcow2 a.vhdx a.vmdk a.gz a.zst
+	truncate -s 1M a.qcow2 q.img a.vhdx a.vmdk a.gz a.zst
 	printf 'run --kernel off.elf\na x --cpus 1\na y --cpus 2\n' >m
 	printf 'run --kernel off.elf --cpus 1\na x --cpus 2\n' >twice.m
 	printf 'run --kernel off.elf\na x --cpus 0\n' >zero.m
@@ -201,7 +202,8 @@ test_devices() { # what their own tables and files say
 200 |R --disk a.img,lun=-1|lun=-1: not a number, and none of: next
 200 |R --disk a.img,lun=16384|lun=16384: out of range, 0 to 16383
 200 |R --disk a.img,readonly=yes|readonly=yes: on or off is wanted
-200 |R --disk a.img,format=qcow2|format=qcow2: is none of: auto, raw
+200 |R --disk a.img,format=qcow|format=qcow: is none of: auto, raw, qcow2, vmdk, vhdx, vdi
+200 |R --disk a.img,backing=all|backing=all: is none of: near, any
 200 |R --disk a.img,block-size=1000|block-size=1000: is none of: 512, 4096
 200 |R --disk a.img,size=1G|a.img: size= is for store=null
 200 |R --disk a.img,id=a/b|id=a/b: 1 to 15 of letters
@@ -229,12 +231,16 @@ test_devices() { # what their own tables and files say
 200 |R --disk a.img,lun=5 --disk b.img,lun=5|lun=5: is in use by
 200 |R --device virtio-rng,id=x --device virtio-rng,id=x|id=x: another device has this name
 200 |R --device console-port,x --device console-port,x,id=y|name=x: another port has this name
-201 |R --disk a.qcow2|a.qcow2: is a qcow2 disk, .*'qemu-img convert -O raw FILE NEW' .*format=raw
-201 |R --disk a.vhdx,overlay=on|a.vhdx: is a VHDX disk
-201 |R --disk a.vmdk,readonly=on|a.vmdk: is a VMDK disk
+201 |R --disk q.img|q.img: is a qcow2 disk by its bytes, .*format=qcow2 takes it as one; format=raw
+201 |R --disk a.qcow2|a.qcow2: is (qcow2, .*apt-get install qemu-utils!not to be read as qcow2)
+201 |R --disk a.vhdx,overlay=on|a.vhdx: is (vhdx, which qemu-nbd!not to be read as vhdx)
+201 |R --disk a.vmdk,readonly=on|a.vmdk: is (vmdk, which qemu-nbd!not to be read as vmdk)
+201 |R --disk q.img,format=vdi|q.img: is (vdi, which qemu-nbd!not to be read as vdi)
+200 |R --disk nbd://|nbd://: nbd://HOST
+200 |R --disk nbd://h/x,io=threads|nbd://h/x: io= is about files
 201 |R --disk a.gz|a.gz: is gzip data, .*'gzip -d <FILE >NEW' unpacks it
 201 |R --disk a.zst,fault=|a.zst: is zstd data
-201 |R --cdrom a.qcow2|a.qcow2: is a qcow2 disk
+201 |R --cdrom q.img|q.img: is a qcow2 disk by its bytes
 201 |R --cdrom none.iso|none.iso: there is no such file
 200 |R --cdrom a.img,readonly=on|scsi-cd: unknown option 'readonly'
 200 |R --root lun:|--root lun:: lun:N is wanted

@@ -123,13 +123,13 @@ conformance() {
 		"${files[@]}"
 }
 
-# Servers of vhost-user, for the lab host of tests/vm/user.sh.
+# Servers of vhost-user and of images, for the lab hosts of tests/vm/user.sh and image.sh.
 servers() {
 	local list files
 	list=$(unpacked qemu-system-common qemu-utils libaio1 libcap-ng0 libffi8 libfuse3-3 libglib2.0-0 libgmp10 \
 		libgnutls30 libhogweed6 libidn2-0 libnettle8 libnuma1 libp11-kit0 libpcre2-8-0 libseccomp2 \
 		libtasn1-6 libunistring2 liburing2 libzstd1 |
-		grep '\.so\|/bin/qemu-storage-daemon:\|/bin/qemu-img:\|/virtiofsd:') || return
+		grep '\.so\|/bin/qemu-storage-daemon:\|/bin/qemu-img:\|/bin/qemu-nbd:\|/virtiofsd:') || return
 	mapfile -t files <<<"$list"
 	guest/mkinitramfs.sh extra "$work/servers.cpio" "${files[@]}"
 }
@@ -160,7 +160,7 @@ ingredients() { # reads what places_of prints
 	done
 	! grep -q ' fs ' <<<"$all" || storage || return
 	! grep -q ' conformance ' <<<"$all" || conformance || return
-	! grep -q ' user ' <<<"$all" || servers
+	! grep -qE ' (user|image) ' <<<"$all" || servers
 }
 
 # $work/ARCH-tools.cpio: what a guest may have beside busybox
@@ -266,7 +266,7 @@ vm_file() {
 	[ "$1" != hostile ] || own+=(--add "build/x86_64/tests/hostile/guest.elf:/lab/guest.elf"
 		--add "$PWD/tests/hostile/README.md:/lab/hostile.md")
 	[ "$1" != kernels ] || own+=(--add "$work/$arch-modules:/lab/modules" --add "$work/$arch-base.cpio:/lab/base.cpio")
-	[ "$1" != user ] || own+=(--add "$work/servers.cpio:/lab/servers.cpio")
+	[[ ' user image ' != *" $1 "* ]] || own+=(--add "$work/servers.cpio:/lab/servers.cpio")
 	[ "$1" != wide ] && [ -z "${ICOUNT-}" ] || own+=(--icount)
 	[ "$1" != conformance ] || own+=(--add "$work/conformance.cpio:/lab/conformance.cpio")
 	took=$(seconds "$me")

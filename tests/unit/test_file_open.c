@@ -122,12 +122,12 @@ START_TEST(of_another_format)
 		fd = open(path, O_WRONLY | O_CLOEXEC);
 		ck_assert_int_gt(pwrite(fd, rows[i].bytes, strlen(rows[i].bytes), rows[i].at), 0);
 		close(fd);
-		how.raw = false;
+		how.format = BLOCK_FORMAT_AUTO;
 		stderr_begin(&said);
 		ck_assert_int_eq(block_open(&how, &block), -EMEDIUMTYPE);
 		ck_assert_ptr_nonnull(strstr(stderr_end(&said), rows[i].kind));
 		ck_assert_ptr_nonnull(strstr(said.text, "format=raw takes it as it is\n"));
-		how.raw = true;
+		how.format = BLOCK_FORMAT_RAW;
 		ck_assert_int_eq(block_open(&how, &block), 0);
 		block_close(block);
 	}

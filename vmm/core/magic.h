@@ -17,6 +17,7 @@ struct magic {
 	unsigned len;
 	const char *kind;  /* "gzip data" */
 	const char *cure;  /* a command that makes something raw of FILE, or what else is right */
+	const char *format; /* its name, where a program can serve it as a disk; NULL: none can */
 };
 
 /*
