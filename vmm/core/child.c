@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "vmm/core/compat.h"
+#include "vmm/core/libc.h"
 
 #define STACK (256u << 10)
 #define GIVEN_MAX 32
@@ -54,7 +55,7 @@ static bool place(const struct start *s)
 		if (dup2(fd[i], CHILD_FD + (int)i) < 0)
 			return false;
 	}
-	closefrom(CHILD_FD + (int)spec->ngiven);
+	close_range(CHILD_FD + spec->ngiven, ~0u, 0); /* before Linux 5.9 exec() does it */
 	return true;
 }
 
