@@ -153,7 +153,7 @@ struct block_open {
 	bool backing_anywhere; /* an image's backing files need not be in its own folder */
 	enum block_engine engine;
 	bool direct; /* past the page cache of the host */
-	const struct mem *mem; /* where the memory of most requests is; NULL: not known */
+	struct mem *mem; /* where the memory of most requests is; NULL: not known */
 	struct claims *claims; /* the file is one of these; NULL: of none */
 	const char *option;    /* that names it, with @claims */
 };

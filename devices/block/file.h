@@ -18,7 +18,7 @@ struct file {
 	bool regular;            /* a file, which can change its size under us */
 	struct step_align align;
 	enum block_engine engine;
-	const struct mem *mem;   /* to be registered with the kernel; NULL: not */
+	struct mem *mem;   /* to be registered with the kernel; NULL: not */
 };
 
 /*

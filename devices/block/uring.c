@@ -364,7 +364,7 @@ static void file_unregister(struct uring *u, int fixed)
  * So that the kernel need not look up and pin the pages of each request. All of the memory is
  * pinned by it, which the user may not be allowed to; all works without it.
  */
-static void memory_register(struct uring *u, const struct mem *mem)
+static void memory_register(struct uring *u, struct mem *mem)
 {
 	struct iovec iov[BUFFERS];
 	unsigned i, n = 0;
@@ -380,12 +380,13 @@ static void memory_register(struct uring *u, const struct mem *mem)
 			iov[n++] = (struct iovec){ m->hva + at, min_u64(BUFFER_MAX, m->size - at) };
 	}
 	r = io_uring_register_buffers(&u->ring, iov, n);
-	if (!r)
+	if (!r) {
+		atomic_store(&mem->pinned, true);
 		u->nregions = mem->nregions;
-	else
-		log_info("%s: guest memory is not registered with io_uring: %s%s",
-			 loop_name(u->loop), strerror(-r),
-			 r == -ENOMEM ? " (RLIMIT_MEMLOCK)" : "");
+		return;
+	}
+	log_info("%s: guest memory is not registered with io_uring: %s%s", loop_name(u->loop),
+		 strerror(-r), r == -ENOMEM ? " (RLIMIT_MEMLOCK)" : "");
 }
 
 static struct uring *uring_create(struct loop *loop)

@@ -278,7 +278,7 @@ START_TEST(calls_while_it_ends)
 }
 END_TEST
 
-static void stop_it(void *arg)
+static void count_and_stop(void *arg)
 {
 	count(arg);
 	loop_stop(loop);
@@ -289,7 +289,7 @@ START_TEST(run_in_this_thread)
 	struct counter c;
 
 	counter_init(&c);
-	c.src.fn = stop_it;
+	c.src.fn = count_and_stop;
 	eventfd_write(c.src.fd, 1);
 	loop_run(loop);
 	ck_assert_uint_eq(c.calls, 1);
@@ -405,6 +405,37 @@ START_TEST(shared_place_and_name)
 }
 END_TEST
 
+static void heard_and_stop(void *arg)
+{
+	count(arg);
+	loop_stop(loop);
+}
+
+/* It is stopped, and runs once more; between the two a round is served. */
+START_TEST(runs_again)
+{
+	struct counter c;
+
+	counter_init(&c);
+	c.src.fn = heard_and_stop;
+	eventfd_write(c.src.fd, 1);
+	loop_run(loop);
+	ck_assert_uint_eq(c.calls, 1);
+	loop_round(loop); /* which waits for nothing */
+	ck_assert_uint_eq(c.calls, 1);
+	eventfd_write(c.src.fd, 1);
+	loop_run(loop);
+	ck_assert_uint_eq(c.calls, 1);
+	loop_round(loop);
+	ck_assert_uint_eq(c.calls, 2);
+	loop_again(loop);
+	eventfd_write(c.src.fd, 1);
+	loop_run(loop);
+	ck_assert_uint_eq(c.calls, 3);
+	close(c.src.fd);
+}
+END_TEST
+
 Suite *loop_suite(void)
 {
 	Suite *s = suite_create("loop");
@@ -412,6 +443,7 @@ Suite *loop_suite(void)
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_set_timeout(tc, 30);
+	tcase_add_test(tc, runs_again);
 	tcase_add_test(tc, source_is_called_while_ready);
 	tcase_add_test(tc, regular_file_is_refused);
 	tcase_add_loop_test(tc, removal_is_final, 0, ARRAY_SIZE(removers));

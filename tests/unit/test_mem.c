@@ -231,6 +231,31 @@ START_TEST(shared_and_not_shrunk)
 }
 END_TEST
 
+/* Private memory, that of a memfd, and pages that must stay. */
+START_TEST(cleared)
+{
+	struct mem m = { .shared = _i == 1 };
+	uint8_t *last, resident, all;
+	unsigned i;
+
+	atomic_store(&m.pinned, _i == 2);
+	ck_assert_int_eq(mem_add(&m, 0, MIB(1)), 0);
+	ck_assert_int_eq(mem_add(&m, MIB(4), MIB(1)), 0);
+	for (i = 0; i < m.nregions; i++)
+		memset(m.region[i].hva, 'x', MIB(1));
+	mem_clear(&m);
+	last = m.region[1].hva + MIB(1) - KIB(4);
+	ck_assert_int_eq(mincore(last, KIB(4), &resident), 0);
+	ck_assert_uint_eq(resident & 1, _i == 2);
+	for (i = 0, all = 0; i < MIB(1); i++)
+		all |= m.region[0].hva[i] | m.region[1].hva[i];
+	ck_assert_uint_eq(all, 0);
+	last[0] = 1;
+	ck_assert_uint_eq(last[0], 1);
+	mem_free(&m);
+}
+END_TEST
+
 Suite *mem_suite(void)
 {
 	Suite *s = suite_create("mem");
@@ -244,6 +269,7 @@ Suite *mem_suite(void)
 	tcase_add_test(tc, shared_regions);
 	tcase_add_test(tc, cannot_be_shared);
 	tcase_add_test(tc, shared_and_not_shrunk);
+	tcase_add_loop_test(tc, cleared, 0, 3);
 	tcase_add_loop_test(tc, bounds, 0, ARRAY_SIZE(ats));
 	tcase_add_test(tc, copies_across_regions);
 	tcase_add_test(tc, pointer_alignment);

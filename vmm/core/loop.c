@@ -134,10 +134,23 @@ static void run_tasks(struct loop *loop)
 	}
 }
 
-void loop_run(struct loop *loop)
+static void round_of(struct loop *loop, int timeout)
 {
 	int i;
 
+	loop->nevents = epoll_wait(loop->epfd, loop->event, EVENTS, timeout);
+	for (i = 0; i < loop->nevents; i++) {
+		struct loop_source *src = loop->event[i].data.ptr;
+
+		if (src)
+			src->fn(src->arg);
+	}
+	loop->nevents = 0;
+	run_tasks(loop);
+}
+
+void loop_run(struct loop *loop)
+{
 	pthread_mutex_lock(&loop->lock);
 	if (!loop->own_thread) { /* else loop_start() has said so */
 		loop->thread = pthread_self();
@@ -145,18 +158,8 @@ void loop_run(struct loop *loop)
 	}
 	pthread_mutex_unlock(&loop->lock);
 
-	while (!atomic_load(&loop->stop)) {
-		loop->nevents = epoll_wait(loop->epfd, loop->event, EVENTS,
-					   TAILQ_EMPTY(&loop->tasks) ? -1 : 0);
-		for (i = 0; i < loop->nevents; i++) {
-			struct loop_source *src = loop->event[i].data.ptr;
-
-			if (src)
-				src->fn(src->arg);
-		}
-		loop->nevents = 0;
-		run_tasks(loop);
-	}
+	while (!atomic_load(&loop->stop))
+		round_of(loop, TAILQ_EMPTY(&loop->tasks) ? -1 : 0);
 
 	/* Those who ask from now on serve themselves; those who have asked still count on us. */
 	pthread_mutex_lock(&loop->lock);
@@ -188,6 +191,17 @@ void loop_stop(struct loop *loop)
 {
 	atomic_store(&loop->stop, true);
 	eventfd_write(loop->wake.fd, 1);
+}
+
+void loop_round(struct loop *loop)
+{
+	BUG_ON(!loop_is_current(loop));
+	round_of(loop, 0);
+}
+
+void loop_again(struct loop *loop)
+{
+	atomic_store(&loop->stop, false);
 }
 
 void loop_join(struct loop *loop)

@@ -47,6 +47,10 @@ int loop_start(struct loop *loop);
 void loop_run(struct loop *loop);
 /* Ends loop_run() after the callback under way; any thread, and a signal handler. */
 void loop_stop(struct loop *loop);
+/* One round of what there is to do, without waiting; between two loop_run(), too. [its thread] */
+void loop_round(struct loop *loop);
+/* What loop_stop() has said until now no longer counts: loop_run() may follow. [its thread] */
+void loop_again(struct loop *loop);
 /* loop_stop(), and waits for the thread of loop_start(). Not from that thread. */
 void loop_join(struct loop *loop);
 

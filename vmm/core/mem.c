@@ -96,6 +96,27 @@ void mem_free(struct mem *mem)
 	}
 }
 
+/* Pages that the kernel was given for good are no longer the guest's once others take their place. */
+static bool drop_pages(const struct mem *mem, const struct mem_region *r)
+{
+	if (atomic_load(&mem->pinned))
+		return false;
+	if (r->fd < 0)
+		return madvise(r->hva, r->size, MADV_DONTNEED) == 0;
+	return fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)r->fd_off,
+			 (off_t)r->size) == 0;
+}
+
+void mem_clear(struct mem *mem)
+{
+	unsigned i;
+
+	for (i = 0; i < mem->nregions; i++) {
+		if (!drop_pages(mem, &mem->region[i]))
+			memset(mem->region[i].hva, 0, mem->region[i].size);
+	}
+}
+
 uint64_t mem_size(const struct mem *mem)
 {
 	uint64_t sum = 0;

@@ -20,6 +20,7 @@
 #ifndef CORE_MEM_H
 #define CORE_MEM_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -38,6 +39,7 @@ struct mem {
 	struct mem_region region[MEM_REGIONS]; /* ascending, not touching each other's bytes */
 	unsigned nregions;
 	bool shared; /* regions are of a memfd, one for all. Set before the first one is added */
+	atomic_bool pinned; /* the kernel has been given its pages, and keeps them */
 };
 
 /*
@@ -47,6 +49,8 @@ struct mem {
  */
 int mem_add(struct mem *mem, uint64_t gpa, uint64_t size);
 void mem_free(struct mem *mem);
+/* All of it is zero again, and the host has back what it can have. Nobody uses it meanwhile. */
+void mem_clear(struct mem *mem);
 
 /* Bytes in all regions together. */
 uint64_t mem_size(const struct mem *mem);
