@@ -263,6 +263,7 @@ static void destroy(struct device *dev)
 {
 	char *text = dev->text;
 
+	free(dev->fresh);
 	dev->class->destroy(dev);
 	free(text);
 }

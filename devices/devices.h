@@ -35,6 +35,8 @@ struct device {
 	char id[DEVICE_ID_MAX + 1]; /* "s0"; the class's name and a number by default */
 	char *text;                 /* what it was made from: strings of settings point into it */
 	struct device *next;        /* created before this one */
+	uint8_t *fresh;             /* what it was when no guest had touched it; NULL: not kept */
+	size_t fresh_len;
 };
 
 /* Where a LUN is. */
@@ -161,6 +163,14 @@ void device_pause_all(const struct device_list *list, bool paused);
  * been restored. Those that are restored have been made from the same texts.
  */
 void device_state_all(void *list, struct state *s);
+/*
+ * For a guest that starts again (device_reset.c). The first one keeps what registers are while no
+ * guest has touched them; the second one makes them so again, of devices that are paused. Disks
+ * stay as they are, and what was plugged stays; a new driver finds LUNs as after power on. -errno
+ * after one line. [setup; main]
+ */
+int device_keep_fresh(const struct device_list *list);
+int device_reset_all(const struct device_list *list);
 /* All that the guest has said is written. */
 void device_drain_all(const struct device_list *list);
 /* All of them keep what is to be kept; -errno: one of them could not. */

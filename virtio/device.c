@@ -180,6 +180,17 @@ static void device_reset(struct virtio_device *vdev)
 	atomic_store(&vdev->status, 0);
 }
 
+void virtio_device_reset(struct virtio_device *vdev)
+{
+	unsigned q;
+
+	pthread_mutex_lock(&vdev->lock);
+	device_reset(vdev);
+	for (q = 0; q < vdev->nvq; q++)
+		bell_take(vdev->transport->kick_fd(vdev, q));
+	pthread_mutex_unlock(&vdev->lock);
+}
+
 bool virtio_features_ok(const struct virtio_device *vdev, uint64_t accepted)
 {
 	return !(accepted & ~vdev->offered) && accepted & VIRTIO_BIT(VIRTIO_F_VERSION_1);

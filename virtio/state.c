@@ -41,6 +41,11 @@ static void queue_state(struct virtio_device *vdev, unsigned q, struct vq_state 
 		virtio_queue_again(vdev, q);
 }
 
+void virtio_transport_state(struct virtio_device *vdev, struct state *s)
+{
+	vdev->transport->state(vdev, s);
+}
+
 void virtio_state(struct virtio_device *vdev, struct state *s)
 {
 	uint8_t status = virtio_get_status(vdev);

@@ -227,6 +227,12 @@ void virtio_device_hold(struct virtio_device *vdev, enum virtio_hold why, bool h
 /* The hold of a pause, with the lock. Of a device that has not been made: nothing to do. [main] */
 void virtio_device_pause(struct virtio_device *vdev, bool paused);
 /*
+ * A device that is paused is as after power on, but for its transport's registers: those are
+ * visited by the second one, for who keeps what they were at the start. No vCPU runs. [main]
+ */
+void virtio_device_reset(struct virtio_device *vdev);
+void virtio_transport_state(struct virtio_device *vdev, struct state *s);
+/*
  * Visits a device that is paused: its status and features, queues, what its class adds, and the
  * registers of its transport. One that is restored, of the same making, is paused afterwards. No
  * vCPU runs. [main]
