@@ -77,6 +77,31 @@ START_TEST(asked_twice)
 }
 END_TEST
 
+/* A guest that begins anew: what it has left KVM for is done with, and its thread is a new one. */
+START_TEST(settled_and_started_again)
+{
+	static const struct step steps[] = { { .exit = exit_read4 }, { 0 } };
+
+	run(steps, false);
+	vcpu_ask(&vcpu, VCPU_NMI);
+	while (!vcpu_try_stop(&vcpu))
+		;
+	ck_assert(vcpu_try_stop(&vcpu));
+	runs = 0;
+	vcpu_settle(&vcpu);
+	ck_assert_uint_eq(runs, 1);
+	atomic_fetch_or(&vcpu.asked, VCPU_LOOK); /* meant for the last one */
+	vcpu.shut_down = true;
+	sem_destroy(&inside);
+	sem_init(&inside, 0, 0);
+	run(steps, false);
+	ck_assert_uint_eq(runs, 2);
+	ck_assert(!vcpu.shut_down);
+	ck_assert_ptr_null(strstr(calls, "look"));
+	stderr_end(&said);
+}
+END_TEST
+
 START_TEST(asked_without_a_thread)
 {
 	vcpu_ask(&vcpu, VCPU_LOOK);
@@ -181,6 +206,7 @@ Suite *vcpu_thread_suite(void)
 	tcase_add_test(tc, over_meanwhile);
 	tcase_add_test(tc, asked_in_the_guest);
 	tcase_add_test(tc, asked_twice);
+	tcase_add_test(tc, settled_and_started_again);
 	tcase_add_test(tc, asked_without_a_thread);
 	tcase_add_test(tc, stopped_in_the_guest);
 	tcase_add_test(tc, paused);

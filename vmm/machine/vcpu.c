@@ -213,6 +213,10 @@ int vcpu_start(struct vcpu *vcpu)
 	char name[THREAD_NAME_MAX + 1];
 	int r;
 
+	atomic_store(&vcpu->stop, false);
+	atomic_store(&vcpu->asked, 0);
+	vcpu->shut_down = false;
+	__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 	snprintf(name, sizeof(name), "vcpu%u", vcpu->id);
 	r = thread_start(&vcpu->thread, THREAD_VCPU, name, vcpu_main, vcpu);
 	if (r < 0) {
@@ -281,18 +285,35 @@ void vcpu_ask(struct vcpu *vcpu, enum vcpu_question what)
  * The signal gets lost when it comes between the thread's look at @stop and a blocking write to the
  * terminal (not before KVM_RUN: immediate_exit is for that), hence again, until the thread is gone.
  */
-void vcpu_stop(struct vcpu *vcpu)
+bool vcpu_try_stop(struct vcpu *vcpu)
 {
 	struct timespec until;
 
 	if (!vcpu->has_thread)
-		return;
+		return true;
 	atomic_store(&vcpu->stop, true);
-	do {
-		kick(vcpu);
-		soon(&until);
-	} while (pthread_timedjoin_np(vcpu->thread.id, NULL, &until) == ETIMEDOUT);
-	vcpu->has_thread = false;
+	kick(vcpu);
+	soon(&until);
+	vcpu->has_thread = pthread_timedjoin_np(vcpu->thread.id, NULL, &until) == ETIMEDOUT;
+	return !vcpu->has_thread;
+}
+
+void vcpu_stop(struct vcpu *vcpu)
+{
+	while (!vcpu_try_stop(vcpu))
+		;
+}
+
+/* A string instruction leaves for each element. */
+#define SETTLE_MAX 65536
+
+void vcpu_settle(struct vcpu *vcpu)
+{
+	unsigned i = 0;
+
+	do
+		__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	while (ioctl(vcpu->fd, KVM_RUN, 0) == 0 && ++i < SETTLE_MAX);
 }
 
 uint64_t vcpu_used(const struct vcpu *vcpu)

@@ -69,7 +69,7 @@ struct vcpu {
 int vcpu_create(struct vcpu *vcpu, const struct vcpu_host *host, unsigned id);
 void vcpu_destroy(struct vcpu *vcpu);
 
-/* -errno after one line. */
+/* Also once more, after vcpu_stop(). -errno after one line. */
 int vcpu_start(struct vcpu *vcpu);
 /*
  * Has the thread do it once it is back from the guest, where this brings it; when it waits for
@@ -83,8 +83,14 @@ void vcpu_ask(struct vcpu *vcpu, enum vcpu_question what);
  */
 bool vcpu_pause(struct vcpu *vcpu);
 void vcpu_resume(struct vcpu *vcpu);
-/* Ends the thread, wherever it is. */
+/* Ends the thread, wherever it is. The first one waits a few ms; false: it is not ended yet. */
+bool vcpu_try_stop(struct vcpu *vcpu);
 void vcpu_stop(struct vcpu *vcpu);
+/*
+ * What the guest has left KVM for is done with, though nobody has looked what it was: KVM would
+ * otherwise put the answer into registers that are new by then. There is no thread. [main]
+ */
+void vcpu_settle(struct vcpu *vcpu);
 /* What VCPU_LOOK asks for; of a vCPU without a thread. */
 void vcpu_look(struct vcpu *vcpu);
 /* What its thread has had of a processor, in ns; 0: nobody knows. Any thread. */
