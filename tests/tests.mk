@@ -58,7 +58,8 @@ $(out)/tests/unit/test_guest_devices: $(out)/vmm/run/guest_devices.o
 $(out)/tests/unit/test_run $(out)/tests/unit/test_run_end: $(patsubst %,$(out)/vmm/run/%.o,job run run_kernel)
 $(out)/tests/unit/test_run_kernel: $(out)/vmm/run/run_kernel.o
 $(out)/tests/unit/test_console: $(patsubst %,$(out)/vmm/machine/%.o,console tty)
-$(out)/tests/unit/test_machine $(out)/tests/unit/test_machine_end: $(out)/vmm/machine/machine.o
+$(addprefix $(out)/tests/unit/test_,machine machine_end restart): \
+	$(patsubst %,$(out)/vmm/machine/%.o,machine restart)
 $(out)/tests/unit/test_sandbox: $(out)/vmm/machine/sandbox.o
 $(out)/tests/unit/test_tty: $(out)/vmm/machine/tty.o
 $(out)/tests/unit/test_crash: $(patsubst %,$(out)/vmm/machine/%.o,crash tty)

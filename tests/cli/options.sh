@@ -127,6 +127,9 @@ test_words() { # what is seen without any machine
 200 |R --out-limit 1G -- true|--out-limit: is about --out, which is not given
 200 |R --env A=1|--env: is about a command, and there is none; it comes last, after --
 200 |R --cwd /|--cwd: is about a command
+200 |R --reboot-limit 3|--reboot-limit: is about --on-reboot, which is not given
+200 |R --on-reboot restart -- true|--on-reboot restart: a command runs once, and a reset ends it
+200 |R --on-reboot never|--on-reboot never: 
 200 |R -t|--tty: (is about a command!stdin is not a terminal)
 200 |R --share .|--share: is about a command
 200 |R --out o|--out: is about a command

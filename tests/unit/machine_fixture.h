@@ -25,6 +25,8 @@
 #include "vmm/core/fail.h"
 #include "vmm/core/irq.h"
 #include "vmm/core/log.h"
+#include "vmm/core/policy.h"
+#include "vmm/core/state.h"
 #include "vmm/core/util.h"
 #include "vmm/machine/arch/arch.h"
 #include "vmm/machine/console.h"
@@ -159,6 +161,27 @@ int arch_vcpu_enter(const struct vcpu *vcpu, const struct arch_entry *entry)
 	return call("registers");
 }
 
+/* Their states are a number: 7 at the start, and whatever a test makes of it. */
+static uint32_t vm_number, vcpu_number[CPUS];
+
+static inline void visit_number(uint32_t *number, int r, struct state *s)
+{
+	if (r < 0)
+		state_fail(s, r);
+	state_u32(s, number);
+}
+
+void arch_vm_state(struct vm *vm, struct state *s)
+{
+	ck_assert_ptr_eq(vm, &m.vm);
+	visit_number(&vm_number, call("vmstate"), s);
+}
+
+void arch_vcpu_state(struct vcpu *vcpu, struct state *s)
+{
+	visit_number(&vcpu_number[vcpu->id], call("state%u", vcpu->id), s);
+}
+
 /* vCPUs. What the guest does is done when the last one starts. */
 
 static void (*guest)(void);
@@ -201,6 +224,19 @@ int vcpu_start(struct vcpu *vcpu)
 void vcpu_stop(struct vcpu *vcpu)
 {
 	call("stop%u", vcpu->id);
+}
+
+static unsigned stubborn; /* so often vCPU 1 has not ended yet */
+
+bool vcpu_try_stop(struct vcpu *vcpu)
+{
+	call("try%u", vcpu->id);
+	return vcpu->id != 1 || !stubborn || !stubborn--;
+}
+
+void vcpu_settle(struct vcpu *vcpu)
+{
+	call("settle%u", vcpu->id);
 }
 
 static bool restless; /* vCPU 1 does not rest */
@@ -361,7 +397,17 @@ static inline void on_abandon(void *arg)
 	call("abandon");
 }
 
-static const struct machine_user user = { on_entered, on_printed, on_abandon };
+static int load(void);
+
+static inline int on_reload(void *arg)
+{
+	int r = call("reload");
+
+	ck_assert_ptr_eq(arg, &spec);
+	return r ? r : load();
+}
+
+static const struct machine_user user = { on_entered, on_printed, on_abandon, on_reload };
 
 static inline void make_kernel(void)
 {

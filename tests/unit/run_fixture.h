@@ -82,6 +82,8 @@ static inline void put_machine(const struct machine_spec *m)
 	put_number("console_limit", m->console_limit);
 	put_number("file_limit", m->file_limit);
 	put_number("run_ms", m->limits.run);
+	put_number("on_reboot", m->on_reboot);
+	put_number("reboot_limit", m->reboot_limit);
 	put_number("boot_ms", m->limits.boot);
 }
 

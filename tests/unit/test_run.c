@@ -20,9 +20,8 @@ START_TEST(defaults)
 			 "guest\ncpus=1\nmemory=536870912\nvhost=0\non_enospc=0\ncommit=0\n"
 			 "keep=NULL\n"
 			 "console_log=NULL\nconsole_limit=67108864\nfile_limit=17179869184\n"
-			 "run_ms=0\nboot_ms=0\nkernel=vmlinux\ninitrds=\nappend=\nroot=NULL\n"
-			 "net=none\npublish=\nvsock=NULL\n"
-			 "control=NULL\ntrace=NULL\noverlay=0\nconsole=0\n"
+			 "run_ms=0\non_reboot=0\nreboot_limit=10\nboot_ms=0\nkernel=vmlinux\ninitrds=\nappend=\nroot=NULL\n"
+			 "net=none\npublish=\nvsock=NULL\ncontrol=NULL\ntrace=NULL\noverlay=0\nconsole=0\n"
 			 "disks=\ncdroms=\ndevices=\nargv=NULL\ncwd=NULL\nenv=\ntty=0\nshell=0\n"
 			 "files=1\nexpect=\nbudget_ms=0\nreported=NULL\n");
 	ck_assert_int_eq(status, 201);
@@ -56,6 +55,8 @@ static const struct {
 	  { "overlay=1", "commit=1", "keep=kept" } },
 	{ K "--commit=off --overlay off", { "commit=0", "overlay=2" } },
 	{ K "--control socket --trace scsi=trace", { "control=socket", "trace=scsi=trace" } },
+	{ K "--on-reboot restart", { "on_reboot=1", "reboot_limit=10" } },
+	{ K "--on-reboot end --reboot-limit 3", { "on_reboot=0", "reboot_limit=3" } },
 	{ K "--file-limit 64K", { "file_limit=65536" } },
 	{ K "--expect lun0.flushes>=1 --expect data.written<1M",
 	  { "expect=[lun0.flushes>=1][data.written<1M]" } },
@@ -94,6 +95,8 @@ static const struct {
 	{ "--", "run: no command after --" },
 	{ K "--", "run: no command after --" },
 	{ K "-t", "--tty: stdin is not a terminal" },
+	{ K "--reboot-limit 3", "--reboot-limit: is about --on-reboot, which is not given" },
+	{ K "--on-reboot restart" COMMAND, "--on-reboot restart: a command runs once" },
 	{ "-t -- vi", "--tty: stdin is not a terminal" },
 	{ K "--console-limit 1M", "--console-limit: is about --console-log, which is not given" },
 	{ K "--out-limit 1M" COMMAND, "--out-limit: is about --out, which is not given" },
@@ -135,6 +138,7 @@ static const char *const bad_values[] = {
 	"--cpus 0", "--cpus 65", "--cpus -1", "--cpus two", "--cpus 1.5",
 	"--memory 63M", "--memory 513G", "--memory 1.5G", "--memory 99999999999999999999",
 	"--console tty", "--vhost maybe", "--on-enospc panic", "--overlay commit", "--commit=maybe",
+	"--reboot-limit 0 --on-reboot restart", "--on-reboot again",
 	"--timeout 0s", "--timeout 10", "--timeout none", "--timeout 1001h",
 	"--file-limit 1K", "--console-log l --console-limit 1K",
 	"--expect lun0", "--expect flushes>=1", "--log loud", "--nothing", "--no=thing", "-x",

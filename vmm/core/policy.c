@@ -10,6 +10,9 @@
 const char *const vhost_words[] = {
 	[VHOST_AUTO] = "auto", [VHOST_ON] = "on", [VHOST_OFF] = "off", NULL
 };
+const char *const reboot_words[] = {
+	[REBOOT_END] = "end", [REBOOT_RESTART] = "restart", NULL
+};
 const char *const full_words[] = { FULL_WORDS, NULL };
 const char *const full_words_of_disks[] = { FULL_WORDS, [FULL_AS_RUN] = "as-run", NULL };
 const char *const overlay_words[] = { [OVERLAY_AUTO] = "auto", OVERLAY_WORDS, NULL };

@@ -39,4 +39,12 @@ enum overlay_policy {
 
 extern const char *const overlay_words[], *const overlay_words_of_disks[];
 
+/* What becomes of a guest that resets itself? */
+enum reboot_policy {
+	REBOOT_END,     /* the run ends */
+	REBOOT_RESTART, /* it comes back */
+};
+
+extern const char *const reboot_words[];
+
 #endif

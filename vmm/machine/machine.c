@@ -33,6 +33,9 @@ void machine_end(struct machine *m, enum cause cause)
 	    (atomic_load(&m->panicked) || console_saw_panic(m->console)))
 		cause = CAUSE_PANIC;
 	cause = limits_cause(&m->limits, cause);
+	if (restart_takes(m, cause))
+		return;
+	atomic_store(&m->over, true);
 	if (!atomic_compare_exchange_strong(&m->ended, &expected, true))
 		return;
 	m->cause = cause;
@@ -296,7 +299,7 @@ static int setup_vcpus(struct machine *m)
 {
 	int r;
 
-	m->vcpu_host = (struct vcpu_host){ &m->vm, &m->mmio, &m->pio, &m->ended, vcpu_ended, m };
+	m->vcpu_host = (struct vcpu_host){ &m->vm, &m->mmio, &m->pio, &m->over, vcpu_ended, m };
 	for (; m->ncpus < m->spec.cpus; m->ncpus++) {
 		r = vcpu_create(&m->vcpu[m->ncpus], &m->vcpu_host, m->ncpus);
 		if (r < 0)
@@ -335,7 +338,9 @@ int machine_load(struct machine *m, const struct image *kernel, const struct ima
 
 	if (r == 0)
 		r = arch_describe(&m->platform, &entry);
-	return r ? r : arch_vcpu_enter(m->vcpu, &entry);
+	if (r == 0)
+		r = arch_vcpu_enter(m->vcpu, &entry);
+	return r ? r : restart_keep(m);
 }
 
 static int start_threads(struct machine *m)
@@ -429,7 +434,7 @@ int machine_pause(struct machine *m)
 	unsigned tries = 0;
 
 	while (!m->paused && !all_rest(m)) {
-		if (++tries == PAUSE_TRIES || atomic_load(&m->ended)) {
+		if (++tries == PAUSE_TRIES || atomic_load(&m->over)) {
 			resume_vcpus(m);
 			log_err("the guest cannot be paused now: what it has sent to the terminal "
 				"or a disk is not read, or done, yet");
@@ -464,7 +469,9 @@ enum cause machine_run(struct machine *m)
 	if (limits_start(&m->limits, &m->spec.limits, &picture_limits, m, m->main_loop) < 0 ||
 	    start_threads(m) < 0 || halt_start(&m->halt, &halt_ops, m, m->main_loop) < 0)
 		machine_end(m, CAUSE_SETUP);
-	loop_run(m->main_loop);
+	do
+		loop_run(m->main_loop);
+	while (restart_guest(m));
 
 	/* The terminal first: what follows waits for I/O, and the next signal kills us there. */
 	console_stop(m->console);
@@ -511,6 +518,7 @@ void machine_fini(struct machine *m)
 		loop_join(loop);
 		loop_destroy(loop);
 	}
+	restart_free(&m->restart);
 	while (m->ncpus)
 		vcpu_destroy(&m->vcpu[--m->ncpus]);
 	if (m->console)

@@ -23,6 +23,7 @@
 #include "vmm/machine/cause.h"
 #include "vmm/machine/halt.h"
 #include "vmm/machine/limits.h"
+#include "vmm/machine/restart.h"
 #include "vmm/machine/vcpu.h"
 #include "vmm/machine/vm.h"
 
@@ -47,6 +48,8 @@ struct machine_spec {
 	uint64_t console_limit;  /* bytes */
 	uint64_t file_limit;     /* likewise, of files that devices write to */
 	struct limits_cfg limits;
+	unsigned on_reboot;      /* enum reboot_policy */
+	uint32_t reboot_limit;   /* quick ones in a row, that end the run (restart.h) */
 	struct claims *claims;   /* outlives the machine */
 };
 
@@ -56,6 +59,8 @@ struct machine_user {
 	void (*printed)(void *arg, const void *data, size_t len); /* on the console. Any thread */
 	/* The process has to end at once, without the machine's end. Any thread; may return. */
 	void (*abandon)(void *arg);
+	/* The guest has reset itself: machine_load() once more. -errno after one line. [main] */
+	int (*reload)(void *arg);
 };
 
 struct machine {
@@ -79,11 +84,14 @@ struct machine {
 	struct loop_source signals; /* a signalfd */
 	struct halt halt;
 	struct limits limits;
+	struct restart restart;
 	bool triple_fault_resets;   /* is how the guest's kernel was told to reset */
 	bool paused;
 	atomic_bool panicked;       /* the guest has said so, ... */
 	struct loop_source silence; /* ... and is given time to say why: a timer; fd -1 before */
 	unsigned long printed;      /* by it, when the timer ran last */
+	atomic_bool rebooting; /* the guest has reset itself, and is to come back */
+	atomic_bool over;      /* no vCPU goes on: that, or ... */
 	atomic_bool ended;
 	atomic_bool unwritten; /* what the guest has said has not all been written */
 	enum cause cause; /* why, once @ended */

@@ -45,7 +45,18 @@ static void abandon(void *arg)
 	g->cfg->abandon(g->cfg->abandon_arg);
 }
 
-static const struct machine_user machine_user = { entered, printed, abandon };
+static int load(struct guest *g);
+
+static int reload(void *arg)
+{
+	struct guest *g = arg;
+
+	g->cfg->report->reboots++;
+	log_note("the guest has reset itself, and begins anew (%u)", g->cfg->report->reboots);
+	return load(g);
+}
+
+static const struct machine_user machine_user = { entered, printed, abandon, reload };
 
 /* What commands ask for. */
 
@@ -185,7 +196,13 @@ static int setup_devices(struct guest *g)
 }
 
 /* The devices are there. */
-static int load(struct guest *g, const struct image *kernel, const struct image_list *initrds)
+static int load(struct guest *g)
+{
+	return machine_load(&g->machine, &g->kernel, &g->initrds, g->cfg->report->cmdline);
+}
+
+/* What is told to the kernel, and what is to be said of it before. */
+static int check_kernel(struct guest *g)
 {
 	const struct guest_cfg *cfg = g->cfg;
 	struct machine *m = &g->machine;
@@ -195,22 +212,26 @@ static int load(struct guest *g, const struct image *kernel, const struct image_
 	if (r < 0)
 		return r;
 	cfg->report->cmdline = strdup(cmdline);
+	if (!cfg->report->cmdline)
+		return -ENOMEM;
 	m->triple_fault_resets = kernel_words_triple_fault(cmdline);
 	kernel_words_warn(cmdline, &m->platform);
-	r = kernel_check_warn(kernel->path, cfg->machine.claims, &m->devices, initrds->count);
-	return r ? r : machine_load(m, kernel, initrds, cmdline);
+	return kernel_check_warn(g->kernel.path, cfg->machine.claims, &m->devices,
+				 g->initrds.count);
 }
 
-static int build(struct guest *g, const struct image *kernel, const struct image_list *initrds)
+static int build(struct guest *g)
 {
-	int r = claim_images(g->cfg->machine.claims, kernel, initrds);
+	int r = claim_images(g->cfg->machine.claims, &g->kernel, &g->initrds);
 
 	if (r == 0)
 		r = machine_build(&g->machine);
 	if (r == 0)
 		r = setup_devices(g);
 	if (r == 0)
-		r = load(g, kernel, initrds);
+		r = check_kernel(g);
+	if (r == 0)
+		r = load(g);
 	return r ? r : setup_control(g);
 }
 
@@ -218,21 +239,17 @@ static int build(struct guest *g, const struct image *kernel, const struct image
 static int create(struct guest *g)
 {
 	struct machine_spec spec = spec_of(g->cfg);
-	struct image kernel;
-	struct image_list initrds;
 	int r = machine_init(&g->machine, &spec, &machine_user, g);
 
-	if (r == 0)
-		r = image_open(&kernel, "--kernel", g->cfg->kernel);
 	if (r < 0)
 		return r;
-	r = image_list_open(&initrds, "--initrd", &g->cfg->initrds);
-	if (r == 0) {
-		r = build(g, &kernel, &initrds);
-		image_list_close(&initrds);
+	r = image_open(&g->kernel, "--kernel", g->cfg->kernel);
+	if (r < 0) {
+		g->kernel.fd = -1;
+		return r;
 	}
-	image_close(&kernel);
-	return r;
+	r = image_list_open(&g->initrds, "--initrd", &g->cfg->initrds);
+	return r ? r : build(g);
 }
 
 enum cause guest_create(struct guest *g, const struct guest_cfg *cfg)
@@ -240,7 +257,7 @@ enum cause guest_create(struct guest *g, const struct guest_cfg *cfg)
 	unsigned before = log_errors();
 	int r;
 
-	*g = (struct guest){ .cfg = cfg, .keep = -1 };
+	*g = (struct guest){ .cfg = cfg, .keep = -1, .kernel.fd = -1 };
 	r = log_if_silent(before, "the machine cannot be built", create(g));
 	if (r < 0)
 		guest_destroy(g);
@@ -293,4 +310,7 @@ void guest_destroy(struct guest *g)
 	stream_close(&g->trace);
 	if (g->keep >= 0)
 		close(g->keep);
+	image_list_close(&g->initrds);
+	if (g->kernel.fd >= 0)
+		image_close(&g->kernel);
 }

@@ -10,6 +10,7 @@
 #include "vmm/core/opt.h"
 #include "vmm/core/policy.h"
 #include "vmm/core/stream.h"
+#include "vmm/machine/image.h"
 #include "vmm/machine/machine.h"
 #include "vmm/run/control/command.h"
 #include "vmm/run/job.h"
@@ -39,6 +40,8 @@ struct guest_cfg {
 struct guest {
 	struct machine machine;
 	const struct guest_cfg *cfg; /* borrowed */
+	struct image kernel; /* open, as a guest that resets itself gets it once more */
+	struct image_list initrds;
 	struct job *job;             /* NULL: the guest does what it likes */
 	struct stream trace;         /* of SCSI commands */
 	int keep;                    /* the folder; -1: none */

@@ -91,6 +91,11 @@ static const struct opt run_opts[] = {
 	  .help = "let the kernel serve disks: where it can, or not run without, or never" },
 	{ "on-enospc", OPT_ENUM, AT(guest.machine.on_enospc), "report", .words = full_words,
 	  .help = "when the host's disk is full: tell the guest, wait for room, end the run" },
+	{ "on-reboot", OPT_ENUM, AT(guest.machine.on_reboot), "end", .words = reboot_words,
+	  .help = "when the guest resets itself: end the run, or boot it again, with its disks" },
+	{ "reboot-limit", OPT_U32, AT(guest.machine.reboot_limit), "10", 1, 1000000,
+	  .help = "so many resets in a row, each within 10 s, end the run all the same",
+	  .needs = "on-reboot" },
 	{ "overlay", OPT_ENUM, AT(guest.overlay), "auto", .words = overlay_words,
 	  .help = "are changes of disks kept apart and dropped, where --disk does not say it: auto "
 		  "is on with a command" },
@@ -237,6 +242,11 @@ static bool check(const struct run_cfg *cfg, const struct opt_reader *r)
 	}
 	if (opt_end(r, job->argv) < 0)
 		return false;
+	if (job->argv && cfg->guest.machine.on_reboot == REBOOT_RESTART) {
+		log_err("--on-reboot restart: a command runs once, and a reset ends it; give the "
+			"guest its work by its own init, without a command");
+		return false;
+	}
 	if (job->tty && !isatty(STDIN_FILENO)) {
 		log_err("--tty: stdin is not a terminal");
 		return false;

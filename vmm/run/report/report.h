@@ -64,6 +64,7 @@ struct report {
 	pthread_mutex_t tap_lock;
 	struct tap *tap[REPORT_STREAMS]; /* NULL: nobody asks for results */
 
+	unsigned reboots; /* after which the guest came back [main] */
 	char *cmdline; /* the kernel's; malloc()ed; NULL: not known yet */
 
 	/* At the end. */

@@ -202,6 +202,7 @@ char *report_json(struct report *r, bool finished)
 	put_cause(r, all, finished);
 	json_object_set_new(all, "command", command(r));
 	json_object_set_new(all, "phases", phases(r));
+	json_object_set_new(all, "reboots", json_integer(r->reboots));
 	json_object_set_new(all, "machine", machine(r));
 	json_object_set_new(all, "disks", list_or_empty(r->disks));
 	json_object_set_new(all, "expect", list_or_empty(r->expect));
