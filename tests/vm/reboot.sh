@@ -7,7 +7,7 @@
 counts() {
 	job "n=\$(dd if=$1 bs=512 count=1 2>/dev/null | tr -dc 0-9)
 		n=\$((n + 1))
-		echo \"boot \$n, CPUs \$(cat /sys/devices/system/cpu/online), up \$(cut -d . -f 1 /proc/uptime)\"
+		echo \"boot \$n, CPUs \$(cat /sys/devices/system/cpu/online)\"
 		echo \$n | dd of=$1 bs=512 conv=sync,notrunc 2>/dev/null
 		sync
 		[ \$n -lt $2 ] || poweroff -f
@@ -30,7 +30,7 @@ comes_back() { # OPTION...
 test_on_pci() {
 	counts /dev/sda 3 'reboot -f'
 	comes_back --cpus 2 --disk disk.img
-	contains out '^boot 3, CPUs 0-1, up [0-9]$' # the clock is a new one, too
+	contains out '^boot 3, CPUs 0-1$'
 }
 
 test_on_mmio() {
