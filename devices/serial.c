@@ -10,6 +10,8 @@
  *
  * The interrupt is an edge, as ISA's are: one is sent when the first reason to
  * interrupt appears, and again after all have gone and another has come.
+ *
+ * A break is a zero in the FIFO that is marked: Linux takes the character after it as a SysRq key.
  */
 #include <errno.h>
 #include <linux/serial_reg.h>
@@ -49,6 +51,7 @@ struct serial {
 		bool raised;
 		uint8_t fifo[FIFO_SIZE];
 		uint8_t head, count;
+		uint16_t breaks; /* a bit for each place of the FIFO */
 	} r;
 };
 
@@ -65,9 +68,16 @@ static const struct opt serial_opts[] = {
 	{ 0 }
 };
 
+static bool break_is_next(const struct serial *s)
+{
+	return s->r.count && s->r.breaks >> s->r.head & 1;
+}
+
 /* The most urgent reason to interrupt, as the IIR says it. */
 static uint8_t reason(const struct serial *s)
 {
+	if (s->r.ier & UART_IER_RLSI && break_is_next(s))
+		return UART_IIR_RLSI;
 	if (s->r.ier & UART_IER_RDI && s->r.count)
 		return UART_IIR_RDI;
 	if (s->r.ier & UART_IER_THRI && s->r.thre)
@@ -108,6 +118,7 @@ static uint8_t fifo_pop(struct serial *s)
 
 	if (!s->r.count)
 		return 0;
+	s->r.breaks &= ~(1u << s->r.head);
 	s->r.head = (s->r.head + 1) % FIFO_SIZE;
 	s->r.count--;
 	return v;
@@ -119,6 +130,17 @@ static bool fifo_push(struct serial *s, uint8_t v)
 		return false;
 	s->r.fifo[(s->r.head + s->r.count++) % FIFO_SIZE] = v;
 	return true;
+}
+
+/* The line's status; reading it is what clears a break. */
+static uint8_t line_status(struct serial *s)
+{
+	uint8_t v = UART_LSR_THRE | UART_LSR_TEMT | (s->r.count ? UART_LSR_DR : 0);
+
+	if (break_is_next(s))
+		v |= UART_LSR_BI;
+	s->r.breaks &= ~(1u << s->r.head);
+	return v;
 }
 
 static uint8_t read_register(struct serial *s, unsigned reg)
@@ -140,7 +162,7 @@ static uint8_t read_register(struct serial *s, unsigned reg)
 	case UART_MCR:
 		return s->r.mcr;
 	case UART_LSR:
-		return UART_LSR_THRE | UART_LSR_TEMT | (s->r.count ? UART_LSR_DR : 0);
+		return line_status(s);
 	case UART_MSR:
 		return modem_status(s);
 	default:
@@ -174,7 +196,7 @@ static bool write_register(struct serial *s, unsigned reg, uint8_t v)
 	case UART_FCR:
 		s->r.iir_fifo = v & UART_FCR_ENABLE_FIFO ? IIR_FIFO : 0;
 		if (v & UART_FCR_CLEAR_RCVR)
-			s->r.count = 0;
+			s->r.count = s->r.breaks = 0;
 		return false;
 	case UART_LCR:
 		s->r.lcr = v;
@@ -254,7 +276,25 @@ static size_t serial_input(void *dev, const void *data, size_t len)
 	return took;
 }
 
-static const struct console_user serial_user = { .input = serial_input };
+static bool serial_sysrq(void *dev, char key)
+{
+	struct serial *s = dev;
+	bool can;
+
+	pthread_mutex_lock(&s->lock);
+	can = s->r.ier & UART_IER_RDI && !(s->r.mcr & UART_MCR_LOOP) &&
+	      s->r.count + 2 <= FIFO_SIZE;
+	if (can) {
+		s->r.breaks |= 1u << (s->r.head + s->r.count) % FIFO_SIZE;
+		fifo_push(s, 0);
+		fifo_push(s, (uint8_t)key);
+	}
+	update_irq(s);
+	pthread_mutex_unlock(&s->lock);
+	return can;
+}
+
+static const struct console_user serial_user = { .input = serial_input, .sysrq = serial_sysrq };
 
 static void serial_state(struct device *dev, struct state *s)
 {
@@ -273,6 +313,7 @@ static void serial_state(struct device *dev, struct state *s)
 	state_bytes(s, r.fifo, sizeof(r.fifo));
 	state_u8(s, &r.head);
 	state_u8(s, &r.count);
+	state_u16(s, &r.breaks);
 	state_check(s, !(r.ier & ~IER_BITS) && !(r.iir_fifo & ~IIR_FIFO) && !(r.mcr & ~MCR_BITS));
 	state_check(s, r.head < FIFO_SIZE && r.count <= FIFO_SIZE);
 	if (state_takes(s))

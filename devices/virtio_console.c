@@ -111,8 +111,17 @@ static void terminal_resized(void *dev, unsigned cols, unsigned rows)
 	console_host_resize(&con->host, cols, rows);
 }
 
+/* Linux's hvc console takes what follows ^O for such a key. */
+static bool terminal_sysrq(void *dev, char key)
+{
+	const char keys[] = { 'O' & 0x1f, key };
+
+	return terminal_input(dev, keys, sizeof(keys)) == sizeof(keys);
+}
+
 static const struct console_user terminal_user = {
 	.input = terminal_input,
+	.sysrq = terminal_sysrq,
 	.resized = terminal_resized,
 };
 

@@ -101,6 +101,43 @@ START_TEST(sends_to_the_terminal)
 }
 END_TEST
 
+/* Linux reads LSR, sees a break, and takes what comes behind it. */
+START_TEST(sysrq_by_a_break)
+{
+	ck_assert(!term.user->sysrq(term.dev, 'h')); /* nobody listens */
+	out(COM1 + UART_IER, UART_IER_RDI | UART_IER_RLSI);
+	ck_assert_uint_eq(term.user->input(term.dev, "a", 1), 1);
+	ck_assert(term.user->sysrq(term.dev, 'h'));
+	ck_assert_uint_eq(testbed_irqs(&tb, COM1_GSI), 1);
+	ck_assert_uint_eq(in(COM1 + UART_IIR) & 0x0f, UART_IIR_RDI);
+	ck_assert_uint_eq(in(COM1 + UART_LSR) & (UART_LSR_DR | UART_LSR_BI), UART_LSR_DR);
+	ck_assert_uint_eq(in(COM1 + UART_RX), 'a');
+	ck_assert_uint_eq(in(COM1 + UART_IIR) & 0x0f, UART_IIR_RLSI);
+	ck_assert_uint_eq(in(COM1 + UART_LSR) & (UART_LSR_DR | UART_LSR_BI),
+			  UART_LSR_DR | UART_LSR_BI);
+	ck_assert_uint_eq(in(COM1 + UART_LSR) & UART_LSR_BI, 0); /* read, and gone */
+	ck_assert_uint_eq(in(COM1 + UART_RX), 0);
+	ck_assert_uint_eq(in(COM1 + UART_LSR) & (UART_LSR_DR | UART_LSR_BI), UART_LSR_DR);
+	ck_assert_uint_eq(in(COM1 + UART_RX), 'h');
+	ck_assert_uint_eq(in(COM1 + UART_LSR) & UART_LSR_DR, 0);
+}
+END_TEST
+
+/* Both, or none: a key without its break would be typed. */
+START_TEST(sysrq_without_room)
+{
+	out(COM1 + UART_IER, UART_IER_RDI);
+	ck_assert_uint_eq(term.user->input(term.dev, "123456789012345", 15), 15);
+	ck_assert(!term.user->sysrq(term.dev, 'h'));
+	ck_assert_uint_eq(in(COM1 + UART_RX), '1');
+	ck_assert(term.user->sysrq(term.dev, 'h'));
+	out(COM1 + UART_FCR, UART_FCR_ENABLE_FIFO | UART_FCR_CLEAR_RCVR);
+	ck_assert_uint_eq(in(COM1 + UART_LSR) & (UART_LSR_DR | UART_LSR_BI), 0);
+	ck_assert_uint_eq(term.user->input(term.dev, "x", 1), 1);
+	ck_assert_uint_eq(in(COM1 + UART_LSR) & UART_LSR_BI, 0);
+}
+END_TEST
+
 START_TEST(sends_to_a_file)
 {
 	char path[] = "/tmp/serial-XXXXXX", text[300], buf[8] = { 0 };
@@ -288,7 +325,7 @@ START_TEST(bad_state)
 
 	out(COM1 + UART_SCR, 0x5a);
 	ck_assert_int_eq(state_save(device_state_all, &tb.devices, &data, &len), 0);
-	ck_assert_uint_eq(len, 43);
+	ck_assert_uint_eq(len, 45);
 	out(COM1 + UART_SCR, 0xa5);
 	data[bad[_i].at] = bad[_i].value;
 	ck_assert_int_eq(state_restore(device_state_all, &tb.devices, data, len), -EINVAL);
@@ -326,6 +363,8 @@ Suite *serial_suite(void)
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, sends_to_the_terminal);
+	tcase_add_test(tc, sysrq_by_a_break);
+	tcase_add_test(tc, sysrq_without_room);
 	tcase_add_test(tc, sends_to_a_file);
 	tcase_add_test(tc, stalled_reader_does_not_hold_a_vcpu);
 	tcase_add_test(tc, transmitter_interrupt);

@@ -155,6 +155,20 @@ START_TEST(input_comes_one_by_one)
 }
 END_TEST
 
+/* As Linux's hvc console has it: ^O, and the key. */
+START_TEST(sysrq)
+{
+	uint8_t got[64];
+
+	make("", false);
+	ck_assert(vdriver_start(&v, ~0ull, 2, 32));
+	console_give(&v, 0, 64);
+	ck_assert(term.user->sysrq(term.dev, 'h'));
+	ck_assert_int_eq(console_take(&v, 0, got, sizeof(got), CONSOLE_WAIT_MS), 2);
+	ck_assert_mem_eq(got, "\x0fh", 2);
+}
+END_TEST
+
 /* Nobody reads: what is taken from the terminal has an end. */
 START_TEST(input_is_bounded)
 {
@@ -290,6 +304,7 @@ static void add_tests(TCase *tc, SFun set_up_on)
 	tcase_add_test(tc, output_however_it_is_cut);
 	tcase_add_test(tc, input_waits_for_the_driver);
 	tcase_add_test(tc, input_comes_one_by_one);
+	tcase_add_test(tc, sysrq);
 	tcase_add_test(tc, input_is_bounded);
 	tcase_add_test(tc, size_follows_the_terminal);
 	tcase_add_test(tc, ports_are_announced);

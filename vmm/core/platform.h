@@ -103,6 +103,9 @@ struct console_user {
 	/* The terminal has this size; when it is attached, and later. NULL: of no interest.
 	 * [setup, main] */
 	void (*resized)(void *dev, unsigned cols, unsigned rows);
+	/* Linux's SysRq key, where this may be its console. False: nobody takes input there. NULL:
+	 * it is none. [main] */
+	bool (*sysrq)(void *dev, char key);
 };
 
 struct platform {

@@ -29,6 +29,8 @@ struct console {
 	struct loop *loop;
 	const struct console_user *user;
 	void *dev;
+	const struct console_user *sysrq; /* the last one that takes such keys; NULL: none */
+	void *sysrq_dev;
 
 	struct loop_source in;   /* stdin, or an eventfd that is always ready in its place */
 	struct loop_source room; /* an eventfd: the device takes input again */
@@ -245,6 +247,10 @@ static void attach(void *console, const struct console_user *user, void *dev)
 
 	con->user = user;
 	con->dev = dev;
+	if (user->sysrq) {
+		con->sysrq = user;
+		con->sysrq_dev = dev;
+	}
 	tell_size(con);
 }
 
@@ -321,6 +327,15 @@ void console_start(struct console *con)
 		r = loop_add(con->loop, &con->in);
 	}
 	con->reading = r == 0;
+}
+
+int console_sysrq(struct console *con, char key)
+{
+	if (con->sysrq && con->sysrq->sysrq(con->sysrq_dev, key))
+		return 0;
+	log_err("sysrq: the guest's kernel takes no input from its console now: no program there "
+		"has it open, or it is behind");
+	return -EAGAIN;
 }
 
 void console_hurry(struct console *con)

@@ -43,6 +43,11 @@ struct console_log *console_get_log(const struct console *con);
 
 /* Takes the terminal and begins to read. [main] */
 void console_start(struct console *con);
+/*
+ * A SysRq key for the guest's kernel, on its console: by a serial port's break, or as hvc consoles
+ * have it. -EAGAIN after one line. [main]
+ */
+int console_sysrq(struct console *con, char key);
 /* Output that waits for a reader is given up, so that no vCPU hangs on it. Any thread. */
 void console_hurry(struct console *con);
 /* Gives the terminal back. [main] */
