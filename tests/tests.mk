@@ -60,6 +60,7 @@ $(out)/tests/unit/test_run_kernel: $(out)/vmm/run/run_kernel.o
 $(out)/tests/unit/test_console: $(patsubst %,$(out)/vmm/machine/%.o,console tty)
 $(addprefix $(out)/tests/unit/test_,machine machine_end restart): \
 	$(patsubst %,$(out)/vmm/machine/%.o,machine restart)
+$(out)/tests/unit/test_dump: $(out)/vmm/machine/dump.o
 $(out)/tests/unit/test_sandbox: $(out)/vmm/machine/sandbox.o
 $(out)/tests/unit/test_tty: $(out)/vmm/machine/tty.o
 $(out)/tests/unit/test_crash: $(patsubst %,$(out)/vmm/machine/%.o,crash tty)

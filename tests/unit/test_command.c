@@ -36,6 +36,30 @@ static int on_pause(void *arg, bool paused)
 	return pause_result;
 }
 
+static char key, file[100];
+static unsigned cpu;
+
+static int on_sysrq(void *arg, char which)
+{
+	ck_assert_ptr_eq(arg, &tb);
+	key = which;
+	return 0;
+}
+
+static int on_nmi(void *arg, unsigned which)
+{
+	ck_assert_ptr_eq(arg, &tb);
+	cpu = which;
+	return which > 3 ? -EINVAL : 0;
+}
+
+static int on_dump(void *arg, const char *name)
+{
+	ck_assert_ptr_eq(arg, &tb);
+	snprintf(file, sizeof(file), "%s", name);
+	return 0;
+}
+
 static void on_leave(void *arg, struct device *dev)
 {
 	ck_assert_ptr_eq(arg, &tb);
@@ -67,8 +91,9 @@ static void set_up(void)
 	testbed_start(&tb);
 	ck_assert(vdriver_probe(&v, &tb, 0));
 	ck_assert(vdriver_start(&v, ~0ull, 3, 64));
-	host = (struct command_host){ &tb.p, &tb.devices, on_quit, on_pause, on_leave,
-				      &tb };
+	host = (struct command_host){ .platform = &tb.p, .devices = &tb.devices, .quit = on_quit,
+				      .pause = on_pause, .sysrq = on_sysrq, .nmi = on_nmi,
+				      .dump = on_dump, .leaves = on_leave, .arg = &tb };
 	quits = left = 0;
 }
 
@@ -344,6 +369,27 @@ START_TEST(pause_and_resume)
 }
 END_TEST
 
+START_TEST(for_its_kernel)
+{
+	ok("{'do':'sysrq','key':'h'}");
+	ck_assert_int_eq(key, 'h');
+	fails("{'do':'sysrq'}", "\"key\" is missing");
+	fails("{'do':'sysrq','key':'hh'}", "one key is wanted");
+	fails("{'do':'sysrq','key':' '}", "one key is wanted");
+	ok("{'do':'nmi','cpu':'2'}");
+	ck_assert_uint_eq(cpu, 2);
+	ok("{'do':'nmi','cpu':3}");
+	ck_assert_uint_eq(cpu, 3);
+	ok("{'do':'nmi'}");
+	ck_assert_uint_eq(cpu, 0);
+	fails("{'do':'nmi','cpu':64}", "out of range");
+	fails("{'do':'nmi','cpu':4}", "Invalid argument");
+	ok("{'do':'dump','file':'x.core'}");
+	ck_assert_str_eq(file, "x.core");
+	fails("{'do':'dump'}", "\"file\" is missing");
+}
+END_TEST
+
 START_TEST(quit)
 {
 	ok("{'do':'quit'}");
@@ -368,6 +414,7 @@ Suite *command_suite(void)
 	tcase_add_test(tc, lists);
 	tcase_add_test(tc, strange_names);
 	tcase_add_test(tc, pause_and_resume);
+	tcase_add_test(tc, for_its_kernel);
 	tcase_add_test(tc, quit);
 	return s;
 }

@@ -24,6 +24,7 @@
 #include "vmm/core/util.h"
 #include "vmm/machine/arch/arch.h"
 #include "vmm/machine/console.h"
+#include "vmm/machine/dump.h"
 #include "vmm/machine/image.h"
 #include "vmm/machine/picture.h"
 #include "vmm/run/guest.h"
@@ -129,14 +130,48 @@ void machine_end(struct machine *m, enum cause cause)
 int machine_pause(struct machine *m)
 {
 	(void)m;
-	call("pause");
-	return -EBUSY;
+	return call("pause");
 }
 
 void machine_resume(struct machine *m)
 {
 	(void)m;
 	call("resume");
+}
+
+void vcpu_ask(struct vcpu *vcpu, enum vcpu_question what)
+{
+	ck_assert_ptr_eq(vcpu, &g.machine.vcpu[1]);
+	ck_assert_int_eq(what, VCPU_NMI);
+	call("nmi");
+}
+
+int console_sysrq(struct console *con, char key)
+{
+	(void)con;
+	ck_assert_int_eq(key, 'h');
+	return call("sysrq");
+}
+
+static const char *dumped; /* to which file */
+
+int dump_guest(struct machine *m, int folder, const char *name)
+{
+	ck_assert_ptr_eq(m, &g.machine);
+	ck_assert_int_eq(folder, AT_FDCWD);
+	dumped = name;
+	return call("dump");
+}
+
+void dump_failed(struct machine *m, int folder, const char *path)
+{
+	struct stat st;
+
+	ck_assert_ptr_eq(m, &g.machine);
+	ck_assert_int_eq(fstat(folder, &st), 0);
+	ck_assert(S_ISDIR(st.st_mode));
+	dumped = path;
+	call("dumped");
 }
 
 struct console_log *console_get_log(const struct console *con)
@@ -566,10 +601,62 @@ START_TEST(told_by_commands)
 {
 	cfg.control = "socket";
 	make();
+	failing = "pause";
+	failure = -EBUSY;
 	ck_assert_int_eq(g.host.pause(g.host.arg, true), -EBUSY);
+	failing = NULL;
 	ck_assert_int_eq(g.host.pause(g.host.arg, false), 0);
 	g.host.quit(g.host.arg);
 	ck_assert_str_eq(calls, "pause resume quit ");
+}
+END_TEST
+
+/* What commands ask for gets to the machine. */
+START_TEST(commands_to_the_machine)
+{
+	cfg.control = "socket";
+	make();
+	g.machine.ncpus = 2;
+	ck_assert_int_eq(g.host.sysrq(g.host.arg, 'h'), 0);
+	ck_assert_int_eq(g.host.nmi(g.host.arg, 1), 0);
+	ck_assert_int_eq(g.host.nmi(g.host.arg, 2), -EINVAL);
+	ck_assert_int_eq(g.host.dump(g.host.arg, "core"), 0);
+	ck_assert_str_eq(dumped, "core");
+	g.machine.paused = true;
+	ck_assert_int_eq(g.host.dump(g.host.arg, "core"), 0);
+	ck_assert_str_eq(calls, "sysrq nmi pause dump resume pause dump ");
+	failing = "pause";
+	failure = -EBUSY;
+	ck_assert_int_eq(g.host.dump(g.host.arg, "core"), -EBUSY);
+	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "nmi 2: the guest's vCPUs are 0 to 1"));
+}
+END_TEST
+
+/* A guest that is no success leaves its memory, one that is none. */
+START_TEST(dump_on_fail)
+{
+	cfg.dump = "dumps";
+	make();
+	ends = _i ? CAUSE_PANIC : CAUSE_POWEROFF;
+	ck_assert_int_eq(guest_run(&g), ends);
+	if (_i)
+		ck_assert_str_eq(dumped, "dumps");
+	else
+		ck_assert_ptr_null(dumped);
+}
+END_TEST
+
+/* It resets itself, and gets the same kernel and the same words. */
+START_TEST(boots_again)
+{
+	make();
+	ck_assert_int_eq(g.machine.user->reload(g.machine.user_arg), 0);
+	ck_assert_str_eq(calls, "load ");
+	ck_assert_uint_eq(report.reboots, 1);
+	failing = "load";
+	failure = -EIO;
+	ck_assert_int_eq(g.machine.user->reload(g.machine.user_arg), -EIO);
+	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "begins anew (1)"));
 }
 END_TEST
 
@@ -579,6 +666,9 @@ Suite *guest_suite(void)
 	TCase *tc = unit_case(s, "guest");
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_test(tc, commands_to_the_machine);
+	tcase_add_loop_test(tc, dump_on_fail, 0, 2);
+	tcase_add_test(tc, boots_again);
 	tcase_add_test(tc, order);
 	tcase_add_loop_test(tc, the_user_is_wrong, 0, ARRAY_SIZE(wrong));
 	tcase_add_loop_test(tc, the_host_refuses, 0, ARRAY_SIZE(invalid));

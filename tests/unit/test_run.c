@@ -21,7 +21,7 @@ START_TEST(defaults)
 			 "keep=NULL\n"
 			 "console_log=NULL\nconsole_limit=67108864\nfile_limit=17179869184\n"
 			 "run_ms=0\non_reboot=0\nreboot_limit=10\nboot_ms=0\nkernel=vmlinux\ninitrds=\nappend=\nroot=NULL\n"
-			 "net=none\npublish=\nvsock=NULL\ncontrol=NULL\ntrace=NULL\noverlay=0\nconsole=0\n"
+			 "net=none\npublish=\nvsock=NULL\ncontrol=NULL\ndump=NULL\ntrace=NULL\noverlay=0\nconsole=0\n"
 			 "disks=\ncdroms=\ndevices=\nargv=NULL\ncwd=NULL\nenv=\ntty=0\nshell=0\n"
 			 "files=1\nexpect=\nbudget_ms=0\nreported=NULL\n");
 	ck_assert_int_eq(status, 201);
@@ -55,6 +55,7 @@ static const struct {
 	  { "overlay=1", "commit=1", "keep=kept" } },
 	{ K "--commit=off --overlay off", { "commit=0", "overlay=2" } },
 	{ K "--control socket --trace scsi=trace", { "control=socket", "trace=scsi=trace" } },
+	{ K "--dump-on-fail dumps", { "dump=dumps" } },
 	{ K "--on-reboot restart", { "on_reboot=1", "reboot_limit=10" } },
 	{ K "--on-reboot end --reboot-limit 3", { "on_reboot=0", "reboot_limit=3" } },
 	{ K "--file-limit 64K", { "file_limit=65536" } },

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/user.h>
 
 #include "tests/lib/stderr.h"
 #include "vmm/core/bus.h"
@@ -416,6 +417,30 @@ START_TEST(questions_refused)
 }
 END_TEST
 
+/* As a core dump has them. */
+START_TEST(registers_of_a_core)
+{
+	struct user_regs_struct u;
+	elf_gregset_t regs;
+
+	kvm[0].regs = (struct kvm_regs){ .rax = 1, .rbx = 2, .rcx = 3, .rdx = 4, .rsi = 5, .rdi = 6,
+					 .rsp = 7, .rbp = 8, .r8 = 9, .r15 = 16, .rip = 17,
+					 .rflags = 18 };
+	kvm[0].sregs.cs.selector = 0x10;
+	kvm[0].sregs.ss.selector = 0x18;
+	kvm[0].sregs.gs.base = 19;
+	ck_assert_int_eq(arch_vcpu_gregs(&vcpu[0], &regs), 0);
+	memcpy(&u, &regs, sizeof(u));
+	ck_assert(u.rax == 1 && u.rbx == 2 && u.rcx == 3 && u.rdx == 4 && u.rsi == 5);
+	ck_assert(u.rdi == 6 && u.rsp == 7 && u.rbp == 8 && u.r8 == 9 && u.r15 == 16);
+	ck_assert(u.rip == 17 && u.eflags == 18 && u.cs == 0x10 && u.ss == 0x18);
+	ck_assert(u.gs_base == 19 && u.orig_rax == UINT64_MAX);
+	failing = KVM_GET_SREGS;
+	ck_assert_int_eq(arch_vcpu_gregs(&vcpu[0], &regs), -EINVAL);
+	stderr_end(&said);
+}
+END_TEST
+
 START_TEST(registers_and_nmi)
 {
 	kvm[0].regs.rip = 0x1234;
@@ -448,6 +473,7 @@ Suite *x86_64_vcpu_suite(void)
 	tcase_add_loop_test(tc, where_it_is, 0, ARRAY_SIZE(looks));
 	tcase_add_loop_test(tc, shut_down, 0, 2);
 	tcase_add_loop_test(tc, questions_refused, 0, 3);
+	tcase_add_test(tc, registers_of_a_core);
 	tcase_add_test(tc, registers_and_nmi);
 	return s;
 }

@@ -13,6 +13,7 @@
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
 #include "vmm/machine/console.h"
+#include "vmm/machine/dump.h"
 #include "vmm/machine/image.h"
 #include "vmm/machine/picture.h"
 #include "vmm/run/cmdline.h"
@@ -77,6 +78,41 @@ static int pause_or_resume(void *arg, bool paused)
 	return 0;
 }
 
+static int sysrq(void *arg, char key)
+{
+	struct guest *g = arg;
+
+	return console_sysrq(g->machine.console, key);
+}
+
+static int nmi(void *arg, unsigned cpu)
+{
+	struct guest *g = arg;
+
+	if (cpu < g->machine.ncpus) {
+		vcpu_ask(&g->machine.vcpu[cpu], VCPU_NMI);
+		return 0;
+	}
+	log_err("nmi %u: the guest's vCPUs are 0 to %u", cpu, g->machine.ncpus - 1);
+	return -EINVAL;
+}
+
+/* In one piece: nothing moves meanwhile. */
+static int dump(void *arg, const char *file)
+{
+	struct guest *g = arg;
+	struct machine *m = &g->machine;
+	bool was_paused = m->paused;
+	int r = machine_pause(m);
+
+	if (r < 0)
+		return r;
+	r = dump_guest(m, AT_FDCWD, file);
+	if (!was_paused)
+		machine_resume(m);
+	return r;
+}
+
 static void leaves(void *arg, struct device *dev)
 {
 	struct guest *g = arg;
@@ -110,17 +146,18 @@ static int open_trace(struct guest *g, const char *text)
 	return r;
 }
 
-static int open_keep(struct guest *g, const char *folder)
+/* A folder for what is left of a bad run; NULL: none. */
+static int open_folder(struct guest *g, const char *option, const char *folder, int *fd)
 {
-	int r = folder ? claim_folder(g->machine.platform.claims, "--keep-on-fail", folder) : 0;
+	int r = folder ? claim_folder(g->machine.platform.claims, option, folder) : 0;
 
 	if (!folder || r < 0)
 		return r;
-	g->keep = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (g->keep >= 0)
+	*fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*fd >= 0)
 		return 0;
 	r = -errno;
-	log_err("--keep-on-fail %s: %s", folder, strerror(errno));
+	log_err("%s %s: %s", option, folder, strerror(errno));
 	return r;
 }
 
@@ -149,8 +186,9 @@ static int setup_control(struct guest *g)
 
 	if (!g->cfg->control)
 		return 0;
-	g->host = (struct command_host){ &m->platform, &m->devices, quit, pause_or_resume, leaves,
-					 g };
+	g->host = (struct command_host){ .platform = &m->platform, .devices = &m->devices,
+					 .quit = quit, .pause = pause_or_resume, .sysrq = sysrq,
+					 .nmi = nmi, .dump = dump, .leaves = leaves, .arg = g };
 	g->control = control_create(g->cfg->control, m->main_loop, &g->host);
 	return g->control ? 0 : -EIO;
 }
@@ -191,7 +229,9 @@ static int setup_devices(struct guest *g)
 	if (r == 0)
 		r = check_objects(g);
 	if (r == 0)
-		r = open_keep(g, cfg->machine.keep);
+		r = open_folder(g, "--keep-on-fail", cfg->machine.keep, &g->keep);
+	if (r == 0)
+		r = open_folder(g, "--dump-on-fail", cfg->dump, &g->dumps);
 	return r ? r : expect_check_devices(&cfg->expect, &g->machine.devices);
 }
 
@@ -257,7 +297,7 @@ enum cause guest_create(struct guest *g, const struct guest_cfg *cfg)
 	unsigned before = log_errors();
 	int r;
 
-	*g = (struct guest){ .cfg = cfg, .keep = -1, .kernel.fd = -1 };
+	*g = (struct guest){ .cfg = cfg, .keep = -1, .dumps = -1, .kernel.fd = -1 };
 	r = log_if_silent(before, "the machine cannot be built", create(g));
 	if (r < 0)
 		guest_destroy(g);
@@ -277,6 +317,8 @@ static enum cause finish(struct guest *g, enum cause cause)
 		return CAUSE_SETUP;
 	if (!success && g->keep >= 0)
 		device_keep_all(devices, g->keep);
+	if (!success && g->dumps >= 0)
+		dump_failed(&g->machine, g->dumps, g->cfg->dump);
 	return cause;
 }
 
@@ -310,6 +352,8 @@ void guest_destroy(struct guest *g)
 	stream_close(&g->trace);
 	if (g->keep >= 0)
 		close(g->keep);
+	if (g->dumps >= 0)
+		close(g->dumps);
 	image_list_close(&g->initrds);
 	if (g->kernel.fd >= 0)
 		image_close(&g->kernel);

@@ -25,6 +25,7 @@ enum guest_console { CONSOLE_SERIAL, CONSOLE_HVC };
 struct guest_cfg {
 	struct machine_spec machine; /* what is open there is decided by what else is asked for */
 	const char *kernel, *control, *trace, *root, *net, *vsock;
+	const char *dump; /* a folder for the guest's memory, if the run fails; NULL: none */
 	struct opt_list initrds, append;
 	unsigned overlay; /* enum overlay_policy */
 	unsigned console; /* enum guest_console */
@@ -44,7 +45,7 @@ struct guest {
 	struct image_list initrds;
 	struct job *job;             /* NULL: the guest does what it likes */
 	struct stream trace;         /* of SCSI commands */
-	int keep;                    /* the folder; -1: none */
+	int keep, dumps;             /* the folders; -1: none */
 	struct command_host host;    /* what commands work on, ... */
 	struct control *control;     /* ... and where they come from; NULL: from nowhere */
 };

@@ -103,6 +103,8 @@ static const struct opt run_opts[] = {
 	  .help = "overlay=on keeps what the guest has written, if the run is a success" },
 	{ "keep-on-fail", OPT_STR, AT(guest.machine.keep), .written = true, .arg = "DIR",
 	  .help = "what overlay=on would drop is left in DIR, if the run is no success" },
+	{ "dump-on-fail", OPT_STR, AT(guest.dump), .written = true, .arg = "DIR",
+	  .help = "the guest's memory and registers as a core in DIR, if the run is no success" },
 	{ "control", OPT_STR, AT(guest.control), .written = true, .arg = "PATH",
 	  .help = "a socket for commands while the guest runs; see lunette ctl --help" },
 	{ "trace", OPT_STR, AT(guest.trace), .written = true, .arg = "scsi=FILE",

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/procfs.h>
 
 struct device_list;
 struct image;
@@ -109,6 +110,12 @@ int arch_vcpus_init(struct vcpu *vcpu, unsigned ncpus);
 int arch_vcpu_enter(const struct vcpu *vcpu, const struct arch_entry *entry);
 /* An exit that is the architecture's own. False: unknown. [vcpu] */
 bool arch_vcpu_exit(struct vcpu *vcpu);
+/*
+ * Registers as the kernel's core dumps have them (NT_PRSTATUS), and the machine's number in ELF
+ * files. -errno. [main, while the vCPU's thread rests or has ended]
+ */
+int arch_vcpu_gregs(const struct vcpu *vcpu, elf_gregset_t *regs);
+extern const uint16_t arch_elf_machine;
 /* Registers to stderr. [vcpu] */
 void arch_vcpu_dump(struct vcpu *vcpu);
 /* Where the vCPU is, into its picture. [vcpu, or any thread once that has ended] */

@@ -19,7 +19,9 @@
 
 struct command_args {
 	const char *text, *id, *file, *rules, *bus, *state;
+	const char *key;
 	uint64_t size;
+	uint32_t cpu;
 };
 
 /* Commands. */
@@ -191,6 +193,30 @@ static int resume(const struct command_host *host, const struct command_args *ar
 	return host->pause(host->arg, false);
 }
 
+static int sysrq(const struct command_host *host, const struct command_args *args, json_t *answer)
+{
+	const char *key = args->key;
+
+	(void)answer;
+	if (key[0] > ' ' && key[0] <= '~' && !key[1])
+		return host->sysrq(host->arg, key[0]);
+	log_err("sysrq %s: one key is wanted, as in sysrq h, which has the kernel print them all",
+		key);
+	return -EUSAGE;
+}
+
+static int nmi(const struct command_host *host, const struct command_args *args, json_t *answer)
+{
+	(void)answer;
+	return host->nmi(host->arg, args->cpu);
+}
+
+static int dump(const struct command_host *host, const struct command_args *args, json_t *answer)
+{
+	(void)answer;
+	return host->dump(host->arg, args->file);
+}
+
 static int quit(const struct command_host *host, const struct command_args *args, json_t *answer)
 {
 	(void)args;
@@ -217,6 +243,18 @@ static const struct opt resize_args[] = {
 static const struct opt insert_args[] = {
 	ARG_ID,
 	{ ARG(file), .type = OPT_STR, .arg = "FILE", .help = "the medium" },
+	{ 0 }
+};
+static const struct opt sysrq_args[] = {
+	{ ARG(key), .type = OPT_STR, .arg = "KEY", .help = "a letter or digit; h lists them" },
+	{ 0 }
+};
+static const struct opt nmi_args[] = {
+	{ ARG(cpu), .type = OPT_U32, .max = 63, .arg = "CPU", .help = "its number, from 0" },
+	{ 0 }
+};
+static const struct opt dump_args[] = {
+	{ ARG(file), .type = OPT_STR, .arg = "FILE", .help = "a new file" },
 	{ 0 }
 };
 static const struct opt fault_args[] = {
@@ -248,6 +286,12 @@ const struct command commands[] = {
 	{ "devices", no_args, 0, "what there is", devices },
 	{ "pause", no_args, 0, "the guest stands still, with nothing in flight", pause_guest },
 	{ "resume", no_args, 0, "and goes on", resume },
+	{ "sysrq", sysrq_args, 1, "a key for the guest's kernel, which answers on its console",
+	  sysrq },
+	{ "nmi", nmi_args, 0, "a vCPU, 0 or CPU, gets an NMI, at which the guest's kernel panics",
+	  nmi },
+	{ "dump", dump_args, 1, "the guest's memory and registers, as a core for crash or gdb",
+	  dump },
 	{ "quit", no_args, 0, "ends the run at once", quit },
 	{ 0 }
 };
@@ -303,7 +347,7 @@ static int take_arg(const struct command *c, struct command_args *args, const ch
 		return -EUSAGE;
 	if (json_is_string(value))
 		return opt_set(c->args, args, c->name, key, json_string_value(value));
-	if (o->type != OPT_SIZE || !json_is_integer(value)) {
+	if ((o->type != OPT_SIZE && o->type != OPT_U32) || !json_is_integer(value)) {
 		log_err("%s: %s: a string is wanted", c->name, key);
 		return -EUSAGE;
 	}

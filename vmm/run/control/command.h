@@ -32,6 +32,11 @@ struct command_host {
 	void (*quit)(void *arg);
 	/* machine_pause() or, if not @paused, machine_resume(). */
 	int (*pause)(void *arg, bool paused);
+	/* A SysRq key; an NMI for a vCPU. */
+	int (*sysrq)(void *arg, char key);
+	int (*nmi)(void *arg, unsigned cpu);
+	/* An ELF core of the guest in a new file. */
+	int (*dump)(void *arg, const char *file);
 	/* A device is about to be unplugged, on the user's word. NULL: nobody wants to know. */
 	void (*leaves)(void *arg, struct device *dev);
 	void *arg;

@@ -5,6 +5,7 @@
  */
 #include "vmm/machine/vcpu.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <linux/kvm.h>
 #include <stdio.h>
@@ -27,6 +28,7 @@
 
 #define MPIDR_AFFINITY 0xff00ffffffull
 #define PSTATE_I 0x80 /* interrupts are masked */
+#define PSTATE_SPSEL 1 /* the stack is EL1's own */
 
 /* What a vCPU may have, where KVM and the processor have both. */
 static const struct {
@@ -186,6 +188,23 @@ void arch_vcpu_nmi(struct vcpu *vcpu)
 	struct kvm_vcpu_events events = { .exception.serror_pending = 1 };
 
 	ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
+}
+
+const uint16_t arch_elf_machine = EM_AARCH64;
+
+/* X0 to X30, the stack's pointer, the pc, pstate. */
+int arch_vcpu_gregs(const struct vcpu *vcpu, elf_gregset_t *regs)
+{
+	uint64_t pstate = get_reg(vcpu->fd, CORE_REG(regs.pstate));
+	unsigned i;
+
+	for (i = 0; i < 31; i++)
+		(*regs)[i] = get_reg(vcpu->fd, X_REG(i));
+	(*regs)[31] = get_reg(vcpu->fd, pstate & PSTATE_SPSEL ? CORE_REG(sp_el1) :
+							       CORE_REG(regs.sp));
+	(*regs)[32] = get_reg(vcpu->fd, CORE_REG(regs.pc));
+	(*regs)[33] = pstate;
+	return 0;
 }
 
 void arch_vcpu_dump(struct vcpu *vcpu)

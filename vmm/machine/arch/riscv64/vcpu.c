@@ -5,6 +5,7 @@
  */
 #include "vmm/machine/vcpu.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <linux/kvm.h>
 #include <stddef.h>
@@ -167,6 +168,18 @@ void arch_vcpu_nmi(struct vcpu *vcpu)
 	set_reg(vcpu->fd, CSR(sstatus), sstatus);
 	set_reg(vcpu->fd, CORE(mode), KVM_RISCV_MODE_S);
 	set_reg(vcpu->fd, CORE(regs.pc), stvec & ~STVEC_MODE);
+}
+
+const uint16_t arch_elf_machine = EM_RISCV;
+
+/* The pc in x0's place, as KVM has it, too. */
+int arch_vcpu_gregs(const struct vcpu *vcpu, elf_gregset_t *regs)
+{
+	unsigned i;
+
+	for (i = 0; i < 32; i++)
+		(*regs)[i] = get_reg(vcpu->fd, X_REG(i));
+	return 0;
 }
 
 void arch_vcpu_dump(struct vcpu *vcpu)

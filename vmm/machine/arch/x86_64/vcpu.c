@@ -5,13 +5,16 @@
  */
 #include "vmm/machine/vcpu.h"
 
+#include <assert.h>
 #include <cpuid.h>
+#include <elf.h>
 #include <errno.h>
 #include <linux/kvm.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/user.h>
 
 #include "vmm/core/bus.h"
 #include "vmm/core/log.h"
@@ -435,6 +438,29 @@ void arch_vcpu_paused(struct vcpu *vcpu)
 void arch_vcpu_nmi(struct vcpu *vcpu)
 {
 	ioctl(vcpu->fd, KVM_NMI, 0);
+}
+
+const uint16_t arch_elf_machine = EM_X86_64;
+
+int arch_vcpu_gregs(const struct vcpu *vcpu, elf_gregset_t *regs)
+{
+	struct user_regs_struct u = { .orig_rax = -1ull };
+	struct kvm_sregs s;
+	struct kvm_regs r;
+
+	if (ioctl(vcpu->fd, KVM_GET_REGS, &r) < 0 || ioctl(vcpu->fd, KVM_GET_SREGS, &s) < 0)
+		return -errno;
+	u.rax = r.rax, u.rbx = r.rbx, u.rcx = r.rcx, u.rdx = r.rdx;
+	u.rsi = r.rsi, u.rdi = r.rdi, u.rbp = r.rbp, u.rsp = r.rsp;
+	u.r8 = r.r8, u.r9 = r.r9, u.r10 = r.r10, u.r11 = r.r11;
+	u.r12 = r.r12, u.r13 = r.r13, u.r14 = r.r14, u.r15 = r.r15;
+	u.rip = r.rip, u.eflags = r.rflags;
+	u.cs = s.cs.selector, u.ss = s.ss.selector, u.ds = s.ds.selector;
+	u.es = s.es.selector, u.fs = s.fs.selector, u.gs = s.gs.selector;
+	u.fs_base = s.fs.base, u.gs_base = s.gs.base;
+	static_assert(sizeof(u) == sizeof(*regs), "they are the same registers");
+	memcpy(regs, &u, sizeof(u));
+	return 0;
 }
 
 void arch_vcpu_dump(struct vcpu *vcpu)
