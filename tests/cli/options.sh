@@ -127,6 +127,13 @@ test_words() { # what is seen without any machine
 200 |R --out-limit 1G -- true|--out-limit: is about --out, which is not given
 200 |R --env A=1|--env: is about a command, and there is none; it comes last, after --
 200 |R --cwd /|--cwd: is about a command
+200 |R --at 5x|--at 5x: when: time=5x: not a time
+200 |R --at 5s|--at 5s: a command is wanted behind that
+200 |R --at '5s fly'|--at 5s fly: fly: is no command
+200 |R --at '5s plug'|--at 5s plug: command plug: FILE.* is missing: as after --disk
+200 |R --at '5s resize lun:0 2X'|--at 5s resize lun:0 2X: resize: size=2X: not a size
+200 |R --at 'console: quit'|--at console: quit: a text of 1 to 250 bytes is wanted
+200 |R --at "console:'x quit"|with its quotes closed
 200 |R --reboot-limit 3|--reboot-limit: is about --on-reboot, which is not given
 200 |R --on-reboot restart -- true|--on-reboot restart: a command runs once, and a reset ends it
 200 |R --on-reboot never|--on-reboot never: 

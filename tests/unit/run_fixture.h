@@ -95,6 +95,7 @@ enum cause guest_create(struct guest *g, const struct guest_cfg *cfg)
 	put_text("kernel", cfg->kernel);
 	put_list("initrds", &cfg->initrds);
 	put_list("append", &cfg->append);
+	put_list("at", &cfg->at);
 	put_text("root", cfg->root);
 	put_text("net", cfg->net);
 	put_list("publish", &cfg->publish);

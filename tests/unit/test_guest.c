@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -646,6 +647,19 @@ START_TEST(dump_on_fail)
 }
 END_TEST
 
+/* What has become of commands is in the report. */
+START_TEST(commands_by_themselves)
+{
+	add(&cfg.at, "console:works quit");
+	make();
+	ck_assert_int_eq(guest_run(&g), CAUSE_POWEROFF);
+	ck_assert_uint_eq(json_array_size(report.script), 1);
+	free(cfg.at.item);
+	guest_destroy(&g);
+	is_there = false;
+}
+END_TEST
+
 /* It resets itself, and gets the same kernel and the same words. */
 START_TEST(boots_again)
 {
@@ -669,6 +683,7 @@ Suite *guest_suite(void)
 	tcase_add_test(tc, commands_to_the_machine);
 	tcase_add_loop_test(tc, dump_on_fail, 0, 2);
 	tcase_add_test(tc, boots_again);
+	tcase_add_test(tc, commands_by_themselves);
 	tcase_add_test(tc, order);
 	tcase_add_loop_test(tc, the_user_is_wrong, 0, ARRAY_SIZE(wrong));
 	tcase_add_loop_test(tc, the_host_refuses, 0, ARRAY_SIZE(invalid));

@@ -20,7 +20,7 @@ START_TEST(defaults)
 			 "guest\ncpus=1\nmemory=536870912\nvhost=0\non_enospc=0\ncommit=0\n"
 			 "keep=NULL\n"
 			 "console_log=NULL\nconsole_limit=67108864\nfile_limit=17179869184\n"
-			 "run_ms=0\non_reboot=0\nreboot_limit=10\nboot_ms=0\nkernel=vmlinux\ninitrds=\nappend=\nroot=NULL\n"
+			 "run_ms=0\non_reboot=0\nreboot_limit=10\nboot_ms=0\nkernel=vmlinux\ninitrds=\nappend=\nat=\nroot=NULL\n"
 			 "net=none\npublish=\nvsock=NULL\ncontrol=NULL\ndump=NULL\ntrace=NULL\noverlay=0\nconsole=0\n"
 			 "disks=\ncdroms=\ndevices=\nargv=NULL\ncwd=NULL\nenv=\ntty=0\nshell=0\n"
 			 "files=1\nexpect=\nbudget_ms=0\nreported=NULL\n");
@@ -34,6 +34,7 @@ static const struct {
 } filled[] = {
 	{ K "--initrd a --initrd b", { "initrds=[a][b]" } },
 	{ K "--append quiet --append=root=/dev/sda", { "append=[quiet][root=/dev/sda]" } },
+	{ K "--at=0s\tquit --at=console:x\tquit", { "at=[0s\tquit][console:x\tquit]" } },
 	{ K "--root lun:3", { "root=lun:3" } },
 	{ K "--console hvc", { "console=1" } },
 	{ K "--console-log log --console-limit 1M",
@@ -98,6 +99,7 @@ static const struct {
 	{ K "-t", "--tty: stdin is not a terminal" },
 	{ K "--reboot-limit 3", "--reboot-limit: is about --on-reboot, which is not given" },
 	{ K "--on-reboot restart" COMMAND, "--on-reboot restart: a command runs once" },
+	{ K "--at soon", "--at soon: when: time=soon: not a time" },
 	{ "-t -- vi", "--tty: stdin is not a terminal" },
 	{ K "--console-limit 1M", "--console-limit: is about --console-log, which is not given" },
 	{ K "--out-limit 1M" COMMAND, "--out-limit: is about --out, which is not given" },

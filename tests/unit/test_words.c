@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/run/matrix/words.h"
+#include "vmm/core/words.h"
 
 Suite *words_suite(void);
 

@@ -18,6 +18,7 @@
 #include "vmm/machine/picture.h"
 #include "vmm/run/cmdline.h"
 #include "vmm/run/control/control.h"
+#include "vmm/run/control/script.h"
 #include "vmm/run/guest_devices.h"
 #include "vmm/run/kernel/kernel_check.h"
 #include "vmm/run/kernel/kernel_words.h"
@@ -30,6 +31,7 @@ static void entered(void *arg)
 	struct guest *g = arg;
 
 	report_mark(g->cfg->report, PHASE_ENTERED);
+	script_start(g->script);
 }
 
 static void printed(void *arg, const void *data, size_t len)
@@ -37,6 +39,7 @@ static void printed(void *arg, const void *data, size_t len)
 	struct guest *g = arg;
 
 	report_feed(g->cfg->report, STREAM_CONSOLE, data, len);
+	script_printed(g->script, data, len);
 }
 
 static void abandon(void *arg)
@@ -167,7 +170,7 @@ static int check_objects(const struct guest *g)
 	const struct guest_cfg *cfg = g->cfg;
 	const struct machine *m = &g->machine;
 
-	if (cfg->control)
+	if (cfg->control || cfg->at.count)
 		return 0;
 	if ((cfg->machine.commit || cfg->machine.keep) && !m->platform.overlays)
 		log_err("--%s: is about changes that are kept apart, and no disk has them; "
@@ -184,13 +187,20 @@ static int setup_control(struct guest *g)
 {
 	struct machine *m = &g->machine;
 
-	if (!g->cfg->control)
-		return 0;
 	g->host = (struct command_host){ .platform = &m->platform, .devices = &m->devices,
 					 .quit = quit, .pause = pause_or_resume, .sysrq = sysrq,
 					 .nmi = nmi, .dump = dump, .leaves = leaves, .arg = g };
-	g->control = control_create(g->cfg->control, m->main_loop, &g->host);
-	return g->control ? 0 : -EIO;
+	if (g->cfg->at.count) {
+		g->script = script_create(&g->cfg->at, m->main_loop, &g->host);
+		if (!g->script)
+			return -ENOMEM;
+	}
+	if (g->cfg->control) {
+		g->control = control_create(g->cfg->control, m->main_loop, &g->host);
+		if (!g->control)
+			return -EIO;
+	}
+	return 0;
 }
 
 static int claim_images(struct claims *claims, const struct image *kernel,
@@ -336,6 +346,7 @@ enum cause guest_run(struct guest *g)
 	picture_end(m, report_vcpu, report);
 	cause = finish(g, cause);
 	report_disks(report, &m->devices);
+	report->script = script_report(g->script);
 	return cause;
 }
 
@@ -345,6 +356,7 @@ void guest_destroy(struct guest *g)
 
 	control_destroy(g->control);
 	machine_close(m);
+	script_destroy(g->script); /* nobody prints any more */
 	job_destroy(g->job);
 	if (m->console)
 		report_console(g->cfg->report, console_get_log(m->console));

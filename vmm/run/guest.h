@@ -18,6 +18,7 @@
 
 struct control;
 struct report;
+struct script;
 
 /* Where the guest's console is. */
 enum guest_console { CONSOLE_SERIAL, CONSOLE_HVC };
@@ -26,7 +27,7 @@ struct guest_cfg {
 	struct machine_spec machine; /* what is open there is decided by what else is asked for */
 	const char *kernel, *control, *trace, *root, *net, *vsock;
 	const char *dump; /* a folder for the guest's memory, if the run fails; NULL: none */
-	struct opt_list initrds, append;
+	struct opt_list initrds, append, at;
 	unsigned overlay; /* enum overlay_policy */
 	unsigned console; /* enum guest_console */
 	struct opt_list disks, cdroms, devices, publish;
@@ -47,7 +48,8 @@ struct guest {
 	struct stream trace;         /* of SCSI commands */
 	int keep, dumps;             /* the folders; -1: none */
 	struct command_host host;    /* what commands work on, ... */
-	struct control *control;     /* ... and where they come from; NULL: from nowhere */
+	struct control *control;     /* ... and where they come from; NULL: not from there */
+	struct script *script;
 };
 
 /* Returns CAUSE_POWEROFF when all is well; otherwise, after one line, the reason why not. [main] */

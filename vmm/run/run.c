@@ -20,6 +20,7 @@
 #include "vmm/core/policy.h"
 #include "vmm/core/util.h"
 #include "vmm/machine/crash.h"
+#include "vmm/run/control/script.h"
 #include "vmm/run/files/files.h"
 #include "vmm/run/files/root.h"
 #include "vmm/run/guest.h"
@@ -107,6 +108,8 @@ static const struct opt run_opts[] = {
 	  .help = "the guest's memory and registers as a core in DIR, if the run is no success" },
 	{ "control", OPT_STR, AT(guest.control), .written = true, .arg = "PATH",
 	  .help = "a socket for commands while the guest runs; see lunette ctl --help" },
+	{ "at", OPT_LIST, AT(guest.at), .arg = "'TIME|console:TEXT COMMAND'",
+	  .help = "a command of lunette ctl so long after the start, or once that is printed" },
 	{ "trace", OPT_STR, AT(guest.trace), .written = true, .arg = "scsi=FILE",
 	  .help = "a line for each SCSI command, with its result, in a file" },
 	{ "file-limit", OPT_SIZE, AT(guest.machine.file_limit), "16G", KIB(64), GIB(1024),
@@ -257,7 +260,7 @@ static bool check(const struct run_cfg *cfg, const struct opt_reader *r)
 		log_err("run: --kernel FILE is missing; lunette run --help tells more");
 		return false;
 	}
-	return job_check(job) == 0 && net_check(cfg->guest.net, &cfg->guest.publish) == 0 &&
+	return job_check(job) == 0 && script_check(&cfg->guest.at) == 0 && net_check(cfg->guest.net, &cfg->guest.publish) == 0 &&
 	       expect_check(&cfg->guest.expect) == 0;
 }
 

@@ -377,6 +377,42 @@ static int take_args(const struct command *c, struct command_args *args, json_t 
 	return 0;
 }
 
+json_t *command_words(const char *what, char *const *words)
+{
+	const struct command *c = command_find(words[0]);
+	char *const *arg = words + 1;
+	json_t *request;
+	unsigned n;
+
+	if (!c)
+		return NULL;
+	request = json_pack("{s:s}", "do", c->name);
+	for (n = 0; arg[n] && c->args[n].key; n++) {
+		if (json_object_set_new(request, c->args[n].key, json_string(arg[n])) < 0) {
+			log_err("%s: %s: is not UTF-8, as commands have to be", what, arg[n]);
+			json_decref(request);
+			return NULL;
+		}
+	}
+	if (!arg[n] && n >= c->required)
+		return request;
+	if (arg[n])
+		log_err("%s %s: '%s' is one word too many", what, c->name, arg[n]);
+	else
+		log_err("%s %s: %s is missing: %s", what, c->name, c->args[n].arg,
+			c->args[n].help);
+	json_decref(request);
+	return NULL;
+}
+
+int command_check(json_t *request)
+{
+	struct command_args args = { 0 };
+	const struct command *c = command_of(request);
+
+	return c ? take_args(c, &args, request) : -EUSAGE;
+}
+
 static int run(const struct command_host *host, json_t *request, json_t *answer)
 {
 	struct command_args args = { 0 };

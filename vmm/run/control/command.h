@@ -59,6 +59,14 @@ extern const struct command commands[];
 const struct command *command_find(const char *name);
 
 /*
+ * The command that @words, which end with NULL, begin with, and the rest as its arguments, in the
+ * order of the table. @what begins an error line. NULL after one line.
+ */
+struct json_t *command_words(const char *what, char *const *words);
+/* Would command_run() know it, as far as that can be said without a guest? -EUSAGE after one line. */
+int command_check(struct json_t *request);
+
+/*
  * Does what the line @text of @len bytes says. Returns the answer: a line without its end,
  * malloc()ed. NULL: no memory. [main]
  */

@@ -55,33 +55,6 @@ void ctl_help(FILE *out)
 	      out);
 }
 
-/* The command with what follows it as its arguments. NULL after one line: that makes no sense. */
-static json_t *request_of(const struct command *c, char **argv)
-{
-	json_t *request = json_pack("{s:s}", "do", c->name);
-	unsigned n;
-
-	if (!request) {
-		log_err("ctl: %s", strerror(ENOMEM));
-		return NULL;
-	}
-	for (n = 0; argv[n] && c->args[n].key; n++) {
-		if (json_object_set_new(request, c->args[n].key, json_string(argv[n])) < 0) {
-			log_err("ctl: %s: is not UTF-8, as commands have to be", argv[n]);
-			json_decref(request);
-			return NULL;
-		}
-	}
-	if (!argv[n] && n >= c->required)
-		return request;
-	if (argv[n])
-		log_err("ctl %s: '%s' is one word too many", c->name, argv[n]);
-	else
-		log_err("ctl %s: %s is missing: %s", c->name, c->args[n].arg, c->args[n].help);
-	json_decref(request);
-	return NULL;
-}
-
 static int failed(const struct ctl *ctl, int err, const char *cure)
 {
 	log_err("ctl: %s: %s%s", ctl->path, strerror(err), cure);
@@ -254,20 +227,16 @@ static char **take_options(struct ctl *ctl, char **argv)
 /* The command and its arguments, NULL after one line. */
 static json_t *parse(struct ctl *ctl, char **argv)
 {
-	const struct command *command;
-
 	argv = take_options(ctl, argv);
 	ctl->path = *argv;
 	if (*argv && **argv == '-')
 		log_err("ctl: unknown option %s; lunette ctl --help lists them", *argv);
 	else if (!argv[0] || !argv[1])
 		log_err("ctl: a socket and a command are wanted; lunette ctl --help tells more");
-	else if (!(command = command_find(argv[1])))
-		return NULL;
-	else if (ctl->wait && strncmp(command->name, "plug", 4))
-		log_err("ctl %s: --wait is about what is plugged", command->name);
+	else if (ctl->wait && strncmp(argv[1], "plug", 4) && command_find(argv[1]))
+		log_err("ctl %s: --wait is about what is plugged", argv[1]);
 	else
-		return request_of(command, argv + 2);
+		return command_words("ctl", argv + 1);
 	return NULL;
 }
 

@@ -22,7 +22,7 @@
 #ifndef RUN_MATRIX_FILE_H
 #define RUN_MATRIX_FILE_H
 
-#include "vmm/run/matrix/words.h"
+#include "vmm/core/words.h"
 
 #define MATRIX_RUNS_MAX 10000
 #define MATRIX_NAME_MAX 200 /* bytes of a run's name: it can be a folder's */

@@ -69,6 +69,7 @@ void report_fini(struct report *r)
 	json_decref(r->disks);
 	json_decref(r->console);
 	json_decref(r->vcpus);
+	json_decref(r->script);
 	json_decref(r->expect);
 	pthread_mutex_destroy(&r->tap_lock);
 	pthread_mutex_destroy(&r->lock);

@@ -72,6 +72,7 @@ struct report {
 	int by_signal;                  /* with CAUSE_SIGNAL: which one ended the run */
 	struct json_t *disks, *console; /* lists of objects, and of lines; NULL: not known */
 	struct json_t *vcpus;           /* lines on where they were; NULL: nobody looked */
+	struct json_t *script;          /* commands of --at, and what became of them; NULL: none */
 	struct json_t *expect;          /* what was expected, and got; NULL: nothing */
 };
 

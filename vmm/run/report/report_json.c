@@ -205,6 +205,7 @@ char *report_json(struct report *r, bool finished)
 	json_object_set_new(all, "reboots", json_integer(r->reboots));
 	json_object_set_new(all, "machine", machine(r));
 	json_object_set_new(all, "disks", list_or_empty(r->disks));
+	json_object_set_new(all, "at", list_or_empty(r->script));
 	json_object_set_new(all, "expect", list_or_empty(r->expect));
 	json_object_set_new(all, "tests", tests(r));
 	json_object_set_new(all, "vcpus", list_or_empty(r->vcpus));

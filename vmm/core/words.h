@@ -8,8 +8,8 @@
  * joins two lines, and what is in quotes may have several. Nothing is expanded:
  * $, * and ~ are characters like others.
  */
-#ifndef RUN_WORDS_H
-#define RUN_WORDS_H
+#ifndef CORE_WORDS_H
+#define CORE_WORDS_H
 
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "vmm/run/matrix/words.h"
+#include "vmm/core/words.h"
 
 #include <errno.h>
 #include <stdbool.h>
