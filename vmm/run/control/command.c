@@ -387,6 +387,10 @@ json_t *command_words(const char *what, char *const *words)
 	if (!c)
 		return NULL;
 	request = json_pack("{s:s}", "do", c->name);
+	if (!request) {
+		log_err("%s: %s", what, strerror(ENOMEM));
+		return NULL;
+	}
 	for (n = 0; arg[n] && c->args[n].key; n++) {
 		if (json_object_set_new(request, c->args[n].key, json_string(arg[n])) < 0) {
 			log_err("%s: %s: is not UTF-8, as commands have to be", what, arg[n]);
