@@ -53,11 +53,11 @@ $(foreach arch,$(foreign),$(eval $(call foreign_rule,$(arch))))
 
 # Their suites stand in for the machine.
 $(out)/tests/unit/test_job: $(out)/vmm/run/job.o
-$(out)/tests/unit/test_guest: $(patsubst %,$(out)/vmm/run/%.o,guest guest_devices)
+$(out)/tests/unit/test_guest $(out)/tests/unit/test_guest_live: $(patsubst %,$(out)/vmm/run/%.o,guest guest_devices)
 $(out)/tests/unit/test_guest_devices: $(out)/vmm/run/guest_devices.o
 $(out)/tests/unit/test_run $(out)/tests/unit/test_run_end: $(patsubst %,$(out)/vmm/run/%.o,job run run_kernel)
 $(out)/tests/unit/test_run_kernel: $(out)/vmm/run/run_kernel.o
-$(out)/tests/unit/test_console: $(patsubst %,$(out)/vmm/machine/%.o,console tty)
+$(out)/tests/unit/test_console $(out)/tests/unit/test_console_sysrq: $(patsubst %,$(out)/vmm/machine/%.o,console tty)
 $(addprefix $(out)/tests/unit/test_,machine machine_end restart): \
 	$(patsubst %,$(out)/vmm/machine/%.o,machine restart)
 $(out)/tests/unit/test_dump: $(out)/vmm/machine/dump.o

@@ -86,16 +86,7 @@ static size_t wrong_input(void *dev, const void *data, size_t len)
 	return len;
 }
 
-static char sysrq_key;
-
-static bool device_sysrq(void *dev, char key)
-{
-	(void)dev;
-	sysrq_key = key;
-	return key != 'x';
-}
-
-static const struct console_user device = { device_input, device_resized, device_sysrq };
+static const struct console_user device = { device_input, device_resized, NULL };
 static const struct console_user another = { wrong_input, NULL, NULL };
 
 /* Both are @fd from now on. */
@@ -569,26 +560,12 @@ START_TEST(size_is_told)
 }
 END_TEST
 
-/* It is for the guest's console, whoever has what is typed. */
-START_TEST(sysrq)
-{
-	create();
-	ck_assert_int_eq(console_sysrq(con, 'h'), -EAGAIN);
-	tb.p.console_attach(con, &device, NULL);
-	tb.p.console_attach(con, &another, NULL);
-	ck_assert_int_eq(console_sysrq(con, 'h'), 0);
-	ck_assert_int_eq(sysrq_key, 'h');
-	ck_assert_int_eq(console_sysrq(con, 'x'), -EAGAIN);
-}
-END_TEST
-
 Suite *console_suite(void)
 {
 	Suite *s = suite_create("console");
 	TCase *tc = unit_case(s, "output");
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
-	tcase_add_test(tc, sysrq);
 	tcase_add_test(tc, output_is_shown_and_told);
 	tcase_add_test(tc, output_that_is_not_ours_is_kept);
 	tcase_add_test(tc, no_room_for_output);

@@ -244,7 +244,8 @@ START_TEST(of_a_failed_run)
 			 "dumps/guest-2.core\n"
 			 "lunette: warning: --dump-on-fail: the guest's memory is in "
 			 "dumps/guest-3.core\n"
-			 "lunette: error: --dump-on-fail dumps: guest-4.core: Input/output error\n");
+			 "lunette: error: --dump-on-fail dumps: guest-4.core: Input/output "
+			 "error\n");
 }
 END_TEST
 

@@ -20,8 +20,9 @@ START_TEST(defaults)
 			 "guest\ncpus=1\nmemory=536870912\nvhost=0\non_enospc=0\ncommit=0\n"
 			 "keep=NULL\n"
 			 "console_log=NULL\nconsole_limit=67108864\nfile_limit=17179869184\n"
-			 "run_ms=0\non_reboot=0\nreboot_limit=10\nboot_ms=0\nkernel=vmlinux\ninitrds=\nappend=\nat=\nroot=NULL\n"
-			 "net=none\npublish=\nvsock=NULL\ncontrol=NULL\ndump=NULL\ntrace=NULL\noverlay=0\nconsole=0\n"
+			 "run_ms=0\non_reboot=0\nreboot_limit=10\nboot_ms=0\nkernel=vmlinux\n"
+			 "initrds=\nappend=\nat=\nroot=NULL\nnet=none\npublish=\nvsock=NULL\n"
+			 "control=NULL\ndump=NULL\ntrace=NULL\noverlay=0\nconsole=0\n"
 			 "disks=\ncdroms=\ndevices=\nargv=NULL\ncwd=NULL\nenv=\ntty=0\nshell=0\n"
 			 "files=1\nexpect=\nbudget_ms=0\nreported=NULL\n");
 	ck_assert_int_eq(status, 201);

@@ -96,7 +96,7 @@ void mem_free(struct mem *mem)
 	}
 }
 
-/* Pages that the kernel was given for good are no longer the guest's once others take their place. */
+/* Pages that the kernel was given for good would no longer be the guest's. */
 static bool drop_pages(const struct mem *mem, const struct mem_region *r)
 {
 	if (atomic_load(&mem->pinned))

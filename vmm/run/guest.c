@@ -97,7 +97,7 @@ static int nmi(void *arg, unsigned cpu)
 		return 0;
 	}
 	log_err("nmi %u: the guest's vCPUs are 0 to %u", cpu, g->machine.ncpus - 1);
-	return -EINVAL;
+	return -EUSAGE;
 }
 
 /* In one piece: nothing moves meanwhile. */

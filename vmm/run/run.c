@@ -260,7 +260,8 @@ static bool check(const struct run_cfg *cfg, const struct opt_reader *r)
 		log_err("run: --kernel FILE is missing; lunette run --help tells more");
 		return false;
 	}
-	return job_check(job) == 0 && script_check(&cfg->guest.at) == 0 && net_check(cfg->guest.net, &cfg->guest.publish) == 0 &&
+	return job_check(job) == 0 && script_check(&cfg->guest.at) == 0 &&
+	       net_check(cfg->guest.net, &cfg->guest.publish) == 0 &&
 	       expect_check(&cfg->guest.expect) == 0;
 }
 

@@ -63,7 +63,7 @@ const struct command *command_find(const char *name);
  * order of the table. @what begins an error line. NULL after one line.
  */
 struct json_t *command_words(const char *what, char *const *words);
-/* Would command_run() know it, as far as that can be said without a guest? -EUSAGE after one line. */
+/* Does it make sense, as far as that can be said without a guest? -EUSAGE after one line. */
 int command_check(struct json_t *request);
 
 /*
