@@ -21,6 +21,26 @@ static void quit(void *arg)
 	(*(unsigned *)arg)++;
 }
 
+static int sysrq(void *arg, char key)
+{
+	(void)arg;
+	BUG_ON(key <= ' ' || key > '~');
+	return 0;
+}
+
+static int nmi(void *arg, unsigned cpu)
+{
+	(void)arg;
+	return cpu ? -EINVAL : 0;
+}
+
+static int dump(void *arg, const char *file)
+{
+	(void)arg;
+	BUG_ON(!file);
+	return 0;
+}
+
 static void one_line(const struct command_host *host, const char *text, size_t len)
 {
 	char *line = command_run(host, text, len);
@@ -57,7 +77,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	const char *at = (const char *)data, *end = at + len;
 	unsigned quits = 0, n;
 	struct testbed tb;
-	struct command_host host = { &tb.p, &tb.devices, quit, pause_not, NULL, &quits };
+	struct command_host host = { .platform = &tb.p, .devices = &tb.devices, .quit = quit,
+				     .pause = pause_not, .sysrq = sysrq, .nmi = nmi, .dump = dump,
+				     .arg = &quits };
 
 	testbed_init(&tb);
 	BUG_ON(device_create(&tb.p, &tb.devices, "virtio-scsi") < 0);
