@@ -191,8 +191,9 @@ START_TEST(ready_in_order)
 	struct device_class class[3] = { { .ready = note_ready, .explain = note_explain },
 					 { .help = "without hooks" },
 					 { .ready = note_ready, .help = "with one" } };
-	struct device dev[3] = { { &class[0], "a", NULL, NULL }, { &class[1], "b", NULL, &dev[0] },
-				 { &class[2], "c", NULL, &dev[1] } };
+	struct device dev[3] = { { .class = &class[0], .id = "a" },
+				 { .class = &class[1], .id = "b", .next = &dev[0] },
+				 { .class = &class[2], .id = "c", .next = &dev[1] } };
 	struct device_list list = { &dev[2] }, none = { NULL };
 	char text[200] = "";
 	FILE *f = fmemopen(text, sizeof(text), "w");
@@ -235,8 +236,9 @@ END_TEST
 START_TEST(finish_all)
 {
 	struct device_class class[2] = { { .finish = note_ready }, { .help = "without hooks" } };
-	struct device dev[3] = { { &class[0], "a", NULL, NULL }, { &class[1], "b", NULL, &dev[0] },
-				 { &class[0], "c", NULL, &dev[1] } };
+	struct device dev[3] = { { .class = &class[0], .id = "a" },
+				 { .class = &class[1], .id = "b", .next = &dev[0] },
+				 { .class = &class[0], .id = "c", .next = &dev[1] } };
 	struct device_list list = { &dev[2] }, none = { NULL };
 
 	noted[0] = 0;

@@ -49,7 +49,7 @@ static void tear_down(void)
 	unlink(path);
 }
 
-static void open_file(const struct mem *mem)
+static void open_file(struct mem *mem)
 {
 	struct block_open how = { .path = path, .direct = mem, .block_size = 4096, .mem = mem };
 
