@@ -6,7 +6,7 @@
 #include "vmm/core/util.h"
 
 /* Up to the fields of secure erase. */
-#define CONFIG_LEN offsetof(struct virtio_blk_config, max_secure_erase_sectors)
+#define CONFIG_LEN (offsetof(struct virtio_blk_config, unused1) + 3)
 
 static const struct virtio_class blk_virtio = {
 	.name = "block",

@@ -71,7 +71,7 @@ static const struct opt virtio_blk_opts[] = {
 };
 
 /* Up to the fields of secure erase. */
-#define CONFIG_LEN offsetof(struct virtio_blk_config, max_secure_erase_sectors)
+#define CONFIG_LEN (offsetof(struct virtio_blk_config, unused1) + 3)
 
 struct virtio_blk {
 	struct device dev;

@@ -36,7 +36,7 @@ check_tree = $(eval check_tree := $(shell tests/lab/deb -a $(ARCH) -r check))$(c
 check_libs = -L$(check_tree)/usr/lib/$(cross) -lcheck_pic -lrt -lm -l:libsubunit.a
 $(out)/tests/unit/%.o: flags += -isystem $(check_tree)/usr/include
 else
-check_libs := $(shell pkg-config --libs check)
+check_libs = $(eval check_libs := $(shell pkg-config --libs check))$(check_libs)
 endif
 
 # Of other architectures, what needs no KVM; in place of this one's.

@@ -10,6 +10,12 @@
 
 #include "tests/lib/vdriver.h"
 
+/* What kernel headers of 2022 lack. */
+#ifndef VIRTIO_BLK_F_SECURE_ERASE
+#define VIRTIO_BLK_F_SECURE_ERASE 16
+#define VIRTIO_BLK_T_SECURE_ERASE 14
+#endif
+
 #define BLK_HEADER 16            /* bytes of a request before its data */
 #define BLK_DRIVER_UNTOUCHED 0xee /* a status that the device has not written */
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/unit/unit.h"
 
-#include <linux/virtio_blk.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/lib/blk_driver.h"
 #include "tests/lib/echo.h"
 #include "tests/lib/user_server.h"
 #include "tests/lib/vdriver.h"
