@@ -319,13 +319,14 @@ poisoned=' hostile resets '
 # files in which it matters that threads of lunette, the kernel's and the guest's CPUs really run at once.
 many_cpus=' hostile many paths rebind resets soak stores vhost '
 # On Intel's processor, whose emulator takes five times as long, and on riscv64's: what it, its interrupts and
-# its ways to end have a part in. Of modules, whose guests take five times as long to boot: each way to fail.
-# Of hang, whose tests wait for a minute each: one of each kind.
-# Of a file that is not here, all.
+# its ways to end have a part in, and the first three of vhost, which load what the others need. Of modules,
+# whose guests take five times as long to boot: each way to fail. Of hang, whose tests wait for a minute each:
+# one of each kind. Of a file that is not here, all.
 declare -A part=(
 	[boot]='usual_image pvh four_cpus'
 	[job]='signal panic reboot streams_are_apart hostile_control_port'
-	[vhost]='both_paths_are_the_same workers killed bus_mastering_in_kernel hand_over_on_pci'
+	[vhost]='module_not_loaded configfs_not_mounted store_module_not_loaded both_paths_are_the_same
+		workers killed bus_mastering_in_kernel hand_over_on_pci'
 	[hang]='threads task_management_is_answered'
 	[modules]='as_the_distribution_has_them no_driver_of_disks damaged_module share_without_its_driver'
 )
