@@ -114,12 +114,13 @@ lab_option() { # OPTION VALUE
 		[ -d "${2%:/*}" ] || fail 201 "--share ${2%:/*}: there is no such folder"
 		shared+=("${2%:/*}") ;;
 	--root) lab_root "$2" ;;
-	--out | --keep-on-fail) lab_folder "$1" "${2%:/*}" ;;
+	--out | --keep-on-fail | --dump-on-fail) lab_folder "$1" "${2%:/*}" ;;
 	--console-log) lab_log "$1" "$2" ;;
 	--json | --junit) lab_port "$1" "$2" ;;
 	--trace) lab_port "$1" "${2#scsi=}" ;;
 	--env) [[ $2 == *=* ]] || unset+=("$2") ;; # run-guest.sh has given it its value, if it has one
 	--cpus) [ "$2" = 1 ] || lab+=(--cpus "$(nproc)") ;; # with one CPU a guest of one is faster
+	--at) no_such --at 'whose disks and files are not seen here' ;;
 	--vsock) no_such --vsock 'which has no sockets to this one' ;;
 	--net) [ "$2" = none ] || no_such "--net $2" 'which has no network' ;;
 	--publish) no_such "--publish $2" 'which has no network' ;;

@@ -13,7 +13,12 @@ begin() {
 	until_true 100 grep -q '^up' out
 }
 ask() { # WORDS...: the guest's kernel answers on the console
-	until_true 20 lunette ctl socket "$@"
+	tries=20
+	until lunette ctl socket "$@" 2>asked; do
+		sleep 1
+		tries=$((tries - 1))
+		[ $tries -gt 0 ] || fail "$*: $(cat asked)"
+	done
 }
 # field OFFSET BYTES: of ./core, as a number
 field() { od -An -v -tu"$2" -j "$1" -N "$2" core | tr -d ' '; }
@@ -56,7 +61,7 @@ test_nmi() {
 }
 
 test_dump() { # and the guest goes on
-	begin 'echo up; until [ -e /sys/block/sda ]; do sleep 0.2; done; poweroff -f' --cpus 2
+	begin 'echo up; until [ -e /sys/block/sda ]; do sleep 0.2; done; poweroff -f' --cpus 2 --device virtio-scsi
 	lunette ctl socket dump core
 	is_core core 2
 	status 1 lunette ctl socket dump core

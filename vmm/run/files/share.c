@@ -271,7 +271,7 @@ char *share_image(const char *option, const char *dir, bool root)
 	struct share s = { .what = what, .dir = full, .root = root };
 	int tries = TRIES, r = 0;
 
-	snprintf(what, sizeof(what), "%s %s", option, full ? full : dir);
+	snprintf(what, sizeof(what), "%s %s", option, dir);
 	if (!full || stat(full, &st) < 0 || !S_ISDIR(st.st_mode)) {
 		log_err("%s: %s", what, strerror(full ? ENOTDIR : errno));
 		free(full);
