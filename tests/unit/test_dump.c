@@ -125,8 +125,9 @@ static const void *note(unsigned i, const char *name, uint32_t type, size_t *len
 START_TEST(core_of_two_vcpus)
 {
 	static const char info[] = "OSRELEASE=6.1.0\nPAGESIZE=4096\n";
-	const struct elf_prstatus *status;
+	struct elf_prstatus status;
 	const Elf64_Ehdr *ehdr;
+	const void *at; /* of 4 bytes alone, as notes are aligned */
 	elf_gregset_t regs;
 	unsigned i;
 	size_t len;
@@ -141,11 +142,12 @@ START_TEST(core_of_two_vcpus)
 	ck_assert_uint_eq(ehdr->e_machine, EM_X86_64);
 	ck_assert_uint_eq(ehdr->e_phnum, 3);
 	for (i = 0; i < 2; i++) {
-		status = note(i, "CORE", NT_PRSTATUS, &len);
-		ck_assert_uint_eq(len, sizeof(*status));
-		ck_assert_int_eq(status->pr_pid, i + 1);
+		at = note(i, "CORE", NT_PRSTATUS, &len);
+		ck_assert_uint_eq(len, sizeof(status));
+		memcpy(&status, at, sizeof(status));
+		ck_assert_int_eq(status.pr_pid, i + 1);
 		memset(&regs, 0x10 + i, sizeof(regs));
-		ck_assert_mem_eq(&status->pr_reg, &regs, sizeof(regs));
+		ck_assert_mem_eq(&status.pr_reg, &regs, sizeof(regs));
 	}
 	ck_assert_mem_eq(note(2, "VMCOREINFO", 0, &len), info, strlen(info));
 	ck_assert_uint_eq(len, strlen(info));

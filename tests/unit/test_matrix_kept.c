@@ -130,6 +130,7 @@ START_TEST(page)
 	ck_assert_int_eq(claims_begin(claims), 0);
 	ck_assert_int_eq(matrix_kept_begin(&k, &m, results), 0);
 	ck_assert_ptr_nonnull(strstr(text_of("r.html"), "<!DOCTYPE html>"));
+	matrix_kept_close(&k);
 	ck_assert_int_eq(matrix_kept_open(&k, claims, &both, &m), -EUSAGE);
 	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "--html ./r: is the same file as --json"));
 }
