@@ -10,7 +10,7 @@ seed=${SEED:-$(date +%s)}
 test_kill() {
 	mkdir files
 	cp /lab/soak files
-	job "exec /files/soak write /dev/$name $mode $seed"
+	job "exec /files/soak write /dev/$node $mode $seed"
 	truncate -s 8M disk.img
 	lunette run --kernel "$kernel" --initrd initrd --append loglevel=1 --vhost off \
 		--disk "disk.img,on=$bus,io=$engine$store" >out 2>err </dev/null &
@@ -33,7 +33,7 @@ for i in $(seq "${SOAK:-1}"); do
 	seed=$((seed + 1)) kind=$((kind + 1)) store=
 	[ $((kind % 2)) = 0 ] && engine=uring || engine=threads
 	[ $((kind / 2 % 2)) = 0 ] && mode=flush || mode=fua
-	[ $((kind / 4 % 2)) = 0 ] && bus=scsi name=sda || bus=blk name=vda
+	[ $((kind / 4 % 2)) = 0 ] && bus=scsi node=sda || bus=blk node=vda
 	random 2
 	[ "$random" = 0 ] || store=,fault=flush:after=1000000000:cut
 	random 2000 && delay=$random
