@@ -369,6 +369,18 @@ void image_chain_close(struct image_chain *c)
 	}
 }
 
+bool image_chain_is_even(const struct image_chain *c)
+{
+	struct stat st;
+	unsigned i;
+
+	for (i = 0; i < c->n; i++) {
+		if (fstat(c->file[i].fd, &st) < 0 || st.st_size % 512)
+			return false;
+	}
+	return true;
+}
+
 /* Everything is said, so that nothing is left for an image to say. Its locks are ours. */
 void image_chain_put(const struct image_chain *c, int first, const char *aio, bool direct,
 		     FILE *out)

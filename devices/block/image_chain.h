@@ -33,6 +33,9 @@ struct image_chain {
 int image_chain_open(struct image_chain *c, const struct block_open *how, enum block_format format);
 void image_chain_close(struct image_chain *c);
 
+/* Are all of its files, as they are now, whole sectors of 512 bytes? */
+bool image_chain_is_even(const struct image_chain *c);
+
 /*
  * As JSON, what QEMU calls options: the i-th file is descriptor @first + i there, @aio by which
  * calls they are read and written, in its words.

@@ -101,6 +101,7 @@ static void set_up(void)
 	snprintf(path, sizeof(path), "%s/tmp", dir);
 	setenv("TMPDIR", path, 1);
 	file("x.qcow2", QCOW2);
+	ck_assert_int_eq(truncate("x.qcow2", 512), 0);
 	block = NULL;
 }
 
@@ -287,6 +288,15 @@ START_TEST(without_uring)
 }
 END_TEST
 
+/* A file whose last sector is not whole does not get it. */
+START_TEST(odd_size)
+{
+	ck_assert_int_eq(truncate("x.qcow2", 519), 0);
+	ck_assert_int_eq(open_as("x.qcow2", BLOCK_FORMAT_AUTO, false), 0);
+	ck_assert_ptr_nonnull(strstr(args(), "\"aio\":\"threads\""));
+}
+END_TEST
+
 START_TEST(options)
 {
 	struct block_open sized = { .path = "x.qcow2", .size = 512 },
@@ -338,6 +348,7 @@ Suite *disk_image_suite(void)
 	tcase_add_loop_test(tc, does_not_start, 0, ARRAY_SIZE(rows));
 	tcase_add_test(tc, no_program);
 	tcase_add_test(tc, without_uring);
+	tcase_add_test(tc, odd_size);
 	tcase_add_loop_test(tc, options, 0, 3);
 	tcase_add_test(tc, goes);
 	return s;

@@ -107,6 +107,9 @@ START_TEST(one_file)
 	file("x.qcow2", ALONE);
 	ck_assert_int_eq(chain_open("x.qcow2", BLOCK_FORMAT_QCOW2), 0);
 	ck_assert_uint_eq(chain.n, 1);
+	ck_assert(!image_chain_is_even(&chain));
+	ck_assert_int_eq(truncate("x.qcow2", 1024), 0);
+	ck_assert(image_chain_is_even(&chain));
 	ck_assert_int_eq(fcntl(chain.file[0].fd, F_GETFL) & O_ACCMODE, O_RDWR);
 	ck_assert_str_eq(put(7), NODE("qcow2", "7") ",\"backing\":null}");
 }

@@ -152,7 +152,7 @@ test_program_is_killed() {
 }
 
 # A guest writes the head of an image, with any file of the host's behind it, to a disk that is raw.
-long_guest_makes_an_image() {
+test_guest_makes_an_image() {
 	raw base 8M
 	mkdir files
 	echo secret >/secret
