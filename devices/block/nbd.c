@@ -13,6 +13,7 @@
 #include "vmm/core/util.h"
 
 /* The handshake. */
+#define LOST_MS 100 /* within which all connections of a process that ends are closed */
 #define MAGIC_INIT 0x4e42444d41474943u   /* "NBDMAGIC" */
 #define MAGIC_OPTION 0x49484156454f5054u /* "IHAVEOPT" */
 #define MAGIC_ANSWER 0x0003e889045565a9u
@@ -307,7 +308,7 @@ bool nbd_is_lost(const struct nbd *nbd)
 {
 	struct pollfd gone = { .fd = nbd->asks };
 
-	return poll(&gone, 1, 0) > 0;
+	return poll(&gone, 1, LOST_MS) > 0;
 }
 
 /* Questions. */
