@@ -13,7 +13,6 @@
 #include "vmm/core/util.h"
 
 /* The handshake. */
-#define LOST_MS 100 /* within which all connections of a process that ends are closed */
 #define MAGIC_INIT 0x4e42444d41474943u   /* "NBDMAGIC" */
 #define MAGIC_OPTION 0x49484156454f5054u /* "IHAVEOPT" */
 #define MAGIC_ANSWER 0x0003e889045565a9u
@@ -303,6 +302,9 @@ void nbd_fini(struct nbd *nbd)
 	nbd->asks = -1;
 	pthread_mutex_destroy(&nbd->lock);
 }
+
+/* A process that ends closes its connections one by one. */
+#define LOST_MS 100
 
 bool nbd_is_lost(const struct nbd *nbd)
 {

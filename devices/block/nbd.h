@@ -75,7 +75,7 @@ int nbd_error(uint32_t error);
 
 /* As chan_open of a store. */
 struct block_chan *nbd_chan_open(struct nbd *nbd, struct loop *loop);
-/* Has the server gone? [any thread] */
+/* Has the server gone? If not, that takes 100 ms. [any thread] */
 bool nbd_is_lost(const struct nbd *nbd);
 
 #endif

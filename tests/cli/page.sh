@@ -5,7 +5,7 @@
 . "$(dirname "$0")/../vm/lib.sh"
 top=$(readlink -f "$tests/../..")
 
-# browser: sets $browser, a command whose folder here is /work
+# browser: sets $browser, a command whose folder here is /page
 browser() {
 	local tree name
 	for name in chromium-headless-shell chromium chromium-browser google-chrome; do
@@ -16,7 +16,7 @@ browser() {
 	unshare -rm true || skip 'no namespaces, in which an unpacked Chromium would run'
 	browser=(unpacked "$tree")
 }
-in_place() { timeout 120 "${@//\/work\//$PWD/}"; }
+in_place() { timeout 120 "${@//\/page\//$PWD/}"; }
 # In a root of its own, as it starts itself anew by absolute names.
 unpacked() { # TREE WORD...
 	mkdir -p root
@@ -26,11 +26,11 @@ unpacked() { # TREE WORD...
 		shift
 		mount -t tmpfs root root
 		cd root
-		mkdir proc dev tmp usr etc work
+		mkdir proc dev tmp usr etc page
 		for link in bin sbin lib lib64; do ln -s usr/$link .; done
 		mount --bind "$tree/usr" usr
 		mount --bind "$tree/etc" etc
-		mount --bind "$work" work
+		mount --bind "$work" page
 		mount --rbind /proc proc
 		mount --rbind /dev dev
 		HOME=/tmp exec chroot . /usr/lib/chromium/chromium-headless-shell "$@"' - "$@"
@@ -83,7 +83,7 @@ look() {
 		</script>
 	END
 	show --allow-file-access-from-files --virtual-time-budget=5000 --window-size=1400,2100 --dump-dom \
-		file:///work/outer.html | sed 's/&lt;/</g; s/&gt;/>/g' >seen
+		file:///page/outer.html | sed 's/&lt;/</g; s/&gt;/>/g' >seen
 }
 
 test_narrow_and_wide() {
@@ -103,7 +103,7 @@ test_narrow_and_wide() {
 		contains seen 'red.*  [|]$'
 	done
 	for width in 360 1280; do # for who wants to look
-		show --hide-scrollbars --window-size=$width,1200 --screenshot=/work/$width.png file:///work/page.html >out
+		show --hide-scrollbars --window-size=$width,1200 --screenshot=/page/$width.png file:///page/page.html >out
 		[ -s $width.png ] || fail 'no picture'
 	done
 }

@@ -110,7 +110,7 @@ static int write_layers(void)
 {
 	return write_image((struct layers_cfg){
 		.from = folder, .digest = (const char (*)[LAYERS_DIGEST + 1])digest,
-		.layers = layers, .workdir = "/work/dir" });
+		.layers = layers, .workdir = "/srv/dir" });
 }
 
 static int write_tar(void)
@@ -259,7 +259,7 @@ START_TEST(layers_with_whiteouts)
 	check_text(image, "opaque/new", "y");
 	check_text(image, "usr/lib/a", "a");
 	check_text(image, "usr/lib/b", "b");
-	ck_assert(find_path(image, "work/dir", &i));
+	ck_assert(find_path(image, "srv/dir", &i));
 	ck_assert_uint_eq(i.mode, S_IFDIR | 0755);
 }
 END_TEST

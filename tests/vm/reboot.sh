@@ -72,11 +72,9 @@ test_on_hvc() {
 	comes_back --console hvc --disk disk.img
 }
 
-test_every_way() { by_way acpi kbd pci; }
-long_triple_fault() { by_way triple; }
-by_way() {
+test_every_way() {
 	only x86_64
-	for way; do
+	for way in acpi kbd pci triple; do
 		counts /dev/sda 2 'reboot -f'
 		status 0 vmm --initrd initrd --on-reboot restart --append "reboot=$way" --disk disk.img
 		boots 2

@@ -134,14 +134,14 @@ test_image_of_container_tools() {
 	printf '#!/bin/sh\necho "entry: $*"\nexec "$@"\n' >three/bin/entry
 	chmod +x three/bin/entry
 	config='{"Env":["PATH=/bin","GREETING=good day","X=image"],"Entrypoint":["/bin/entry"],
-		"Cmd":["sh","-c","echo own"],"WorkingDir":"/work/here","User":"ann:kvm"}'
+		"Cmd":["sh","-c","echo own"],"WorkingDir":"/srv/here","User":"ann:kvm"}'
 	one=$(layer one) two=$(layer two) three=$(layer three)
 	image "$config" "$one" "$two" "$three"
 	status 0 run --root oci:oci:one --env X=mine -- \
 		sh -c 'cat /etc/name; echo $GREETING $X $PATH; pwd; id -u; id -g; ls /data; cat /link/in/file; [ ! -e /gone ]'
 	equal "$(sed 1d out)" 'this is three
 good day mine /bin
-/work/here
+/srv/here
 1000
 106
 new

@@ -108,6 +108,7 @@ static int get_msrs(const struct vcpu *vcpu, struct msrs *m)
 /*
  * Within a VM, where there is less to go back to, the counter goes on: KVM lets that of a host's
  * that is not reliable stand still while a vCPU does not run, and catches up to what was written.
+ * It is written all the same: on AMD KVM forgets it when a vCPU shuts down, and timers never end.
  */
 static bool goes_on(const struct kvm_msr_entry *e, uint64_t now)
 {
@@ -123,7 +124,7 @@ static int set_msrs(int fd, const struct msrs *m, const struct msrs *now)
 		struct kvm_msr_entry e = m->entry[i];
 
 		if (goes_on(&e, now->entry[i].data))
-			continue;
+			e.data = now->entry[i].data;
 		if (!msr(fd, KVM_SET_MSRS, &e) && e.data != now->entry[i].data)
 			return -EINVAL;
 	}
