@@ -77,7 +77,7 @@ static void use(uint8_t wanted)
 
 START_TEST(used_and_reset)
 {
-	uint8_t *fresh, *now;
+	uint8_t *fresh = NULL, *now;
 	size_t len, n;
 	unsigned i;
 
@@ -92,8 +92,8 @@ START_TEST(used_and_reset)
 		if (i > 0) { /* what the first driver has changed once is the disk's */
 			ck_assert_uint_eq(n, len);
 			ck_assert_mem_eq(now, fresh, len);
-			free(fresh);
 		}
+		free(fresh);
 		fresh = now;
 		len = n;
 	}

@@ -220,9 +220,9 @@ static int make_image(const struct share *s, const char *image)
 	size_t root = strlen(s->dir);
 	bool inside = !strncmp(s->folder, s->dir, root) && s->folder[root] == '/';
 	bool owners = s->root && geteuid() == 0;
-	const char *const plain = "--preserve-mtime"; /* in place of what is not to be said */
+	const char *const plain = "--quiet"; /* in place of what is not to be said */
 	char leave[PATH_MAX + 32], text[512], *const argv[] = {
-		"mkfs.erofs", "--quiet", (char *)plain, owners ? (char *)plain : "--all-root",
+		"mkfs.erofs", (char *)plain, owners ? (char *)plain : "--all-root",
 		owners ? "-x1" : "-x-1", leave, s->root ? "--exclude-path=proc" : (char *)plain,
 		s->root ? "--exclude-path=sys" : (char *)plain,
 		s->root ? "--exclude-path=dev" : (char *)plain,
