@@ -298,6 +298,45 @@ START_TEST(kept_bytes_outlive_the_guests_socket)
 }
 END_TEST
 
+#define MANY 300
+
+/* All are open at a time, and each has its own bytes. */
+START_TEST(many)
+{
+	static int fd[MANY];
+	static bool has[MANY];
+	int listener;
+	unsigned i;
+
+	start();
+	listener = vsock_listen(path, HOST_PORT);
+	for (i = 0; i < MANY; i++) {
+		sends(VIRTIO_VSOCK_OP_REQUEST, GUEST_PORT + i, HOST_PORT);
+		gets(VIRTIO_VSOCK_OP_RESPONSE, GUEST_PORT + i, HOST_PORT);
+		fd[i] = accept(listener, NULL, NULL);
+		ck_assert_int_ge(fd[i], 0);
+	}
+	for (i = 0; i < MANY; i++)
+		ck_assert_int_eq(send(fd[i], &i, sizeof(i), 0), sizeof(i));
+	for (i = 0; i < MANY; i++) { /* in whatever order */
+		ck_assert(vsock_take(&v, &got, VSOCK_WAIT_MS));
+		ck_assert_uint_eq(got.op, VIRTIO_VSOCK_OP_RW);
+		ck_assert_uint_eq(got.len, sizeof(i));
+		ck_assert_uint_eq(got.dst_port - GUEST_PORT, *(unsigned *)(void *)got.data);
+		ck_assert(!has[got.dst_port - GUEST_PORT]);
+		has[got.dst_port - GUEST_PORT] = true;
+	}
+	for (i = 0; i < MANY; i++)
+		close(fd[i]);
+	for (i = 0; i < MANY; i++) {
+		ck_assert(vsock_take(&v, &got, VSOCK_WAIT_MS));
+		ck_assert_uint_eq(got.op, VIRTIO_VSOCK_OP_SHUTDOWN);
+		sends(VIRTIO_VSOCK_OP_RST, got.dst_port, HOST_PORT);
+	}
+	close(listener);
+}
+END_TEST
+
 START_TEST(as_many_as_there_may_be)
 {
 	int fd, listener;
@@ -437,6 +476,7 @@ Suite *vsock_host_suite(void)
 	tcase_add_test(tc, host_ends_its_half);
 	tcase_add_test(tc, data_after_the_end);
 	tcase_add_test(tc, kept_bytes_outlive_the_guests_socket);
+	tcase_add_test(tc, many);
 	tcase_add_test(tc, as_many_as_there_may_be);
 	tcase_add_test(tc, refusals_that_nobody_takes);
 	tcase_add_test(tc, reset);
