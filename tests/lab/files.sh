@@ -184,7 +184,8 @@ tools_of() { # ARCH
 belongings() { # ARCH
 	local file dest items roots=()
 	[ "$1" = "$(uname -m)" ] || roots=(-r "$(others_programs "$1")")
-	items=("$PWD/build/$1/lunette:/bin/lunette" "$PWD/tests/vm:/lab/tests" "$work/$1-tools.cpio:/lab/tools.cpio")
+	items=("$PWD/build/$1/lunette:/bin/lunette" "$PWD/tests/vm:/lab/tests" "$work/$1-tools.cpio:/lab/tools.cpio"
+		"$PWD/docs/tasks:/lab/tasks")
 	for file in setpriv xz zstd; do # busybox has smaller ones
 		dest=$(program "$1" $file)
 		items+=("${dest%%:*}:/lab/$file")
