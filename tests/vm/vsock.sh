@@ -6,18 +6,23 @@
 modprobe vhost_vsock
 mebibyte=1048576
 
-# guest_with SCRIPT OPTION...: a guest with the program, in the background; it has said "up"
+# guest_with SCRIPT OPTION...: a guest with the program, in the background; it listens. It stays until
+# "ended", as what a guest's kernel has not sent yet is lost when its power goes.
 guest_with() {
 	mkdir -p files
 	cp /lab/vsock files
 	rm -f out
-	guest "$@" &
+	script=$1
+	shift
+	guest "$script
+		sleep 1000" --control socket "$@" &
 	vmm=$!
 	trap 'kill $vmm' EXIT
 	until_true 100 grep -q listening out
 }
 ended() {
-	status 0 wait $vmm
+	lunette ctl socket quit
+	status 208 wait $vmm
 	trap - EXIT
 }
 
