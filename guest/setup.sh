@@ -7,6 +7,7 @@
 #                                      cross-riscv64, lab-intel, bochs, test, distro, bench, fuzz,
 #                                      package, kernel
 #          setup.sh -l LIST...     prints the names of the packages, a line each
+#          setup.sh -n LIST...     installs nothing: says what is missing, as where that is not possible
 #
 # A package with a question mark is left out where the distribution does not have it, or cannot install it;
 # what needs it says so. Prints nothing when nothing is missing. Otherwise one line says what is installed, as
@@ -39,11 +40,12 @@ fuzz='clang libclang-rt-dev?'
 # To build and look at Debian's package of lunette, as debian/control has it.
 package='debhelper busybox-static lintian dpkg-dev'
 # To build a small kernel for guests.
-kernel='flex bison bc libelf-dev xz-utils lz4'
+kernel='gcc make libc6-dev flex bison bc libelf-dev xz-utils lz4'
 
 lists=' run device-tree cross-x86_64 cross-aarch64 cross-riscv64 lab-intel bochs test distro bench fuzz package kernel '
-print=
+print= never=
 [ "${1-}" != -l ] || { print=1; shift; }
+[ "${1-}" != -n ] || { never=1; shift; }
 wanted=()
 for list; do
 	[[ $lists == *" $list "* ]] || { echo "setup.sh: no list \"$list\":$lists" >&2; exit 200; }
@@ -151,9 +153,9 @@ choose() { # what is to be installed: of the optional ones those that are to be 
 choose
 [ ${#packages[@]} -gt 0 ] || exit 0
 
-if [ "$(id -u)" = 0 ]; then root=()
-elif sudo -n true 2>/dev/null; then root=(sudo -n)
-elif [ -t 0 ] && command -v sudo >/dev/null; then root=(sudo)
+if [ -z "$never" ] && [ "$(id -u)" = 0 ]; then root=()
+elif [ -z "$never" ] && sudo -n true 2>/dev/null; then root=(sudo -n)
+elif [ -z "$never" ] && [ -t 0 ] && command -v sudo >/dev/null; then root=(sudo)
 else
 	echo "setup.sh: packages are missing; as root: $command" >&2
 	[ ${#missing[@]} -gt 0 ] || exit 0 # none that has to be there

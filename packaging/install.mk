@@ -23,11 +23,16 @@ $(foreach section,1 7,$(eval $(call page_rule,$(section))))
 $(out)/initramfs.cpio: $(out)/guest/init guest/mkinitramfs.sh
 	file=$$(guest/mkinitramfs.sh -a $(ARCH) base - "$(or $(BUSYBOX),$$(tests/lab/busybox $(ARCH)))") && cp "$$file" $@
 
+# What fetches kernels, and makes a small one.
+recipe = guest/setup.sh tests/lab/deb tests/lab/mirror tests/lab/debian-12.asc \
+	$(wildcard guest/kernel/*.sh guest/kernel/*.config)
+
 # What goes where below PREFIX: PLACE=FILE. lunette finds share/lunette from its own place.
 documents = LICENSE $(wildcard *.md docs/*.md docs/tasks/*.md)
 installed = bin/lunette=$(out)/lunette \
 	share/lunette/initramfs.cpio=$(out)/initramfs.cpio \
 	share/lunette/words=packaging/completion/words \
+	$(foreach f,$(recipe),share/lunette/kernel/$(notdir $f)=$f) \
 	share/bash-completion/completions/lunette=packaging/completion/lunette.bash \
 	share/zsh/site-functions/_lunette=packaging/completion/_lunette \
 	share/fish/vendor_completions.d/lunette.fish=packaging/completion/lunette.fish \
@@ -37,9 +42,10 @@ installed = bin/lunette=$(out)/lunette \
 place = $(firstword $(subst =, ,$1))
 places = $(foreach i,$(installed),$(call place,$i))
 below = $(DESTDIR)$(PREFIX)
+programs = bin/% %/words %.sh %/deb %/mirror
 
 define install_one
-	install -D -m $(if $(filter bin/% %/words,$(call place,$1)),755,644) $(lastword $(subst =, ,$1)) $(below)/$(call place,$1)
+	install -D -m $(if $(filter $(programs),$(call place,$1)),755,644) $(lastword $(subst =, ,$1)) $(below)/$(call place,$1)
 
 endef
 

@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: MIT
 # build.sh - build a small kernel for guests from Debian's kernel source.
 #
-#   usage: build.sh [-a ARCH] [full]   prints the folder; "make guest-kernel", ARCH= and FULL=1 run this
+#   usage: build.sh [-a ARCH] [full]   prints the folder
+#
+# "make guest-kernel", with ARCH= and FULL=1, and "lunette kernel build" run this. Where it has been installed
+# with lunette it installs no packages, but says which are missing.
 #
 # ARCH, as uname -m has it, is this machine's if nothing else is said. The folder, kernel-micro or
 # kernel-full in ${XDG_CACHE_HOME:-~/.cache}/lunette, or for another architecture in ARCH there, gets
@@ -13,6 +16,8 @@
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 top=$here/../..
+setup=("$top/guest/setup.sh") deb=$top/tests/lab/deb installed=
+[ ! -e "$here/setup.sh" ] || setup=("$here/setup.sh" -n) deb=$here/deb installed=1
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/lunette
 arch=$(uname -m)
 if [ "${1-}" = -a ] && [ $# -gt 1 ]; then
@@ -55,12 +60,13 @@ case $#:${1-} in
 *) sed -n 's/^#   *usage/usage/p' "$0" >&2; exit 200 ;;
 esac
 [ -r "${fragments[1]}" ] || fail 201 "no $arch.config: there is no small kernel of this architecture yet"
-setup=(run kernel) cross=
+setup+=(kernel) cross=
+[ -n "$installed" ] || setup+=(run) # for the initramfs
 if [ "$arch" != "$(uname -m)" ]; then
 	setup+=("cross-$arch") cross=$arch-linux-gnu- cache=$cache/$arch
-	mkdir -p "$cache"
 fi
-"$top/guest/setup.sh" "${setup[@]}"
+mkdir -p "$cache"
+"${setup[@]}"
 # What Linux calls it, what is built, and of which source: Linux 6.12 knows riscv64's AIA.
 suite=bookworm
 case $arch in
@@ -69,14 +75,15 @@ aarch64) linux_arch=arm64 files=(arch/arm64/boot/Image) ;;
 riscv64) linux_arch=riscv files=(arch/riscv/boot/Image) suite=trixie ;;
 esac
 
-package=$("$top/tests/lab/deb" -s $suite -d linux-source | grep -m 1 ^linux-source-)
-source=$("$top/tests/lab/deb" -s $suite "$package")
+command -v apt-get >/dev/null || fail 201 "Debian's source of the kernel is fetched by apt-get, which is not here"
+package=$("$deb" -s $suite -d linux-source | grep -m 1 ^linux-source-) &&
+	source=$("$deb" -s $suite "$package") || fail 201 "Debian's source of the kernel cannot be fetched"
 changes=$source/usr/share/doc/$package/changelog.Debian.gz
 version=$(zcat "$changes" | sed -n '1s/.*(\(.*\)).*/\1/p')
 date=$(zcat "$changes" | awk '/^ -- / && !found++ { sub(/.*>  /, ""); print }')
 key=$({ wanted "${fragments[@]}"; echo "$version"; } | sha256sum | cut -c 1-12)
 dir=$cache/kernel-$name
-"$top/guest/mkinitramfs.sh" -a "$arch" base - "$("$top/tests/lab/busybox" "$arch")" >/dev/null
+[ -n "$installed" ] || "$top/guest/mkinitramfs.sh" -a "$arch" base - "$("$top/tests/lab/busybox" "$arch")" >/dev/null
 [ "$(readlink "$dir")" != "kernel-$name-$key" ] || { echo "$dir"; exit; }
 
 exec 9>"$cache/linux.lock"
@@ -84,9 +91,10 @@ flock 9
 [ "$(readlink "$dir")" != "kernel-$name-$key" ] || { echo "$dir"; exit; } # by the one we waited for
 # Always the same folder, date, user and host: ccache then knows the files, and the same source gives
 # the same kernel.
-work=$cache/linux
-rm -rf "$work"
-trap 'rm -rf "$work"' EXIT
+work=$cache/linux out=$dir-$key job=
+rm -rf "$work" "$out.new"
+trap 'rm -rf "$work" "$out.new"' EXIT
+trap '[ -z "$job" ] || { kill -- "-$job" || :; wait "$job" || :; } 2>/dev/null; exit 130' HUP INT TERM
 mkdir "$work"
 say "building $name from $package $version; the log is $cache/linux.log"
 tar -x -C "$work" --strip-components 1 -f "$source/usr/src/$package.tar.xz"
@@ -99,20 +107,26 @@ build() {
 	"${make[@]}" KCONFIG_ALLCONFIG="$work/fragment" allnoconfig &&
 		check "$work/fragment" "$work/.config" && "${make[@]}" "${files[@]##*/}"
 }
-(build) </dev/null >"$cache/linux.log" 2>&1 9>&- || {
+# In a group of its own, which a signal then ends as a whole.
+set -m
+(build) </dev/null >"$cache/linux.log" 2>&1 9>&- &
+job=$!
+set +m
+wait "$job" || {
 	tail -n 20 "$cache/linux.log" >&2
 	fail 1 "$package $version could not be built"
 }
+job=
 
-out=$dir-$key
-rm -rf "$out"
-mkdir "$out"
-cp "$work/.config" "$out/config"
+mkdir "$out.new"
+cp "$work/.config" "$out.new/config"
 if [ "$arch" = x86_64 ]; then
-	cp "$work/${files[0]}" "$out/"
-	strip -o "$out/vmlinux" "$work/vmlinux"
-else cp "$work/${files[0]}" "$out/vmlinux"
+	cp "$work/${files[0]}" "$out.new/"
+	strip -o "$out.new/vmlinux" "$work/vmlinux"
+else cp "$work/${files[0]}" "$out.new/vmlinux"
 fi
+rm -rf "$out"
+mv -T "$out.new" "$out"
 ln -s "${out##*/}" "$dir.new"
 mv -T "$dir.new" "$dir"
 find "$cache" -maxdepth 1 -name "kernel-$name-*" ! -name "${out##*/}" -exec rm -rf {} +
