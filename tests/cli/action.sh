@@ -95,7 +95,7 @@ test_run() {
 	export SHARE='' OUT='my results' OPTIONS='' KERNEL=vmlinux
 	echo 212 >lunette.status
 	run_the_command 212
-	contains did ' \[--kernel\] \[vmlinux\] \[--initrd\] \[.*\] \[--out\] \[my results\] \[--\] '
+	contains did ' \[--kernel\] \[vmlinux\] \[--out\] \[my results\] \[--\] '
 	equal "$(tail -n 1 output)" status=212
 }
 
