@@ -14,7 +14,7 @@ replays = $(fuzzers:%=$(out)/tests/fuzz/replay_%)
 # Above that: what needs neither KVM nor a whole machine.
 above = $(patsubst vmm/%.c,%,$(wildcard vmm/run/*/*.c)) machine/arch/$(ARCH)/boot \
 	$(addprefix machine/,cause console_log exits halt image limits memlimit unpack) \
-	$(addprefix run/,cmdline facts inherited net run_words wanted) host/host_check
+	$(addprefix run/,cmdline facts inherited kernel_fetch net run_words wanted) host/host_check
 above := $(filter-out run/matrix/matrix,$(above)) \
 	$(if $(filter-out x86_64,$(ARCH)),$(with_tree:vmm/%.c=%))
 above_o = $(above:%=$(out)/vmm/%.o)
@@ -57,6 +57,7 @@ $(out)/tests/unit/test_guest $(out)/tests/unit/test_guest_live: $(patsubst %,$(o
 $(out)/tests/unit/test_guest_devices: $(out)/vmm/run/guest_devices.o
 $(out)/tests/unit/test_run $(out)/tests/unit/test_run_end: $(patsubst %,$(out)/vmm/run/%.o,job run run_kernel)
 $(out)/tests/unit/test_run_kernel: $(out)/vmm/run/run_kernel.o
+$(out)/tests/unit/test_kernel_cmd: $(patsubst %,$(out)/vmm/run/%.o,kernel_cmd run_kernel)
 $(out)/tests/unit/test_console $(out)/tests/unit/test_console_sysrq: $(patsubst %,$(out)/vmm/machine/%.o,console tty)
 $(addprefix $(out)/tests/unit/test_,machine machine_end restart): \
 	$(patsubst %,$(out)/vmm/machine/%.o,machine restart)

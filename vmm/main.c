@@ -30,8 +30,7 @@ static const struct {
 	{ "matrix", matrix_main, matrix_help, "run many, several at once" },
 	{ "ctl", ctl_main, ctl_help, "tell a guest that runs what to do" },
 	{ "doctor", doctor_main, doctor_help, "can this machine run guests?" },
-	{ "kernel-check", kernel_check_main, kernel_check_help,
-	  "does a kernel FILE have what guests here need?" },
+	{ "kernel", kernel_main, kernel_help, "list, fetch, build or check kernels for guests" },
 	{ "clean", clean_main, clean_help, "remove what killed runs have left" },
 };
 
@@ -120,9 +119,9 @@ static int find_command(const char *name)
 			return (int)i;
 		near_try(&near, commands[i].name);
 	}
-	log_err("'%s' is not a command%s", name, *near_text(&near, "", meant) ? meant :
-		*name == '-' ? "; options come after one: lunette run --help lists them" :
-		"; lunette --help lists them");
+	log_err("'%s' is not a command%s", name, *name == '-' ?
+		"; options come after one: lunette run --help lists them" :
+		*near_text(&near, "", meant) ? meant : "; lunette --help lists them");
 	return -1;
 }
 

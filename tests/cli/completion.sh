@@ -27,7 +27,20 @@ test_words() { # of commands, options, values; none of them is listed in the pro
 	equal "$(asked run --vhost '')" 'auto on off'
 	equal "$(asked run --boot-timeout '')" none
 	equal "$(asked run --publish '')" ''
-	equal "$(asked run --kernel mi)" @files
+	equal "$(asked run --kernel o)" @files
+	mkdir -p cache/lunette/kernel-micro cache/lunette/kernels/6.2-x
+	: >cache/lunette/kernel-micro/vmlinux
+	: >cache/lunette/kernels/6.2-x/vmlinuz
+	export XDG_CACHE_HOME=$PWD/cache
+	equal "$(asked run --kernel mi)" '@files micro'
+	equal "$(asked run --kernel 6)" '@files 6.2-x'
+	contains out "^6.2-x	$PWD/cache/lunette/kernels/6.2-x/vmlinuz$"
+	equal "$(asked kernel '')" 'list get build check'
+	equal "$(asked kernel b)" build
+	equal "$(asked kernel build '')" full
+	equal "$(asked kernel check x)" @files
+	equal "$(asked kernel get 6)" ''
+	equal "$(asked kernel --)" ''
 	equal "$(asked run --share '')" @folders
 	equal "$(asked run --device virtio-sc)" virtio-scsi
 	equal "$(asked run --device 'virtio-scsi,queues=2,t')" 'virtio-scsi,queues=2,transport='
@@ -76,6 +89,7 @@ lines() {
 	line 'lunette run --vh|of|--cp|2.' 'lunette run --vhost off --cpus 2.'
 	line 'lunette run --disk off.elf,reado|of|.' 'lunette run --disk off.elf,readonly=off .'
 	line 'lunette run --device virtio-sc|' 'lunette run --device virtio-scsi'
+	line 'lunette kernel ch|of|.' 'lunette kernel check off.elf .'
 	line 'lunette ctl off.elf cou|.' 'lunette ctl off.elf counters .'
 	line 'lunette run -- true of|.' 'lunette run -- true off.elf .'
 }

@@ -20,7 +20,8 @@ test_everything_goes() {
 	cmp dest/opt/share/lunette/kernel-micro/vmlinux vmlinux
 	for name in man/man1/lunette-run.1 man/man7/lunette-disks.7 doc/lunette/LICENSE \
 		bash-completion/completions/lunette zsh/site-functions/_lunette \
-		fish/vendor_completions.d/lunette.fish; do
+		fish/vendor_completions.d/lunette.fish lunette/kernel/build.sh lunette/kernel/fetch.sh \
+		lunette/kernel/common.config man/man1/lunette-kernel.1; do
 		[ -s "dest/opt/share/$name" ] || fail "no $name"
 	done
 	equal "$(find dest -type f -perm /022)" ''
@@ -39,7 +40,7 @@ test_without_a_source_tree() {
 	# no kernel
 	status 201 hidden "$lunette" run --kernel micro -- true 2>err
 	equal "$(cat err)" "lunette: error: --kernel micro: $share/kernel-micro/vmlinux: No such file or \
-directory; it has not been installed with lunette; --kernel and --initrd name others"
+directory; 'lunette kernel build' makes it"
 	# neither this system has one, nor a tree
 	mkdir empty
 	status 201 hidden sh -c 'for d in /boot /lib/modules; do
@@ -60,6 +61,10 @@ directory; it has not been installed with lunette; --kernel and --initrd name ot
 	status 201 hidden "$lunette" run -- true 2>err
 	contains err "^lunette: error: --kernel $share/kernel-micro/vmlinux: "
 	equal "$(hidden sh "$share/words" "$lunette" run --kern | cut -f 1)" --kernel
+	contains <(hidden "$lunette" kernel list) "^\* micro  +$share/kernel-micro/vmlinux$"
+	# its scripts are found, and run
+	status 200 hidden "$share/kernel/fetch.sh" 2>err
+	contains err '^usage: fetch.sh VERSION FOLDER'
 }
 
 run_tests

@@ -17,7 +17,7 @@ pages() {
 
 test_lint_is_clean() {
 	pages
-	[ "$(find man -name '*.[17]' | wc -l)" = 5 ] || fail "not five pages: $(find man)"
+	[ "$(find man -name '*.[17]' | wc -l)" = 6 ] || fail "not six pages: $(find man)"
 	"$mandoc" -T lint -W style man/man?/*.[17] || fail 'mandoc -T lint has found something'
 }
 
@@ -42,6 +42,7 @@ test_nothing_is_missing() {
 	has_all lunette-matrix.1 '--(slots|junit|json|html|keep|fail-fast|list)' matrix --help
 	has_all lunette-ctl.1 '[a-z-]+  ' ctl --help
 	has_all lunette-ctl.1 '--[a-z]+' ctl --help
+	has_all lunette-kernel.1 '(list|get|build|check)' kernel --help
 	has_all lunette.1 '[a-z-]+  ' --help
 	has_all lunette.1 '[0-9]{3}' --help
 	has_all lunette-disks.7 '[a-z-]+=[^ ]+' run --device scsi-disk,help

@@ -58,7 +58,7 @@ test_words() { # what is seen without any machine
 	wrong <<'END'
 200 |rnu|'rnu' is not a command; did you mean run\?
 200 |Run|did you mean run\?
-200 |kernelcheck x|did you mean kernel-check\?
+200 |kernl list|did you mean kernel\?
 200 |--kernel off.elf|'--kernel' is not a command; options come after one
 200 |boot|'boot' is not a command; lunette --help lists them
 200 |help rnu|did you mean run\?
@@ -76,7 +76,7 @@ test_words() { # what is seen without any machine
 200 |run -tt|unknown option -tt
 200 |run --|no command after --
 200 |run --kernel|--kernel needs a value
-200 |run --kernel=|--kernel '': is empty; FILE.TREE.micro.host is wanted
+200 |run --kernel=|--kernel '': is empty; FILE.TREE.VERSION.micro.full.host is wanted
 200 |run --kernel --initrd x|--kernel needs a value: .*; '--initrd' is another option
 200 |run --append -- true|--append needs a value: .*'--' is another option
 200 |R --kernel off.elf|--kernel off.elf: given twice; one of them has to go
@@ -186,10 +186,14 @@ test_words() { # what is seen without any machine
 200 |doctor now|'now': it takes --ci github, or nothing
 200 |doctor --ci gitlab|it takes --ci github
 200 |clean all|'all': it takes no arguments
-200 |kernel-check|one file is wanted
-200 |kernel-check a b|one file is wanted
-200 |kernel-check -x|one file is wanted
-201 |kernel-check none|none: No such file
+200 |kernel|a command is wanted: list, get, build, check
+200 |kernel chek x|'chek' is no command; did you mean check\?
+200 |kernel check|FILE is missing
+200 |kernel check a b|'b' is one word too many
+200 |kernel check -x|unknown option -x
+201 |kernel check none|none: No such file
+200 |kernel get vmlinux|that is no version
+200 |kernel build small|nothing, or full, is wanted
 END
 }
 
@@ -330,7 +334,7 @@ test_help_answers_everywhere() { # in 80 columns
 	for words in help -h --help 'help run' 'run help' 'run -h' 'run --help' 'run --cpus 2 --help' \
 		'help matrix' 'matrix -h' 'matrix m --help' 'help ctl' 'ctl --help' 'ctl s -h' \
 		'ctl s plug --help' 'help doctor' 'doctor -h' 'doctor --ci --help' 'help clean' 'clean help' \
-		'clean -h' 'help kernel-check' 'kernel-check --help' 'help help' 'run --device help' \
+		'clean -h' 'help kernel' 'kernel --help' 'kernel check --help' 'help help' 'run --device help' \
 		'run --device scsi-disk,help' 'run --device virtio-net,help'; do
 		status 0 lunette $words >out 2>err
 		[ "$(wc -l <out)" -ge 3 ] || fail "$words says nothing"

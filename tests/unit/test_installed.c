@@ -56,6 +56,7 @@ START_TEST(no_place_for_it)
 	ck_assert_ptr_null(installed_beside("lunette", "words"));
 	ck_assert_ptr_null(installed_beside("./lunette", "words"));
 	ck_assert_ptr_null(installed_path("words")); /* a suite is not installed */
+	ck_assert_ptr_null(installed_script("build.sh"));
 }
 END_TEST
 
@@ -65,9 +66,9 @@ START_TEST(part_in_the_cache)
 	FILE *f;
 
 	log_hear(line, sizeof(line));
-	ck_assert_ptr_null(installed_part("--x", "vmlinux"));
+	ck_assert_ptr_null(installed_part("--x", "vmlinux", "no cure"));
 	snprintf(wanted, sizeof(wanted), "--x: %s/lunette/vmlinux: No such file or directory; "
-		 "\"make guest-kernel\" makes it", top);
+		 "no cure", top);
 	ck_assert_str_eq(line, wanted);
 	log_hear(NULL, 0);
 	make_folder("lunette");
@@ -75,7 +76,7 @@ START_TEST(part_in_the_cache)
 	f = fopen(name, "w");
 	ck_assert_ptr_nonnull(f);
 	fclose(f);
-	path = installed_part("--x", "vmlinux");
+	path = installed_part("--x", "vmlinux", "no cure");
 	ck_assert_str_eq(path, name);
 	free(path);
 }

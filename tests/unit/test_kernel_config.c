@@ -53,7 +53,7 @@ static int find(const char *name)
 	struct image img;
 	int r;
 
-	ck_assert_int_eq(image_open(&img, "kernel-check", name), 0);
+	ck_assert_int_eq(image_open(&img, "kernel check", name), 0);
 	r = kernel_config_find(&img, &config);
 	image_close(&img);
 	return r;

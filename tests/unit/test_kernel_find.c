@@ -208,6 +208,17 @@ START_TEST(file_that_is_not_there)
 }
 END_TEST
 
+START_TEST(release)
+{
+	ck_assert_int_eq(kernel_find_release("6.1.0-9", &found), -ENOENT);
+	ck_assert_ptr_null(found.image);
+	make("k/6.1.0-9/vmlinuz", "");
+	make("k/6.1.0-9/lib/modules/6.1.0-9/modules.order", "");
+	ck_assert_int_eq(kernel_find_release("k/6.1.0-9", &found), 0);
+	check("k/6.1.0-9/vmlinuz", "k/6.1.0-9/lib/modules/6.1.0-9", "6.1.0-9");
+}
+END_TEST
+
 Suite *kernel_find_suite(void)
 {
 	Suite *s = suite_create("kernel_find");
@@ -227,6 +238,7 @@ Suite *kernel_find_suite(void)
 	tcase_add_test(tc, tree_with_the_newer_vmlinux);
 	tcase_add_test(tc, folder_of_a_package);
 	tcase_add_test(tc, folder_without_a_kernel);
+	tcase_add_test(tc, release);
 	tc = unit_case(s, "file");
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, file_and_its_modules);

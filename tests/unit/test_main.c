@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The subcommands are stand-ins, which say how they were called. Two real ones are linked, too. */
+/* The subcommands are stand-ins, which say how they were called. A real one is linked, too. */
 #define main lunette_main
 #define ctl_main fake_ctl_main
 #define ctl_help fake_ctl_help
-#define kernel_check_main fake_kernel_check_main
-#define kernel_check_help fake_kernel_check_help
 int main(int argc, char **argv);
 #include "vmm/main.c"
 #undef main
@@ -49,7 +47,7 @@ COMMAND(matrix)
 COMMAND(ctl)
 COMMAND(doctor)
 COMMAND(clean)
-COMMAND(kernel_check)
+COMMAND(kernel)
 
 void crash_setup(void)
 {
@@ -84,11 +82,11 @@ static const struct {
 	{ { "ctl", "s", "quit" }, "ctl [s] [quit]\n" },
 	{ { "doctor" }, "doctor\n" },
 	{ { "clean" }, "clean\n" },
-	{ { "kernel-check", "f" }, "kernel_check [f]\n" },
+	{ { "kernel", "check", "f" }, "kernel [check] [f]\n" },
 	{ { "run", "--help" }, "help of run\n" },
 	{ { "ctl", "-h" }, "help of ctl\n" },
 	{ { "clean", "help" }, "help of clean\n" },
-	{ { "help", "kernel-check" }, "help of kernel_check\n" },
+	{ { "help", "kernel" }, "help of kernel\n" },
 	{ { "--help", "matrix" }, "help of matrix\n" },
 	{ { "run", "a", "--help" }, "run [a] [--help]\n" }, /* it looks itself */
 	{ { "--version" }, "lunette " VERSION "-tests\n" },

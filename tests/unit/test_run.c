@@ -3,7 +3,7 @@
 
 Suite *run_suite(void);
 
-/* The kernel and the initramfs that "make guest-kernel" leaves. */
+/* The kernel and the initramfs that guest/kernel/build.sh leaves. */
 static void make_cache(void)
 {
 	ck_assert_int_eq(mkdir("lunette", 0700), 0);
@@ -188,7 +188,7 @@ START_TEST(no_cached_kernel)
 
 	run("--kernel micro -- true");
 	snprintf(line, sizeof(line), "lunette: error: --kernel micro: %s/lunette/kernel-micro/"
-		 "vmlinux: No such file or directory; \"make guest-kernel\" makes it\n", dir);
+		 "vmlinux: No such file or directory; 'lunette kernel build' makes it\n", dir);
 	ck_assert_str_eq(err, line);
 	ck_assert_str_eq(out, "");
 	ck_assert_int_eq(status, 201);

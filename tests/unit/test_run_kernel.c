@@ -108,7 +108,7 @@ END_TEST
 START_TEST(no_base)
 {
 	struct stderr_text said;
-	char wanted[200];
+	char wanted[300];
 
 	cfg.kernel = "tree";
 	cfg.job.argv = command;
@@ -116,7 +116,8 @@ START_TEST(no_base)
 	stderr_begin(&said);
 	ck_assert_int_eq(run_kernel_find(&cfg, false, &k), -ENOENT);
 	snprintf(wanted, sizeof(wanted), "lunette: error: --initrd: %s/lunette/initramfs.cpio: No "
-		 "such file or directory; \"make guest-kernel\" makes it\n", top);
+		 "such file or directory; 'lunette kernel build' in lunette's source makes it; "
+		 "--initrd names another one\n", top);
 	ck_assert_str_eq(stderr_end(&said), wanted);
 }
 END_TEST
@@ -134,13 +135,76 @@ START_TEST(none_at_all)
 	r = run_kernel_find(&cfg, false, &k);
 	stderr_end(&said);
 	snprintf(wanted, sizeof(wanted), "lunette: error: run: no kernel for the guest: no small "
-		 "one, %s/lunette/kernel-micro/vmlinux ('make guest-kernel' in lunette's source "
-		 "makes it); --kernel host: ", top);
+		 "one, %s/lunette/kernel-micro/vmlinux ('lunette kernel build' makes it); "
+		 "--kernel host: ", top);
 	if (r == 0)
 		ck_assert_ptr_nonnull(strstr(cfg.kernel, "vmlinu"));
 	else
 		ck_assert_int_eq(strncmp(said.text, wanted, strlen(wanted)), 0);
-	ck_assert_ptr_null(k.micro);
+	ck_assert_ptr_null(k.made);
+}
+END_TEST
+
+START_TEST(full_one)
+{
+	struct stderr_text said;
+	char wanted[300];
+
+	cfg.kernel = "full";
+	stderr_begin(&said);
+	ck_assert_int_eq(run_kernel_find(&cfg, false, &k), -ENOENT);
+	snprintf(wanted, sizeof(wanted), "lunette: error: --kernel full: %s/lunette/kernel-full/"
+		 "vmlinux: No such file or directory; 'lunette kernel build full' makes it\n",
+		 top);
+	ck_assert_str_eq(stderr_end(&said), wanted);
+	run_kernel_free(&k);
+	ck_assert_int_eq(system("mkdir lunette/kernel-full && touch lunette/kernel-full/vmlinux"),
+			 0);
+	cfg.kernel = "full";
+	ck_assert_int_eq(run_kernel_find(&cfg, false, &k), 0);
+	snprintf(wanted, sizeof(wanted), "%s/lunette/kernel-full/vmlinux", top);
+	ck_assert_str_eq(cfg.kernel, wanted);
+}
+END_TEST
+
+/* One of a distribution's cannot even see its disks without its modules. */
+START_TEST(version)
+{
+	char wanted[300];
+
+	ck_assert_int_eq(system("mkdir -p lunette/kernels/6.2-x/lib/modules/6.2-x"), 0);
+	ck_assert_int_eq(system("touch lunette/kernels/6.2-x/vmlinuz "
+				"lunette/kernels/6.2-x/lib/modules/6.2-x/modules.order"), 0);
+	ck_assert_int_eq(symlink("6.2-x", "lunette/kernels/6.2"), 0);
+	cfg.kernel = "6.2";
+	ck_assert_int_eq(run_kernel_find(&cfg, false, &k), 0);
+	snprintf(wanted, sizeof(wanted), "%s/lunette/kernels/6.2-x/vmlinuz", top);
+	ck_assert_str_eq(cfg.kernel, wanted);
+	ck_assert_str_eq(k.found.release, "6.2-x");
+	ck_assert_uint_eq(cfg.initrds.count, 2);
+	check_base();
+}
+END_TEST
+
+/* Nothing fetches one here: a suite has no script. */
+START_TEST(version_that_has_to_be_fetched)
+{
+	struct stderr_text said;
+
+	cfg.kernel = "6.3";
+	stderr_begin(&said);
+	ck_assert_int_eq(run_kernel_find(&cfg, false, &k), -ENOENT);
+	ck_assert_str_eq(stderr_end(&said), "lunette: error: --kernel 6.3: what fetches it, "
+			 "share/lunette/kernel/fetch.sh, has not been installed with lunette\n");
+}
+END_TEST
+
+START_TEST(file_that_is_called_as_a_version)
+{
+	ck_assert_int_eq(system("touch 6.2"), 0);
+	cfg.kernel = "6.2";
+	ck_assert_int_eq(run_kernel_find(&cfg, false, &k), 0);
+	ck_assert_str_eq(cfg.kernel, "6.2");
 }
 END_TEST
 
@@ -156,6 +220,10 @@ Suite *run_kernel_suite(void)
 	tcase_add_test(tc, no_command);
 	tcase_add_test(tc, no_base);
 	tcase_add_test(tc, none_at_all);
+	tcase_add_test(tc, full_one);
+	tcase_add_test(tc, version);
+	tcase_add_test(tc, version_that_has_to_be_fetched);
+	tcase_add_test(tc, file_that_is_called_as_a_version);
 	return s;
 }
 

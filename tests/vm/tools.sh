@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# tools.sh - doctor, kernel-check and matrix on a host that can run guests; ../cli has their other tests.
+# tools.sh - doctor, kernel check and matrix on a host that can run guests; ../cli has their other tests.
 . "$(dirname "$0")/lib.sh"
 
 test_doctor() {
@@ -27,7 +27,7 @@ test_kernel_check_of_a_configuration() {
 	riscv64) options='OF RISCV_SBI' ;;
 	esac
 	printf 'CONFIG_64BIT=y\nCONFIG_MMU=y\n' >config
-	status 1 lunette kernel-check config >out 2>err
+	status 1 lunette kernel check config >out 2>err
 	for option in $options; do contains out "^CONFIG_$option=y   # "; done
 	contains out '^# config: [0-9]* missing$'
 }
@@ -36,12 +36,12 @@ test_kernel_check_of_a_configuration() {
 test_kernel_check_of_the_guests_kernel() {
 	case $(cat /lab/release) in
 	*-micro)
-		status 0 lunette kernel-check "$kernel" >out 2>err
+		status 0 lunette kernel check "$kernel" >out 2>err
 		contains out '^# /lab/vmlinuz: 0 missing$'
 		/lab/zstd -q -1 <"$kernel" >packed
-		[ "$(uname -m)" = x86_64 ] || status 0 lunette kernel-check packed ;;
+		[ "$(uname -m)" = x86_64 ] || status 0 lunette kernel check packed ;;
 	*)
-		status 201 lunette kernel-check "$kernel" >out 2>err
+		status 201 lunette kernel check "$kernel" >out 2>err
 		contains err '^lunette: error: .*/lab/vmlinuz' ;;
 	esac
 }

@@ -51,10 +51,10 @@ static const char *const no_time[] = { "none", NULL };
 #define AT(member) offsetof(struct run_cfg, member)
 
 static const struct opt run_opts[] = {
-	{ "kernel", OPT_STR, AT(guest.kernel), .arg = "FILE|TREE|micro|host",
-	  .help = "the guest's kernel: a bzImage or ELF vmlinux, on arm64 an Image; a tree that "
-		  "has been built; the small kernel; or this system's. A command has micro or "
-		  "else host" },
+	{ "kernel", OPT_STR, AT(guest.kernel), .arg = "FILE|TREE|VERSION|micro|full|host",
+	  .help = "the guest's kernel: a bzImage, ELF vmlinux or Image; a tree that has been "
+		  "built; one of this distribution's, as 6.12; what lunette kernel makes; or "
+		  "this system's. A command has micro or else host" },
 	{ "initrd", OPT_LIST, AT(guest.initrds), .arg = "FILE",
 	  .help = "its initial file system; several are joined, later files replace earlier ones" },
 	{ "append", OPT_LIST, AT(guest.append), .arg = "WORDS", .may_be_empty = true,

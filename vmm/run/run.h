@@ -17,14 +17,14 @@ int run_main(int argc, char **argv);
 int ctl_main(int argc, char **argv);
 int doctor_main(int argc, char **argv);
 int clean_main(int argc, char **argv);
-int kernel_check_main(int argc, char **argv);
+int kernel_main(int argc, char **argv);
 int matrix_main(int argc, char **argv);
 
 void run_help(FILE *out);
 void ctl_help(FILE *out);
 void doctor_help(FILE *out);
 void clean_help(FILE *out);
-void kernel_check_help(FILE *out);
+void kernel_help(FILE *out);
 void matrix_help(FILE *out);
 
 /*

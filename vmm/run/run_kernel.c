@@ -12,14 +12,19 @@
 #include "vmm/run/files/installed.h"
 #include "vmm/run/guest.h"
 #include "vmm/run/kernel/modules.h"
+#include "vmm/run/kernel_fetch.h"
 
-#define MICRO "kernel-micro/vmlinux"
+const struct kernel_made kernels_made[] = {
+	{ "micro", "kernel-micro/vmlinux", "'lunette kernel build' makes it" },
+	{ "full", "kernel-full/vmlinux", "'lunette kernel build full' makes it" },
+	{ 0 }
+};
 
 /* Neither the small kernel, nor this system's: why not, of both. */
 static int refuse(const char *micro, const char *host)
 {
-	log_err("run: no kernel for the guest: no small one, %s ('make guest-kernel' in lunette's "
-		"source makes it); %s", micro ? micro : MICRO, host);
+	log_err("run: no kernel for the guest: no small one, %s (%s); %s",
+		micro ? micro : kernels_made->file, kernels_made->cure, host);
 	return -ENOENT;
 }
 
@@ -29,8 +34,8 @@ static int find_default(struct run_kernel *to)
 	char *where = NULL, why[600];
 	int r;
 
-	to->micro = installed_look(MICRO, &where);
-	if (to->micro)
+	to->made = installed_look(kernels_made->file, &where);
+	if (to->made)
 		return 0;
 	log_hear(why, sizeof(why));
 	r = kernel_find("--kernel", "host", &to->found);
@@ -44,14 +49,47 @@ static int find_default(struct run_kernel *to)
 	return r;
 }
 
+/* Which may take a minute: who sits before a terminal hears of it. */
+static int fetch(const char *version, struct run_kernel *to)
+{
+	char *script = installed_script("fetch.sh");
+	int r;
+
+	if (isatty(STDERR_FILENO))
+		log_text("lunette: --kernel: fetching a kernel of this distribution's; it is kept");
+	r = kernel_fetch("--kernel", version, script, &to->found);
+	free(script);
+	return r;
+}
+
+static int find_version(const char *version, struct run_kernel *to)
+{
+	char *folder = kernel_fetch_folder("--kernel");
+	int r = folder ? kernel_fetched(folder, version, &to->found) : -EACCES;
+
+	free(folder);
+	to->packaged = true;
+	return r == -ENOENT ? fetch(version, to) : r;
+}
+
 static int find(const char *kernel, struct run_kernel *to)
 {
+	const struct kernel_made *made = kernels_made;
+	char option[32];
+
 	if (!kernel)
 		return find_default(to);
-	if (strcmp(kernel, "micro"))
-		return kernel_find("--kernel", kernel, &to->found);
-	to->micro = installed_part("--kernel micro", MICRO);
-	return to->micro ? 0 : -ENOENT;
+	while (made->name && strcmp(kernel, made->name))
+		made++;
+	if (made->name) {
+		snprintf(option, sizeof(option), "--kernel %s", kernel);
+		to->made = installed_part(option, made->file, made->cure);
+		return to->made ? 0 : -ENOENT;
+	}
+	if (kernel_is_version(kernel) && access(kernel, F_OK) < 0)
+		return find_version(kernel, to);
+	to->packaged = !strcmp(kernel, "host");
+	return kernel_find("--kernel", kernel, &to->found);
 }
 
 /* init and busybox, and behind them the kernel's modules, if it has any. */
@@ -59,7 +97,8 @@ static int add_initrds(struct guest_cfg *cfg, struct run_kernel *to)
 {
 	int r;
 
-	to->base = installed_part("--initrd", "initramfs.cpio");
+	to->base = installed_part("--initrd", "initramfs.cpio", "'lunette kernel build' in "
+				  "lunette's source makes it; --initrd names another one");
 	r = to->base ? opt_list_add(&cfg->initrds, to->base) : -ENOENT;
 	if (r < 0 || !to->found.modules || !*to->found.release)
 		return r;
@@ -73,11 +112,10 @@ static int add_initrds(struct guest_cfg *cfg, struct run_kernel *to)
 	return opt_list_add(&cfg->initrds, to->modules);
 }
 
-/* A kernel with modules cannot even see its disks without them. */
 static bool wants_initrds(const struct guest_cfg *cfg, bool own_init, const struct run_kernel *to)
 {
 	return !cfg->initrds.count && (cfg->job.argv || own_init ||
-		(to->found.modules && cfg->kernel && !strcmp(cfg->kernel, "host")));
+		(to->found.modules && to->packaged));
 }
 
 int run_kernel_find(struct guest_cfg *cfg, bool own_init, struct run_kernel *to)
@@ -89,14 +127,14 @@ int run_kernel_find(struct guest_cfg *cfg, bool own_init, struct run_kernel *to)
 	r = find(cfg->kernel, to);
 	if (r == 0 && wants_initrds(cfg, own_init, to))
 		r = add_initrds(cfg, to);
-	cfg->kernel = to->micro ? to->micro : to->found.image;
+	cfg->kernel = to->made ? to->made : to->found.image;
 	return log_if_silent(before, "--kernel", r);
 }
 
 void run_kernel_free(struct run_kernel *k)
 {
 	kernel_found_free(&k->found);
-	free(k->micro);
+	free(k->made);
 	free(k->base);
 	free(k->modules);
 	if (k->archive >= 0)

@@ -15,9 +15,18 @@ struct guest_cfg;
 /* What was found; it has the texts that the guest's configuration then borrows. */
 struct run_kernel {
 	struct kernel_found found;
-	char *micro, *base, *modules; /* NULL: not that */
-	int archive;                  /* of modules; -1: none */
+	char *made, *base, *modules; /* NULL: not that; the first is one of ours */
+	int archive;                 /* of modules; -1: none */
+	bool packaged;               /* a distribution's: it sees no disks without modules */
 };
+
+/* Those that "lunette kernel build" makes: what --kernel calls them, the file, what makes it. */
+struct kernel_made {
+	const char *name, *file, *cure;
+};
+
+/* The first one is what a command has where it is there; the last one has no name. */
+extern const struct kernel_made kernels_made[];
 
 /*
  * Sets @cfg->kernel, to a file, and adds to @cfg->initrds where a command, or a root that only our

@@ -68,18 +68,42 @@ char *installed_look(const char *name, char **first)
 	return NULL;
 }
 
-char *installed_part(const char *option, const char *name)
+char *installed_part(const char *option, const char *name, const char *cure)
 {
-	char *first = NULL, *installed, *path = installed_look(name, &first);
-	int err = errno;
+	char *first = NULL, *path = installed_look(name, &first);
 
-	if (path)
-		return path;
-	installed = installed_path(name);
-	log_err("%s: %s: %s; %s", option, first ? first : name, strerror(err), installed ?
-		"it has not been installed with lunette; --kernel and --initrd name others" :
-		"\"make guest-kernel\" makes it");
-	free(installed);
+	if (!path)
+		log_err("%s: %s: %s; %s", option, first ? first : name, strerror(errno), cure);
 	free(first);
+	return path;
+}
+
+/* @name in @dir, if it can be run; NULL. */
+static char *script_in(const char *dir, const char *name)
+{
+	char *path;
+
+	if (asprintf(&path, "%s/%s", dir, name) < 0)
+		return NULL;
+	if (access(path, X_OK) == 0)
+		return path;
+	free(path);
 	return NULL;
+}
+
+char *installed_script(const char *name)
+{
+	char *dir = installed_path("kernel"), program[PATH_MAX];
+	char *path = dir ? script_in(dir, name) : NULL;
+	ssize_t len = readlink("/proc/self/exe", program,
+			       sizeof(program) - sizeof("/guest/kernel"));
+
+	free(dir);
+	if (path || len < 0)
+		return path;
+	program[len] = 0;
+	if (!cut(program))
+		return NULL;
+	strcat(program, "/guest/kernel");
+	return script_in(program, name);
 }

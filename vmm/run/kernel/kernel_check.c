@@ -9,7 +9,6 @@
 
 #include "devices/devices.h"
 #include "vmm/core/claim.h"
-#include "vmm/core/help.h"
 #include "vmm/core/log.h"
 #include "vmm/core/utf8.h"
 #include "vmm/core/util.h"
@@ -17,7 +16,6 @@
 #include "vmm/machine/image.h"
 #include "vmm/run/kernel/kernel_config.h"
 #include "vmm/run/kernel/kernel_needs.h"
-#include "vmm/run/run.h"
 
 #define STATUS_MISSING 1
 
@@ -127,7 +125,7 @@ int kernel_check_warn(const char *path, struct claims *claims, const struct devi
 	for_each_missing(kernel_needs_of(&config), &config, list, name_missing, &n);
 	if (n.len && r == 0)
 		log_warn("--kernel %s: does not have what this guest needs, says %s: %s; "
-			 "lunette kernel-check tells more", path, config.from, n.text);
+			 "lunette kernel check tells more", path, config.from, n.text);
 	kernel_config_free(&config);
 	return r;
 }
@@ -139,7 +137,7 @@ static int check(const struct image *img)
 	int r = kernel_config_find(img, &config);
 
 	if (r == -ENOENT)
-		log_err("kernel-check %s: no configuration in it (CONFIG_IKCONFIG) and none beside "
+		log_err("kernel check %s: no configuration in it (CONFIG_IKCONFIG) and none beside "
 			"it (config-VERSION)", img->path);
 	if (r < 0)
 		return causes[CAUSE_SETUP].status;
@@ -149,30 +147,12 @@ static int check(const struct image *img)
 	return missing ? STATUS_MISSING : 0;
 }
 
-void kernel_check_help(FILE *out)
-{
-	fputs("usage: lunette kernel-check FILE\n\n"
-	      "FILE is a kernel, of whatever architecture, or a kernel's configuration. Prints\n"
-	      "the options that guests need and it has not, as lines for its configuration;\n"
-	      "after # what works without.\n\n"
-	      "Exit status: 0, nothing is missing; 1, something is; 201, FILE does not tell.\n",
-	      out);
-}
-
-int kernel_check_main(int argc, char **argv)
+int kernel_check_file(const char *path)
 {
 	struct image img;
 	int status;
 
-	if (argc && help_wanted(argv[argc - 1])) {
-		kernel_check_help(stdout);
-		return 0;
-	}
-	if (argc != 1 || argv[0][0] == '-') {
-		log_err("kernel-check: one file is wanted: a kernel, or a configuration of one");
-		return causes[CAUSE_USAGE].status;
-	}
-	if (image_open(&img, "kernel-check", argv[0]) < 0)
+	if (image_open(&img, "kernel check", path) < 0)
 		return causes[CAUSE_SETUP].status;
 	status = check(&img);
 	image_close(&img);

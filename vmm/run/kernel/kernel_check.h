@@ -23,6 +23,13 @@ unsigned kernel_check_print(const struct kernel_config *config, const struct dev
 			    FILE *out);
 
 /*
+ * "lunette kernel check": prints that of the file @path, a kernel of whatever architecture or a
+ * configuration of one. The exit status: 0 when nothing is missing, 1 when something is; 201 after
+ * one line, when it does not tell.
+ */
+int kernel_check_file(const char *path);
+
+/*
  * Before the run of the kernel file @path: one line of warning that names what the devices of @list
  * miss, if its configuration lies beside it. Without an initrd modules do not count. -EUSAGE after
  * one line: the configuration is also a file that the run writes.

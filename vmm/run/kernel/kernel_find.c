@@ -239,6 +239,21 @@ static int find_tree(const char *option, const char *dir, struct kernel_found *f
 	return 0;
 }
 
+int kernel_find_release(const char *dir, struct kernel_found *found)
+{
+	const char *name = strrchr(dir, '/');
+
+	*found = (struct kernel_found){ 0 };
+	set_release(found, name ? name + 1 : dir);
+	found->image = path_of("%s/vmlinuz", dir);
+	if (!is_there(found->image)) {
+		kernel_found_free(found);
+		return -ENOENT;
+	}
+	offer_modules(found, path_of("%s" MODULES "/%s", dir, found->release));
+	return 0;
+}
+
 /* A file. */
 
 /* Beside it, or in the system that it is the kernel of. */

@@ -28,6 +28,12 @@ int kernel_find(const char *option, const char *text, struct kernel_found *found
 int kernel_find_host(const char *option, const char *root, const char *running,
 		     struct kernel_found *found);
 
+/*
+ * The folder @dir, whose name is the release: vmlinuz, and lib/modules/RELEASE. -ENOENT, without a
+ * line: there is none.
+ */
+int kernel_find_release(const char *dir, struct kernel_found *found);
+
 void kernel_found_free(struct kernel_found *found);
 
 #endif
