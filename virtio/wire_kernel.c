@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "virtio/wire_kernel.h"
+
 #include <errno.h>
 #include <linux/vhost.h>
 #include <stdlib.h>
@@ -8,7 +10,6 @@
 #include <unistd.h>
 
 #include "virtio/virtio.h"
-#include "virtio/wire.h"
 #include "vmm/core/mem.h"
 #include "vmm/core/util.h"
 
@@ -27,9 +28,7 @@ struct vhost_vring_worker {
 #define NO_FD (-1)
 
 struct kernel {
-	struct vhost_wire wire;
-	struct virtio_device *vdev;
-	int fd;
+	struct vhost_kernel base;
 	int idle; /* an eventfd that nobody writes */
 	unsigned first_request_queue;
 	const struct vhost_endpoint_ops *ops;
@@ -42,12 +41,18 @@ union memory {
 	char room[sizeof(struct vhost_memory) + MEM_REGIONS * sizeof(struct vhost_memory_region)];
 };
 
-static struct kernel *kernel_of(struct vhost_wire *w)
+static const struct vhost_kernel *base_of(struct vhost_wire *w)
 {
-	return container_of(w, struct kernel, wire);
+	return container_of(w, struct vhost_kernel, wire);
 }
 
-static int kernel_call(const struct kernel *k, unsigned long request, const char *name, void *arg)
+static struct kernel *kernel_of(struct vhost_wire *w)
+{
+	return container_of(w, struct kernel, base.wire);
+}
+
+int vhost_kernel_call(const struct vhost_kernel *k, unsigned long request, const char *name,
+		      void *arg)
 {
 	int err;
 
@@ -58,7 +63,7 @@ static int kernel_call(const struct kernel *k, unsigned long request, const char
 	return -err;
 }
 
-#define CALL(k, request, arg) kernel_call(k, request, #request, arg)
+#define CALL(k, request, arg) vhost_kernel_call(&(k)->base, request, #request, arg)
 
 int vhost_kernel_new_worker(int fd, unsigned *id)
 {
@@ -88,10 +93,10 @@ static void make_workers(const struct kernel *k)
 	struct vhost_vring_worker w;
 	unsigned q;
 
-	for (q = k->first_request_queue + 1; q < k->vdev->nvq; q++) {
+	for (q = k->first_request_queue + 1; q < k->base.vdev->nvq; q++) {
 		w = (struct vhost_vring_worker){ .index = q };
-		if (vhost_kernel_new_worker(k->fd, &w.worker_id) < 0 ||
-		    ioctl(k->fd, VHOST_ATTACH_VRING_WORKER, &w) < 0)
+		if (vhost_kernel_new_worker(k->base.fd, &w.worker_id) < 0 ||
+		    ioctl(k->base.fd, VHOST_ATTACH_VRING_WORKER, &w) < 0)
 			return;
 	}
 }
@@ -110,7 +115,7 @@ static uint64_t features(struct vhost_wire *w)
 {
 	uint64_t bits = 0;
 
-	ioctl(kernel_of(w)->fd, VHOST_GET_FEATURES, &bits);
+	ioctl(kernel_of(w)->base.fd, VHOST_GET_FEATURES, &bits);
 	return bits;
 }
 
@@ -137,29 +142,29 @@ static int set_mem(struct vhost_wire *w, const struct mem *mem)
 	}
 	r = CALL(k, VHOST_SET_MEM_TABLE, &m);
 	if (r == -E2BIG)
-		log_guest(&k->vdev->limit, "%s: this guest has %u memory regions; raise "
-			  "max_mem_regions of the module vhost", k->vdev->name, mem->nregions);
+		log_guest(&k->base.vdev->limit, "%s: this guest has %u memory regions; raise "
+			  "max_mem_regions of the module vhost", k->base.vdev->name, mem->nregions);
 	return r;
 }
 
-static int ring_size(struct vhost_wire *w, unsigned q, uint16_t size)
+int vhost_kernel_ring_size(struct vhost_wire *w, unsigned q, uint16_t size)
 {
 	struct vhost_vring_state state = { .index = q, .num = size };
 
-	return CALL(kernel_of(w), VHOST_SET_VRING_NUM, &state);
+	return VHOST_KERNEL_CALL(base_of(w), VHOST_SET_VRING_NUM, &state);
 }
 
-static int ring_set_base(struct vhost_wire *w, unsigned q, uint32_t base)
+int vhost_kernel_ring_set_base(struct vhost_wire *w, unsigned q, uint32_t base)
 {
 	struct vhost_vring_state state = { .index = q, .num = base };
 
-	return CALL(kernel_of(w), VHOST_SET_VRING_BASE, &state);
+	return VHOST_KERNEL_CALL(base_of(w), VHOST_SET_VRING_BASE, &state);
 }
 
-static int ring_get_base(struct vhost_wire *w, unsigned q, uint32_t *base)
+int vhost_kernel_ring_get_base(struct vhost_wire *w, unsigned q, uint32_t *base)
 {
 	struct vhost_vring_state state = { .index = q };
-	int r = CALL(kernel_of(w), VHOST_GET_VRING_BASE, &state);
+	int r = VHOST_KERNEL_CALL(base_of(w), VHOST_GET_VRING_BASE, &state);
 
 	*base = state.num;
 	return r;
@@ -188,19 +193,19 @@ static const struct {
 	[VHOST_FD_ERR] = FILE_REQUEST(VHOST_SET_VRING_ERR),
 };
 
-static int ring_fd(struct vhost_wire *w, unsigned q, enum vhost_fd which, int fd)
+int vhost_kernel_ring_fd(struct vhost_wire *w, unsigned q, enum vhost_fd which, int fd)
 {
 	struct vhost_vring_file file = { .index = q, .fd = fd };
 
-	return kernel_call(kernel_of(w), file_requests[which].request, file_requests[which].name,
-			   &file);
+	return vhost_kernel_call(base_of(w), file_requests[which].request,
+				 file_requests[which].name, &file);
 }
 
 /* How far the kernel has come; -errno. */
 static int kernel_base(struct vhost_wire *w, unsigned q)
 {
 	uint32_t base;
-	int r = ring_get_base(w, q, &base);
+	int r = vhost_kernel_ring_get_base(w, q, &base);
 
 	return r ? r : (int)(base & 0xffff);
 }
@@ -217,12 +222,12 @@ static void quieten(struct vhost_wire *w, unsigned q)
 {
 	int before, now, rounds = QUIET_ROUNDS;
 
-	ring_fd(w, q, VHOST_FD_KICK, NO_FD);
+	vhost_kernel_ring_fd(w, q, VHOST_FD_KICK, NO_FD);
 	now = kernel_base(w, q);
 	do {
 		before = now;
-		ring_fd(w, q, VHOST_FD_KICK, kernel_of(w)->idle);
-		ring_fd(w, q, VHOST_FD_KICK, NO_FD);
+		vhost_kernel_ring_fd(w, q, VHOST_FD_KICK, kernel_of(w)->idle);
+		vhost_kernel_ring_fd(w, q, VHOST_FD_KICK, NO_FD);
 		now = kernel_base(w, q);
 	} while (now != before && --rounds);
 }
@@ -240,8 +245,8 @@ static int run(struct vhost_wire *w, bool on)
 	const struct kernel *k = kernel_of(w);
 
 	if (on)
-		return k->ops->set(k->arg, k->fd);
-	k->ops->clear(k->arg, k->fd);
+		return k->ops->set(k->arg, k->base.fd);
+	k->ops->clear(k->arg, k->base.fd);
 	return 0;
 }
 
@@ -253,9 +258,9 @@ static void ring_close(struct vhost_wire *w, unsigned q)
 {
 	struct vhost_vring_addr nowhere = { .index = q };
 
-	ring_fd(w, q, VHOST_FD_KICK, NO_FD);
-	ring_fd(w, q, VHOST_FD_CALL, NO_FD);
-	ring_fd(w, q, VHOST_FD_ERR, NO_FD);
+	vhost_kernel_ring_fd(w, q, VHOST_FD_KICK, NO_FD);
+	vhost_kernel_ring_fd(w, q, VHOST_FD_CALL, NO_FD);
+	vhost_kernel_ring_fd(w, q, VHOST_FD_ERR, NO_FD);
 	CALL(kernel_of(w), VHOST_SET_VRING_ADDR, &nowhere);
 }
 
@@ -264,7 +269,7 @@ static void wire_close(struct vhost_wire *w)
 	struct kernel *k = kernel_of(w);
 
 	close(k->idle);
-	close(k->fd);
+	close(k->base.fd);
 	free(k);
 }
 
@@ -274,13 +279,13 @@ static const struct vhost_wire_ops kernel_ops = {
 	.features = features,
 	.set_features = set_features,
 	.set_mem = set_mem,
-	.ring_size = ring_size,
-	.ring_set_base = ring_set_base,
+	.ring_size = vhost_kernel_ring_size,
+	.ring_set_base = vhost_kernel_ring_set_base,
 	.ring_addr = ring_addr,
-	.ring_fd = ring_fd,
+	.ring_fd = vhost_kernel_ring_fd,
 	.ring_enable = ring_enable,
 	.run = run,
-	.ring_get_base = ring_get_base,
+	.ring_get_base = vhost_kernel_ring_get_base,
 	.ring_close = ring_close,
 	.close = wire_close,
 };
@@ -301,13 +306,11 @@ struct vhost_wire *vhost_kernel_create(struct virtio_device *vdev, int fd,
 		return NULL;
 	}
 	*k = (struct kernel){
-		.wire.ops = &kernel_ops,
-		.vdev = vdev,
-		.fd = fd,
+		.base = { .wire.ops = &kernel_ops, .vdev = vdev, .fd = fd },
 		.idle = idle,
 		.first_request_queue = first_request_queue,
 		.ops = ops,
 		.arg = arg,
 	};
-	return &k->wire;
+	return &k->base.wire;
 }
