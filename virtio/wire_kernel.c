@@ -51,6 +51,13 @@ static struct kernel *kernel_of(struct vhost_wire *w)
 	return container_of(w, struct kernel, base.wire);
 }
 
+struct vhost_wire *vhost_kernel_wire(struct vhost_kernel *k, const struct vhost_wire_ops *ops,
+				     struct virtio_device *vdev, int fd)
+{
+	*k = (struct vhost_kernel){ .wire.ops = ops, .vdev = vdev, .fd = fd };
+	return &k->wire;
+}
+
 int vhost_kernel_call(const struct vhost_kernel *k, unsigned long request, const char *name,
 		      void *arg)
 {
@@ -306,11 +313,10 @@ struct vhost_wire *vhost_kernel_create(struct virtio_device *vdev, int fd,
 		return NULL;
 	}
 	*k = (struct kernel){
-		.base = { .wire.ops = &kernel_ops, .vdev = vdev, .fd = fd },
 		.idle = idle,
 		.first_request_queue = first_request_queue,
 		.ops = ops,
 		.arg = arg,
 	};
-	return &k->base.wire;
+	return vhost_kernel_wire(&k->base, &kernel_ops, vdev, fd);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wire_kernel.h - what the wires to the kernel have in common: vhost devices are told of their rings
- * by the same ioctls, whether the kernel or a vDPA device serves them.
+ * wire_kernel.h - what the wires to the kernel have in common: vhost devices are told of their
+ * rings by the same ioctls, whether the kernel or a vDPA device serves them.
  */
 #ifndef VIRTIO_WIRE_KERNEL_H
 #define VIRTIO_WIRE_KERNEL_H
@@ -13,6 +13,10 @@ struct vhost_kernel {
 	struct virtio_device *vdev;
 	int fd;
 };
+
+/* Its wire, once it is one: @fd is its own. */
+struct vhost_wire *vhost_kernel_wire(struct vhost_kernel *k, const struct vhost_wire_ops *ops,
+				     struct virtio_device *vdev, int fd);
 
 /* -errno after one line, which has @name. */
 int vhost_kernel_call(const struct vhost_kernel *k, unsigned long request, const char *name,

@@ -123,13 +123,13 @@ conformance() {
 		"${files[@]}"
 }
 
-# Servers of vhost-user and of images, for the lab hosts of tests/vm/user.sh and image.sh.
+# Servers of vhost-user, of images and of vDPA, for the lab hosts of tests/vm/user.sh, image.sh and vdpa.sh.
 servers() {
 	local list files
-	list=$(unpacked qemu-system-common qemu-utils libaio1 libcap-ng0 libffi8 libfuse3-3 libglib2.0-0 libgmp10 \
+	list=$(unpacked qemu-system-common qemu-utils iproute2 libmnl0 libaio1 libcap-ng0 libffi8 libfuse3-3 libglib2.0-0 libgmp10 \
 		libgnutls30 libhogweed6 libidn2-0 libnettle8 libnuma1 libp11-kit0 libpcre2-8-0 libseccomp2 \
 		libtasn1-6 libunistring2 liburing2 libzstd1 |
-		grep '\.so\|/bin/qemu-storage-daemon:\|/bin/qemu-img:\|/bin/qemu-nbd:\|/virtiofsd:') || return
+		grep '\.so\|/bin/qemu-storage-daemon:\|/bin/qemu-img:\|/bin/qemu-nbd:\|/virtiofsd:\|/sbin/vdpa:') || return
 	mapfile -t files <<<"$list"
 	guest/mkinitramfs.sh extra "$work/servers.cpio" "${files[@]}"
 }
@@ -160,7 +160,7 @@ ingredients() { # reads what places_of prints
 	done
 	! grep -q ' fs ' <<<"$all" || storage || return
 	! grep -q ' conformance ' <<<"$all" || conformance || return
-	! grep -qE ' (user|image) ' <<<"$all" || servers
+	! grep -qE ' (user|image|vdpa) ' <<<"$all" || servers
 }
 
 # $work/ARCH-tools.cpio: what a guest may have beside busybox
@@ -267,7 +267,7 @@ vm_file() {
 	[ "$1" != hostile ] || own+=(--add "build/x86_64/tests/hostile/guest.elf:/lab/guest.elf"
 		--add "$PWD/tests/hostile/README.md:/lab/hostile.md")
 	[ "$1" != kernels ] || own+=(--add "$work/$arch-modules:/lab/modules" --add "$work/$arch-base.cpio:/lab/base.cpio")
-	[[ ' user image ' != *" $1 "* ]] || own+=(--add "$work/servers.cpio:/lab/servers.cpio")
+	[[ ' user image vdpa ' != *" $1 "* ]] || own+=(--add "$work/servers.cpio:/lab/servers.cpio")
 	[ "$1" != wide ] && [ -z "${ICOUNT-}" ] || own+=(--icount)
 	[ "$1" != conformance ] || own+=(--add "$work/conformance.cpio:/lab/conformance.cpio")
 	took=$(seconds "$me")
@@ -306,7 +306,7 @@ short riscv64 stock  -     boot
 test riscv64 stock   -     state
 short amd  stock     -     modules hang
 test amd   stock     -     every
-test amd   backports -     atomic
+test amd   backports -     atomic vdpa
 all  amd   stock     -     hostile fs conformance rebind many
 all  intel stock     micro end
 all  aarch64 stock   -     wide tools disks transport vhost job files console end limits
@@ -378,11 +378,11 @@ places_of() {
 		fi
 		for file in $files; do
 			[ $# = 0 ] || [[ $named == *" $file "* ]] || continue
-			# intel.sh, state.sh and wide.sh are about some processors alone, atomic.sh about Linux 6.11 and
-			# later; what is named runs on AMD unless CPU is said.
+			# intel.sh, state.sh and wide.sh are about some processors alone, atomic.sh and vdpa.sh about Linux
+			# 6.11 and later; what is named runs on AMD unless CPU is said.
 			if [ "$file" = intel ]; then [ "$cpu" = intel ] || continue
 			elif [[ $file == @(state|wide) ]]; then [[ $cpu == @(aarch64|riscv64) ]] || continue
-			elif [ "$file" = atomic ]; then [ "$host" != stock ] || continue
+			elif [[ $file == @(atomic|vdpa) ]]; then [ "$host" != stock ] || continue
 			elif [ $# != 0 ] && [ "$cpu" != "${CPU:-amd}" ]; then continue
 			fi
 			[ "$when" != short ] || tests=$(parts "$file")
