@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "vmm/core/libc.h"
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
 #include "vmm/run/files/apart.h"
