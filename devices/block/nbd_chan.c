@@ -29,6 +29,7 @@ struct op {
 	struct block_req *req;
 	uint64_t done; /* bytes that earlier calls have done */
 	uint32_t len;  /* of this one */
+	uint32_t call; /* its number: no two have one cookie, so that none is answered twice */
 	bool sent;     /* so a reply may come */
 	struct op *next_free;
 };
@@ -42,6 +43,7 @@ struct nbd_chan {
 	struct loop_task send;
 	struct block_queue waiting; /* requests without an op */
 	struct op op[OPS], *free;
+	uint32_t calls; /* until now */
 
 	unsigned first, count, order[OPS]; /* ops that are to be sent: a ring */
 	uint64_t sent;                     /* bytes of the first of them, with its data */
@@ -74,6 +76,7 @@ static void plan(struct nbd_chan *nc, struct op *op)
 
 	op->len = (uint32_t)min_u64(rest, has_data(op->req) ? DATA_MAX : RANGE_MAX);
 	op->sent = false;
+	op->call = nc->calls++;
 	nc->order[(nc->first + nc->count++) % OPS] = (unsigned)(op - nc->op);
 	loop_defer(nc->chan.loop, &nc->send);
 }
@@ -137,12 +140,13 @@ static void put_head(const struct op *op, const struct nbd_chan *nc, uint8_t *he
 		[BLOCK_DISCARD] = NBD_TRIM, [BLOCK_ZERO] = NBD_ZEROES,
 	};
 	const struct block_req *req = op->req;
+	uint64_t cookie = (uint64_t)op->call << 32 | (uint64_t)(op - nc->op);
 	bool changes = req->io != BLOCK_READ && req->io != BLOCK_FLUSH;
 	unsigned flags = changes && req->flags & BLOCK_FUA ? NBD_FUA : 0;
 
 	if (req->io == BLOCK_ZERO && !(req->flags & BLOCK_MAY_UNMAP))
 		flags |= NBD_NO_HOLE;
-	nbd_put_request(head, call[req->io], flags, (uint64_t)(op - nc->op),
+	nbd_put_request(head, call[req->io], flags, cookie,
 			req->io == BLOCK_FLUSH ? 0 : req->off + op->done, op->len);
 }
 
@@ -243,10 +247,12 @@ static bool take_head(struct nbd_chan *nc)
 {
 	uint64_t cookie = be64_get(nc->reply + 8);
 	uint32_t error = be32_get(nc->reply + 4);
-	struct op *op = cookie < OPS ? &nc->op[cookie] : NULL;
+	uint32_t i = (uint32_t)cookie;
+	struct op *op = i < OPS ? &nc->op[i] : NULL;
 
 	nc->got = 0;
-	if (be32_get(nc->reply) != NBD_REPLY || !op || !op->req || !op->sent)
+	if (be32_get(nc->reply) != NBD_REPLY || !op || !op->req || !op->sent ||
+	    op->call != cookie >> 32)
 		return false;
 	op->sent = false; /* once */
 	if (error) {
