@@ -93,7 +93,7 @@ test_many_of_them_are_a_failure() {
 
 # Intel's part of a file has tests that there are; and those alone are run, each named one.
 test_parts_of_files() {
-	local file name
+	local file name EXTENT=test
 	. "$top/tests/lab/files.sh"
 	[ ${#part[@]} -ge 3 ]
 	equal "$(parts boot+files | tr , '\n' | grep -c ^boot/)" "$(wc -w <<<"${part[boot]}")"
