@@ -64,13 +64,14 @@ test_killed() {
 	truncate -s 32M disk
 	serve
 	guest 'echo begun; while :; do dd if=/dev/vda of=/dev/null bs=4096 count=64 iflag=direct; done' \
-		--timeout 20s $user &
+		--control socket $user &
 	guest=$!
 	until_true 100 grep -q begun out
 	kill -9 $server
-	status 212 wait $guest
+	until_true 100 grep -q 'user-blk0: the server at sock has gone away; nobody knows what it had begun' err
+	lunette ctl socket quit
+	status 208 wait $guest
 	trap - EXIT
-	contains err 'user-blk0: the server at sock has gone away; nobody knows what it had begun'
 }
 
 test_explained() {
