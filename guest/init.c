@@ -178,6 +178,7 @@ static enum ending shell(struct ending_source *ends, const char *command)
 	enum ending how = ENDING_NONE;
 	pid_t pid = fork(), ended;
 	bool gone = pid < 0;
+	int status;
 
 	if (pid == 0) {
 		ending_forget();
@@ -187,8 +188,11 @@ static enum ending shell(struct ending_source *ends, const char *command)
 	while (!gone && !how) {
 		poll(fd, 2, -1);
 		how = ending_asked(ends);
-		while ((ended = waitpid(-1, NULL, WNOHANG)) > 0)
+		while ((ended = waitpid(-1, &status, WNOHANG)) > 0) {
 			gone = gone || ended == pid;
+			if (!how)
+				exec_ended(ended, status);
+		}
 	}
 	how = how ? how : ending_asked(ends); /* it may have been its last word */
 	if (how)
@@ -279,6 +283,7 @@ static enum ending run_by_hand(void)
 	}
 	ending_open(&ends);
 	ending_make_fifo(&ends);
+	exec_start(NULL);
 	return access("/job", F_OK) == 0 ? run_script(&ends) : run_shell(&ends);
 }
 

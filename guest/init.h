@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "guest/ending.h"
 
@@ -82,6 +83,17 @@ bool init_network(void);
 
 /* Writes back what is in memory, and unmounts disks; those in use can then only be read. */
 void init_write_back(void);
+
+/* The console port of this name, open to read and write; it is waited for. -1. (port.c) */
+int init_port(const char *name);
+
+/*
+ * A process that runs commands for clients of lunette's, in @cwd (NULL: at home), if it is to be
+ * there. Borrows @cwd. (exec.c)
+ */
+void exec_start(const char *cwd);
+/* Some child has ended. If it is that process, another one takes its place. */
+void exec_ended(pid_t pid, int status);
 
 /* Greets the user of a shell, on stdout: kernel, CPUs, memory, disks. */
 void init_greet(void);

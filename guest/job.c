@@ -9,7 +9,6 @@
  */
 #include "guest/job.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -26,6 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "guest/command.h"
 #include "guest/ending.h"
 #include "guest/expect.h"
 #include "guest/files.h"
@@ -88,41 +88,6 @@ static void say(struct job *j, const char *fmt, ...)
 	line[n++] = '\n';
 	if (write(j->control, line, n) != n)
 		init_log("lunette cannot be told: %s", strerror(errno));
-}
-
-/* Ports. */
-
-/* The kernel tells of a port first, and of its name a moment later. */
-static int find_port(const char *wanted)
-{
-	DIR *dir = opendir("/sys/class/virtio-ports");
-	char path[300], name[80];
-	struct dirent *e;
-	int fd = -1;
-
-	while (dir && fd < 0 && (e = readdir(dir))) {
-		snprintf(path, sizeof(path), "/sys/class/virtio-ports/%s/name", e->d_name);
-		init_read(path, name, sizeof(name));
-		name[strcspn(name, "\n")] = 0;
-		snprintf(path, sizeof(path), "/dev/%s", e->d_name);
-		if (!strcmp(name, wanted))
-			fd = open(path, O_RDWR | O_CLOEXEC);
-	}
-	if (dir)
-		closedir(dir);
-	return fd;
-}
-
-static int open_port(const char *name)
-{
-	int try, fd = -1;
-
-	for (try = 0; fd < 0 && try < WAIT_TRIES; try++) {
-		fd = find_port(name);
-		if (fd < 0)
-			usleep(WAIT_US);
-	}
-	return fd;
 }
 
 /* The specification. */
@@ -198,15 +163,10 @@ static int read_spec(struct job *j)
 
 static int open_terminal(struct job *j)
 {
-	int master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC), unlock = 0, slave;
+	int slave, master = command_terminal(&j->size, &slave);
 
-	if (master < 0 || ioctl(master, TIOCSPTLCK, &unlock) < 0)
-		return -errno;
-	slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
-	if (slave < 0)
-		return -errno;
-	if (j->size.ws_row)
-		ioctl(master, TIOCSWINSZ, &j->size);
+	if (master < 0)
+		return master;
 	j->child_fd[IN] = j->child_fd[OUT] = j->child_fd[ERR] = slave;
 	j->pump[IN].to = j->pump[OUT].from = master;
 	return 0;
@@ -237,10 +197,10 @@ static int open_all(struct job *j)
 
 	if (r < 0)
 		return r;
-	j->pump[IN].from = open_port(JOB_PORT_STDIN);
-	j->pump[OUT].to = open_port(JOB_PORT_STDOUT);
+	j->pump[IN].from = init_port(JOB_PORT_STDIN);
+	j->pump[OUT].to = init_port(JOB_PORT_STDOUT);
 	if (j->pump[ERR].from >= 0)
-		j->pump[ERR].to = open_port(JOB_PORT_STDERR);
+		j->pump[ERR].to = init_port(JOB_PORT_STDERR);
 	if (j->pump[IN].from < 0 || j->pump[OUT].to < 0 ||
 	    (j->pump[ERR].from >= 0 && j->pump[ERR].to < 0))
 		return -ENODEV;
@@ -253,45 +213,15 @@ static int open_all(struct job *j)
 	return 0;
 }
 
-/* In the child: its files are the user's then, so that it can open them by their names. */
-static int become(struct job *j)
+static _Noreturn void run_command(struct job *j)
 {
-	int i;
+	struct command c = {
+		.arg = j->arg, .cwd = j->cwd, .who = j->user ? &j->who : NULL,
+		.has_home = j->has_home, .tty = j->tty, .greet = j->shell,
+		.fd = { j->child_fd[IN], j->child_fd[OUT], j->child_fd[ERR] },
+	};
 
-	if (!j->user)
-		return 0;
-	for (i = 0; i < PUMPS; i++)
-		fchown(i, j->who.uid, j->who.gid);
-	if (!j->has_home)
-		setenv("HOME", j->who.home, 1);
-	return user_become(&j->who);
-}
-
-/* In the child. As in a shell, 127: there is no such command; 126: it cannot be run. */
-static void run_command(struct job *j)
-{
-	int i;
-
-	setsid();
-	for (i = 0; i < PUMPS; i++)
-		dup2(j->child_fd[i], i);
-	if (j->tty)
-		ioctl(STDIN_FILENO, TIOCSCTTY, 0);
-	ending_forget();
-	signal(SIGPIPE, SIG_DFL);
-	if (become(j) < 0 ||
-	    (chdir(j->cwd ? j->cwd : getenv("HOME")) < 0 && (j->cwd || chdir("/") < 0))) {
-		dprintf(STDERR_FILENO, "lunette: %s: %s\n", j->cwd ? j->cwd : "/",
-			strerror(errno));
-		_exit(126);
-	}
-	if (j->shell)
-		init_greet();
-	execvp(j->arg[0], j->arg);
-	i = errno;
-	dprintf(STDERR_FILENO, "lunette: %s: %s\n", j->arg[0],
-		i == ENOENT ? "command not found in the guest" : strerror(i));
-	_exit(i == ENOENT ? 127 : 126);
+	command_run(&c);
 }
 
 static int start(struct job *j)
@@ -388,6 +318,8 @@ static bool reap(struct job *j)
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		any = true;
+		if (!j->ended && !j->ending)
+			exec_ended(pid, status);
 		if (pid != j->pid)
 			continue;
 		j->ended = true;
@@ -545,6 +477,7 @@ static void run(struct job *j)
 
 	if (!error) {
 		say(j, "up");
+		exec_start(j->cwd);
 		if (start(j) < 0)
 			error = "no process for the command";
 	}
@@ -570,7 +503,7 @@ enum ending job_main(void)
 	signal(SIGPIPE, SIG_IGN);
 	for (i = 0; i < PUMPS; i++)
 		j->pump[i].from = j->pump[i].to = -1;
-	j->control = open_port(JOB_PORT_CONTROL);
+	j->control = init_port(JOB_PORT_CONTROL);
 	if (j->control < 0) {
 		expect_take(&j->expect, "port", JOB_PORT_CONTROL);
 		expect_met(&j->expect, &j->files); /* the console hears why it is not there */

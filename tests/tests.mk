@@ -83,6 +83,7 @@ $(out)/tests/unit/test_clean: LDFLAGS += -Wl,--wrap=device_clean_all
 
 # Of the guest's init, what needs no guest.
 $(patsubst %,$(out)/tests/unit/test_%,pack packed user): $(out)/tests/unit/test_%: $(out)/guest/%.o
+$(out)/tests/unit/test_guest_exec: $(patsubst %,$(out)/guest/%.o,command exec run user)
 
 # The same entry as the fuzzer's, and a main() that feeds it the corpus.
 $(out)/tests/fuzz/replay_%: $(out)/tests/fuzz/fuzz_%.o $(out)/tests/fuzz/replay.o $(out)/tests/under.a
