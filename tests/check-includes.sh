@@ -13,13 +13,13 @@ table='
 ^devices/[^/]*$         ^(vmm/core|virtio|devices/scsi|devices/block)/|^devices/[^/]*$
 ^vmm/machine/           ^(vmm/(core|machine)|virtio|build)/|^devices/devices\.h$
 ^vmm/run/files/         ^vmm/(core|run/files)/
-^vmm/run/(control|kernel)/ ^vmm/(core|run/control|run/kernel)/|^vmm/(machine/(arch/arch|cause|image|unpack)|run/facts|run/run)\.h$|^devices/devices\.h$
+^vmm/run/(control|kernel)/ ^vmm/(core|run/control|run/kernel)/|^vmm/(machine/(arch/arch|cause|image|tty|unpack)|run/facts|run/run|run/files/(bundle|extract))\.h$|^devices/devices\.h$|^guest/exec\.h$
 ^vmm/run/report/        ^vmm/(core|run/report)/|^vmm/(machine/(cause|console_log)|run/(facts|guest))\.h$|^devices/devices\.h$
 ^vmm/run/matrix/        ^vmm/(core|run/matrix|run/report)/|^vmm/(machine/(cause|memlimit)|run/run)\.h$
-^vmm/run/[^/]*$         ^(vmm/(core|machine|run)|virtio)/|^devices/devices\.h$|^guest/job\.h$
+^vmm/run/[^/]*$         ^(vmm/(core|machine|run)|virtio)/|^devices/devices\.h$|^guest/(job|exec)\.h$
 ^vmm/host/              ^vmm/(core|machine|run|host)/|^devices/devices\.h$
 ^vmm/main\.c$           ^vmm/
-^guest/job\.h$
+^guest/(job|exec)\.h$
 ^guest/                 ^guest/
 '
 

@@ -66,7 +66,7 @@ promise "a licence in every source (SPDX)" <"$found"
 # Every source has a suite of its name; with the folder's before it where a file of a floor below has
 # the same. Parts of one thing are tested as the whole: SOURCE:SUITE.
 parts='vmm/run/report/tap_keep.c:tap vmm/run/report/tap_level.c:tap vmm/run/report/tap_line.c:tap
-	vmm/run/report/junit_names.c:junit vmm/run/report/report_out.c:report_file
+	vmm/run/report/junit_names.c:junit vmm/run/report/report_out.c:report_file vmm/run/exec_client.c:exec
 	vmm/machine/arch/fdt.c:aarch64_describe vmm/machine/arch/linux_image.c:aarch64_boot
 	vmm/machine/probe.c:x86_64_probe'
 # KVM of another architecture, which this machine's headers do not know: guests in its lab test it, and

@@ -13,8 +13,8 @@ replays = $(fuzzers:%=$(out)/tests/fuzz/replay_%)
 
 # Above that: what needs neither KVM nor a whole machine.
 above = $(patsubst vmm/%.c,%,$(wildcard vmm/run/*/*.c)) machine/arch/$(ARCH)/boot \
-	$(addprefix machine/,cause console_log exits halt image limits memlimit unpack) \
-	$(addprefix run/,cmdline facts inherited kernel_fetch net run_words wanted) host/host_check
+	$(addprefix machine/,cause console_log exits halt image limits memlimit tty unpack) \
+	$(addprefix run/,cmdline exec_client facts inherited kernel_fetch net run_words wanted) host/host_check
 above := $(filter-out run/matrix/matrix,$(above)) \
 	$(if $(filter-out x86_64,$(ARCH)),$(with_tree:vmm/%.c=%))
 above_o = $(above:%=$(out)/vmm/%.o)
@@ -53,8 +53,9 @@ $(foreach arch,$(foreign),$(eval $(call foreign_rule,$(arch))))
 
 # Their suites stand in for the machine.
 $(out)/tests/unit/test_job: $(out)/vmm/run/job.o
-$(out)/tests/unit/test_guest $(out)/tests/unit/test_guest_live: $(patsubst %,$(out)/vmm/run/%.o,guest guest_devices)
-$(out)/tests/unit/test_guest_devices: $(out)/vmm/run/guest_devices.o
+$(out)/tests/unit/test_exec: $(out)/vmm/run/exec.o
+$(out)/tests/unit/test_guest $(out)/tests/unit/test_guest_live: $(patsubst %,$(out)/vmm/run/%.o,exec guest guest_devices)
+$(out)/tests/unit/test_guest_devices: $(patsubst %,$(out)/vmm/run/%.o,exec guest_devices)
 $(out)/tests/unit/test_run $(out)/tests/unit/test_run_end: $(patsubst %,$(out)/vmm/run/%.o,job run run_kernel)
 $(out)/tests/unit/test_run_kernel: $(out)/vmm/run/run_kernel.o
 $(out)/tests/unit/test_kernel_cmd: $(patsubst %,$(out)/vmm/run/%.o,kernel_cmd run_kernel)

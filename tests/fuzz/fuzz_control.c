@@ -41,14 +41,22 @@ static int dump(void *arg, const char *file)
 	return 0;
 }
 
+static int exec(void *arg)
+{
+	(void)arg;
+	return 0;
+}
+
 static void one_line(const struct command_host *host, const char *text, size_t len)
 {
-	char *line = command_run(host, text, len);
+	bool over;
+	char *line = command_run(host, text, len, &over);
 	json_t *answer;
 
 	BUG_ON(!line || strchr(line, '\n'));
 	answer = json_loads(line, 0, NULL);
 	BUG_ON(!json_is_boolean(json_object_get(answer, "ok")));
+	BUG_ON(over && !json_is_true(json_object_get(answer, "ok")));
 	BUG_ON(json_is_false(json_object_get(answer, "ok")) &&
 	       !json_string_length(json_object_get(answer, "error")));
 	json_decref(answer);
@@ -79,6 +87,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	struct testbed tb;
 	struct command_host host = { .platform = &tb.p, .devices = &tb.devices, .quit = quit,
 				     .pause = pause_not, .sysrq = sysrq, .nmi = nmi, .dump = dump,
+				     .exec = exec,
 				     .arg = &quits };
 
 	testbed_init(&tb);

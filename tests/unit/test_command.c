@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "tests/lib/scsi_driver.h"
+#include "vmm/core/log.h"
 #include "vmm/core/util.h"
 #include "vmm/run/control/command.h"
 
@@ -53,6 +54,16 @@ static int on_nmi(void *arg, unsigned which)
 	return which > 3 ? -EINVAL : 0;
 }
 
+static int may_exec;
+
+static int on_exec(void *arg)
+{
+	ck_assert_ptr_eq(arg, &tb);
+	if (may_exec < 0)
+		log_err("exec: not now");
+	return may_exec;
+}
+
 static int on_dump(void *arg, const char *name)
 {
 	ck_assert_ptr_eq(arg, &tb);
@@ -93,7 +104,8 @@ static void set_up(void)
 	ck_assert(vdriver_start(&v, ~0ull, 3, 64));
 	host = (struct command_host){ .platform = &tb.p, .devices = &tb.devices, .quit = on_quit,
 				      .pause = on_pause, .sysrq = on_sysrq, .nmi = on_nmi,
-				      .dump = on_dump, .leaves = on_leave, .arg = &tb };
+				      .dump = on_dump, .exec = on_exec, .leaves = on_leave,
+				      .arg = &tb };
 	quits = left = 0;
 }
 
@@ -108,6 +120,8 @@ static void tear_down(void)
 	ck_assert_int_eq(system(command), 0);
 }
 
+static bool over; /* the last answer's socket is another one's */
+
 /* The answer to @request, in which ' stands for " and % for the folder. */
 static json_t *ask(const char *request)
 {
@@ -121,7 +135,7 @@ static json_t *ask(const char *request)
 		else
 			text[n++] = *request == '\'' ? '"' : *request;
 	}
-	line = command_run(&host, text, n);
+	line = command_run(&host, text, n, &over);
 	ck_assert_ptr_nonnull(line);
 	ck_assert_ptr_null(strchr(line, '\n'));
 	answer = json_loads(line, 0, NULL);
@@ -397,6 +411,21 @@ START_TEST(quit)
 }
 END_TEST
 
+/* The rest of what is said is not a command's. */
+START_TEST(for_somebody_else)
+{
+	ok("{'do':'exec'}");
+	ck_assert(over);
+	ok("{'do':'devices'}");
+	ck_assert(!over);
+	fails("{'do':'exec','id':'x'}", "it has no such argument");
+	ck_assert(!over);
+	may_exec = -EBUSY;
+	fails("{'do':'exec'}", "exec: not now");
+	ck_assert(!over);
+}
+END_TEST
+
 Suite *command_suite(void)
 {
 	Suite *s = suite_create("command");
@@ -416,6 +445,7 @@ Suite *command_suite(void)
 	tcase_add_test(tc, pause_and_resume);
 	tcase_add_test(tc, for_its_kernel);
 	tcase_add_test(tc, quit);
+	tcase_add_test(tc, for_somebody_else);
 	return s;
 }
 

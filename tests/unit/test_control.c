@@ -270,6 +270,47 @@ START_TEST(bad_paths)
 }
 END_TEST
 
+/* What a client has run in the guest is between it and another one. */
+static int taken = -1;
+
+static int may(void *arg)
+{
+	(void)arg;
+	return 0;
+}
+
+static void take(void *arg, int fd)
+{
+	(void)arg;
+	taken = fd;
+	send(fd, "frames\n", 7, MSG_NOSIGNAL);
+}
+
+#define EXEC "{\"do\":\"exec\"}\n"
+
+START_TEST(handed_over)
+{
+	int fd = client(), hasty = client(), i;
+
+	host.exec = may;
+	host.take = take;
+	say(hasty, EXEC DEVICES); /* it does not wait for the answer */
+	ck_assert_str_eq(hear(hasty), "{\"ok\":true}");
+	ck_assert_str_eq(hear(hasty), "");
+	ck_assert_int_lt(taken, 0);
+	say(fd, EXEC);
+	ck_assert_str_eq(hear(fd), "{\"ok\":true}");
+	ck_assert_str_eq(hear(fd), "frames");
+	say(fd, DEVICES); /* it is no command any more */
+	for (i = 0; i < 3; i++)
+		testbed_settle(&tb);
+	ck_assert_int_lt(recv(fd, path, 1, MSG_DONTWAIT), 0);
+	close(taken);
+	close(hasty);
+	close(fd);
+}
+END_TEST
+
 Suite *control_suite(void)
 {
 	Suite *s = suite_create("control");
@@ -286,6 +327,7 @@ Suite *control_suite(void)
 	tcase_add_test(tc, what_is_there);
 	tcase_add_test(tc, replaced);
 	tcase_add_test(tc, bad_paths);
+	tcase_add_test(tc, handed_over);
 	return s;
 }
 

@@ -84,6 +84,8 @@ static const struct {
 	{ "2000h quit", "out of range" },
 	{ "soon quit", "not a time" },
 	{ "5s fly", "fly: is no command" },
+	{ "5s exec", "exec needs somebody who hears it" },
+	{ "5s shell", "shell needs somebody who hears it" },
 	{ "5s plug", "command plug: FILE[,KEY=VALUE...] is missing" },
 	{ "5s quit now", "command quit: 'now' is one word too many" },
 	{ "5s resize lun:0 2X", "size=2X: not a size" },

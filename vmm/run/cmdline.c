@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "guest/exec.h"
 #include "guest/job.h"
 #include "vmm/core/fail.h"
 #include "vmm/core/log.h"
@@ -121,9 +122,10 @@ int cmdline_put(const struct guest *g, char cmdline[CMDLINE_MAX])
 
 	if (r < 0)
 		return r;
-	ours = snprintf(cmdline, CMDLINE_MAX, "%s %s %s%s%s%s", arch_cmdline, linux_words,
+	ours = snprintf(cmdline, CMDLINE_MAX, "%s %s %s%s%s%s%s", arch_cmdline, linux_words,
 			cfg->console == CONSOLE_HVC ? arch_hvc_words : arch_serial_words, root,
-			g->job ? " " JOB_WORD : "", net_words(cfg->net));
+			g->job ? " " JOB_WORD : "", g->exec ? " " EXEC_WORD : "",
+			net_words(cfg->net));
 	BUG_ON(ours >= CMDLINE_MAX);
 	for (i = 0; i < cfg->append.count; i++) {
 		const char *words = cfg->append.item[i];

@@ -19,6 +19,7 @@
 #include "vmm/run/cmdline.h"
 #include "vmm/run/control/control.h"
 #include "vmm/run/control/script.h"
+#include "vmm/run/exec.h"
 #include "vmm/run/guest_devices.h"
 #include "vmm/run/kernel/kernel_check.h"
 #include "vmm/run/kernel/kernel_words.h"
@@ -56,6 +57,7 @@ static int reload(void *arg)
 	struct guest *g = arg;
 
 	g->cfg->report->reboots++;
+	exec_again(g->exec);
 	log_note("the guest has reset itself, and begins anew (%u)", g->cfg->report->reboots);
 	return load(g);
 }
@@ -121,6 +123,16 @@ static void leaves(void *arg, struct device *dev)
 	struct guest *g = arg;
 
 	report_leaves(g->cfg->report, dev);
+}
+
+static int exec(void *arg)
+{
+	return exec_may(((struct guest *)arg)->exec);
+}
+
+static void take(void *arg, int fd)
+{
+	exec_take(((struct guest *)arg)->exec, fd);
 }
 
 static int open_trace(struct guest *g, const char *text)
@@ -189,7 +201,8 @@ static int setup_control(struct guest *g)
 
 	g->host = (struct command_host){ .platform = &m->platform, .devices = &m->devices,
 					 .quit = quit, .pause = pause_or_resume, .sysrq = sysrq,
-					 .nmi = nmi, .dump = dump, .leaves = leaves, .arg = g };
+					 .nmi = nmi, .dump = dump, .exec = exec, .take = take,
+					 .leaves = leaves, .arg = g };
 	if (g->cfg->at.count) {
 		g->script = script_create(&g->cfg->at, m->main_loop, &g->host);
 		if (!g->script)
@@ -332,6 +345,21 @@ static enum cause finish(struct guest *g, enum cause cause)
 	return cause;
 }
 
+/* What clients hear of it: none of the statuses that a command has. */
+static void end_commands(struct guest *g, enum cause cause)
+{
+	int status = causes[cause].status;
+	const char *text = causes[cause].text;
+
+	if (cause == CAUSE_EXIT)
+		text = "the run's own command has ended";
+	else if (cause == CAUSE_SIGNAL)
+		text = "a signal has ended the run";
+	if (status < causes[CAUSE_USAGE].status)
+		status = causes[CAUSE_NO_RESULT].status;
+	exec_end(g->exec, (unsigned)status, text);
+}
+
 enum cause guest_run(struct guest *g)
 {
 	struct report *report = g->cfg->report;
@@ -343,6 +371,7 @@ enum cause guest_run(struct guest *g)
 	if (g->job)
 		cause = job_cause(g->job, cause);
 	cause = machine_drain(m, cause);
+	end_commands(g, cause);
 	picture_end(m, report_vcpu, report);
 	cause = finish(g, cause);
 	report_disks(report, &m->devices);
@@ -358,6 +387,7 @@ void guest_destroy(struct guest *g)
 	machine_close(m);
 	script_destroy(g->script); /* nobody prints any more */
 	job_destroy(g->job);
+	exec_destroy(g->exec);
 	if (m->console)
 		report_console(g->cfg->report, console_get_log(m->console));
 	machine_fini(m);

@@ -17,6 +17,7 @@
 #include "vmm/run/report/expect.h"
 
 struct control;
+struct exec;
 struct report;
 struct script;
 
@@ -45,6 +46,7 @@ struct guest {
 	struct image kernel; /* open, as a guest that resets itself gets it once more */
 	struct image_list initrds;
 	struct job *job;             /* NULL: the guest does what it likes */
+	struct exec *exec;           /* commands for clients of the control socket; NULL: none */
 	struct stream trace;         /* of SCSI commands */
 	int keep, dumps;             /* the folders; -1: none */
 	struct command_host host;    /* what commands work on, ... */

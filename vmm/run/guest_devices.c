@@ -10,6 +10,7 @@
 #include "vmm/core/util.h"
 #include "vmm/machine/arch/arch.h"
 #include "vmm/machine/memlimit.h"
+#include "vmm/run/exec.h"
 #include "vmm/run/files/files.h"
 #include "vmm/run/guest.h"
 #include "vmm/run/job.h"
@@ -93,6 +94,10 @@ static int make_all(struct guest *g)
 	if (r == 0 && cfg->job.argv) {
 		g->job = job_create(m, cfg->report, &cfg->job);
 		r = g->job ? 0 : -errno;
+	}
+	if (r == 0 && cfg->control) {
+		g->exec = exec_create(&m->platform, &m->devices);
+		r = g->exec ? 0 : -errno;
 	}
 	return r ? r : device_ready_all(&m->devices);
 }

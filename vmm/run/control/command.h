@@ -37,6 +37,10 @@ struct command_host {
 	int (*nmi)(void *arg, unsigned cpu);
 	/* An ELF core of the guest in a new file. */
 	int (*dump)(void *arg, const char *file);
+	/* May a client run a command in the guest? -errno after one line. NULL: not by this way. */
+	int (*exec)(void *arg);
+	/* One that may does so from now on, by socket @fd, which is taken over. */
+	void (*take)(void *arg, int fd);
 	/* A device is about to be unplugged, on the user's word. NULL: nobody wants to know. */
 	void (*leaves)(void *arg, struct device *dev);
 	void *arg;
@@ -47,7 +51,8 @@ struct command {
 	const struct opt *args; /* in the order in which "lunette ctl" takes them */
 	unsigned required;      /* so many of them have to be given */
 	const char *help;
-	/* Adds to @answer. -errno after one line, which is the answer then. */
+	/* Adds to @answer. -errno after one line, which is the answer then. 1: after it the
+	 * client's socket is for host->take(). */
 	int (*run)(const struct command_host *host, const struct command_args *args,
 		   struct json_t *answer);
 };
@@ -68,8 +73,9 @@ int command_check(struct json_t *request);
 
 /*
  * Does what the line @text of @len bytes says. Returns the answer: a line without its end,
- * malloc()ed. NULL: no memory. [main]
+ * malloc()ed. NULL: no memory. *@over: the client's socket is for host->take() once the answer is
+ * written. [main]
  */
-char *command_run(const struct command_host *host, const char *text, size_t len);
+char *command_run(const struct command_host *host, const char *text, size_t len, bool *over);
 
 #endif

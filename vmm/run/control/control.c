@@ -20,6 +20,7 @@ struct client {
 	char line[CONTROL_LINE_MAX];
 	size_t have;   /* bytes in @line */
 	bool last;     /* nothing more is read */
+	bool over;     /* after the answer the socket is another one's */
 	char *answer;  /* that is not all written; NULL: none */
 	size_t at, len;
 };
@@ -36,7 +37,7 @@ struct control {
 
 /* Clients. */
 
-static void client_free(struct client *c)
+static void client_drop(struct client *c)
 {
 	struct control *control = c->control;
 	unsigned i;
@@ -46,9 +47,30 @@ static void client_free(struct client *c)
 			control->client[i] = NULL;
 	}
 	loop_del(control->loop, &c->source);
-	close(c->source.fd);
 	free(c->answer);
 	free(c);
+}
+
+static void client_free(struct client *c)
+{
+	int fd = c->source.fd;
+
+	client_drop(c);
+	close(fd);
+}
+
+/* Who has said more before it had the answer would not be understood. */
+static void hand_over(struct client *c)
+{
+	const struct command_host *host = c->control->host;
+	int fd = c->source.fd;
+
+	if (c->have || c->last) {
+		client_free(c);
+		return;
+	}
+	client_drop(c);
+	host->take(host->arg, fd);
 }
 
 /* Puts the line end in the place of the final zero. */
@@ -71,7 +93,7 @@ static bool serve_line(struct client *c)
 
 	if (end) {
 		len = end - c->line;
-		set_answer(c, command_run(c->control->host, c->line, len));
+		set_answer(c, command_run(c->control->host, c->line, len, &c->over));
 		c->have -= len + 1;
 		memmove(c->line, end + 1, c->have);
 		return true;
@@ -131,8 +153,10 @@ static void client_ready(void *arg)
 
 	do
 		stays = stays && send_answer(c);
-	while (stays && !c->answer && serve_line(c));
-	if (!stays || (c->last && !c->answer))
+	while (stays && !c->answer && !c->over && serve_line(c));
+	if (stays && !c->answer && c->over)
+		hand_over(c);
+	else if (!stays || (c->last && !c->answer))
 		client_free(c);
 	else
 		wait_for(c, c->answer);

@@ -13,7 +13,7 @@ struct command_host;
 struct control;
 struct loop;
 
-#define CONTROL_CLIENTS_MAX 16
+#define CONTROL_CLIENTS_MAX 144 /* also those that come to run a command each (exec.h) */
 #define CONTROL_LINE_MAX 8192 /* bytes of a command, with its end */
 
 /*

@@ -18,6 +18,7 @@
 #include "vmm/core/utf8.h"
 #include "vmm/machine/cause.h"
 #include "vmm/run/control/command.h"
+#include "vmm/run/control/verbs.h"
 #include "vmm/run/run.h"
 
 #define WAIT_SECONDS 10
@@ -43,38 +44,61 @@ static void help_command(const struct command *c, FILE *out)
 void ctl_help(FILE *out)
 {
 	const struct command *c;
+	const struct verb *v;
+	char left[64];
 
 	fputs("usage: lunette ctl [--json] [--wait] SOCKET COMMAND [ARGUMENT...]\n\n"
 	      "Gives a command to the guest of \"lunette run --control SOCKET\".\n\n", out);
-	for (c = commands; c->name; c++)
-		help_command(c, out);
+	for (c = commands; c->name; c++) {
+		if (!verb_find(c->name))
+			help_command(c, out);
+	}
+	for (v = verbs; v->name; v++) {
+		snprintf(left, sizeof(left), "%s %s", v->name, v->args);
+		help_row(out, 37, left, v->help);
+	}
+	fputs("\nOptions of exec and shell:\n", out);
+	verbs_help(out);
 	fputs("\n  --json   prints the answer as it is\n"
 	      "  --wait   ends once the guest has looked at what is plugged\n\n"
 	      "Exit status: 0; 1 when it could not be done; 200 when this command line is\n"
-	      "wrong.\n",
+	      "wrong. Of exec and shell: the command's, or 128 + its signal; 213 when it did\n"
+	      "not begin; 209, or the run's own, when the guest has gone.\n",
 	      out);
 }
 
-static int failed(const struct ctl *ctl, int err, const char *cure)
+static int failed(const char *path, int err, const char *cure)
 {
-	log_err("ctl: %s: %s%s", ctl->path, strerror(err), cure);
+	log_err("ctl: %s: %s%s", path, strerror(err), cure);
 	return -err;
+}
+
+int ctl_connect(const char *path)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd, err;
+
+	if (strlen(path) >= sizeof(addr.sun_path))
+		return failed(path, ENAMETOOLONG, "");
+	strcpy(addr.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0)
+		return fd;
+	err = errno;
+	if (fd >= 0)
+		close(fd);
+	return failed(path, err, "; lunette run --control makes it");
 }
 
 static int connect_to(struct ctl *ctl)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int fd;
+	int fd = ctl_connect(ctl->path);
 
-	if (strlen(ctl->path) >= sizeof(addr.sun_path))
-		return failed(ctl, ENAMETOOLONG, "");
-	strcpy(addr.sun_path, ctl->path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
-		return failed(ctl, errno, "; lunette run --control makes it");
+	if (fd < 0)
+		return fd;
 	ctl->to = fdopen(fd, "w");
 	ctl->from = fdopen(dup(fd), "r");
-	return ctl->to && ctl->from ? 0 : failed(ctl, errno, "");
+	return ctl->to && ctl->from ? 0 : failed(ctl->path, errno, "");
 }
 
 /* The answer to @request, whose reference it takes. NULL after one line. */
@@ -224,6 +248,22 @@ static char **take_options(struct ctl *ctl, char **argv)
 	return argv;
 }
 
+/* -1: it is none of those that run something. Else its exit status. */
+static int run_verb(char **argv)
+{
+	struct ctl ctl = { 0 };
+	const struct verb *v;
+
+	argv = take_options(&ctl, argv);
+	v = argv[0] && argv[1] && *argv[0] != '-' ? verb_find(argv[1]) : NULL;
+	if (!v)
+		return -1;
+	if (!ctl.json && !ctl.wait)
+		return v->run(argv[0], argv + 2);
+	log_err("ctl %s: --json and --wait are not for it", v->name);
+	return causes[CAUSE_USAGE].status;
+}
+
 /* The command and its arguments, NULL after one line. */
 static json_t *parse(struct ctl *ctl, char **argv)
 {
@@ -243,9 +283,9 @@ static json_t *parse(struct ctl *ctl, char **argv)
 /* An argument that is a file of that name is written ./--help. */
 static bool wants_help(char **argv)
 {
-	while (*argv && !help_wanted(*argv))
+	while (*argv && strcmp(*argv, "--") && !help_wanted(*argv))
 		argv++;
-	return *argv;
+	return *argv && help_wanted(*argv);
 }
 
 int ctl_main(int argc, char **argv)
@@ -259,6 +299,9 @@ int ctl_main(int argc, char **argv)
 		ctl_help(stdout);
 		return 0;
 	}
+	status = run_verb(argv);
+	if (status >= 0)
+		return status;
 	request = parse(&ctl, argv);
 	if (!request)
 		return causes[CAUSE_USAGE].status;

@@ -21,6 +21,7 @@
 #include "vmm/core/text.h"
 #include "vmm/core/words.h"
 #include "vmm/run/control/command.h"
+#include "vmm/run/control/verbs.h"
 
 #define TIME_MAX (1000ull * 3600 * 1000) /* 1000 h, in ms */
 
@@ -108,6 +109,10 @@ static int take_words(struct event *e, const struct words_line *line)
 		log_err("a command is wanted behind that, as resize lun:0 2G");
 		return -EUSAGE;
 	}
+	if (verb_find(line->word[1])) {
+		log_err("%s needs somebody who hears it: lunette ctl", line->word[1]);
+		return -EUSAGE;
+	}
 	request = command_words("command", line->word + 1);
 	r = request ? command_check(request) : -EUSAGE;
 	if (r == 0) {
@@ -175,7 +180,8 @@ int script_check(const struct opt_list *at)
 static void run(struct event *e)
 {
 	const struct script *s = e->script;
-	char *line = command_run(s->host, e->request, strlen(e->request));
+	bool over;
+	char *line = command_run(s->host, e->request, strlen(e->request), &over);
 	const char *error;
 
 	e->done = true;
