@@ -153,6 +153,7 @@ const struct verb verbs[] = {
 	{ "exec", "[OPTION...] -- CMD...", "a command in the guest, its streams and status here",
 	  exec },
 	{ "shell", "[OPTION...]", "a shell in the guest, on this terminal", shell },
+	{ "cp", "SRC DST", "a file or folder to the guest, or from it: :PATH is there", cp_main },
 	{ 0 }
 };
 

@@ -27,6 +27,8 @@ void verbs_help(FILE *out);
 /* A command in the guest, as remote_run() has it. The exit status; 1, after one line: it was not
  * taken. */
 int verbs_remote(const char *socket, const struct remote_cfg *cfg);
+/* "cp SRC DST". (cp.c) */
+int cp_main(const char *socket, char **words);
 
 /* A connection to the control socket at @path, or -errno after one line. (ctl.c) */
 int ctl_connect(const char *path);
