@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * user_server.h - a vhost-user server in this process: any virtio device of ours
- * behind a socket.
+ * user_server.h - lunette's own vhost-user server (devices/user_serve.h) in this
+ * process: any virtio device of ours behind a socket, with all that our client knows.
  *
- * The device has been made in a testbed of its own, for its threads; it gets the
- * socket as its transport: rings from what the other side says of them, guest
- * memory by the descriptors that come, as another process would.
+ * The device has been made in a testbed of its own, for its threads.
  *
  * It can lie, at one message, in each way there is.
  */
@@ -15,11 +13,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "devices/user_serve.h"
 #include "tests/lib/testbed.h"
 #include "virtio/user_msg.h"
 #include "virtio/virtio.h"
 
-#define USER_SERVER_RINGS 16
 #define USER_SERVER_SLOW 150
 #define USER_SERVER_ANY 0 /* at each message */
 
@@ -40,13 +38,6 @@ enum user_lie {
 	LIE_SLOW,        /* the right one, after USER_SERVER_SLOW ms */
 };
 
-struct user_server_ring {
-	uint32_t size, base;
-	uint64_t desc, driver, device; /* guest-physical */
-	int kick, call, err;           /* -1: none */
-	bool enabled;
-};
-
 struct user_server {
 	struct virtio_device *vdev;
 	char folder[40], path[60];
@@ -56,12 +47,10 @@ struct user_server {
 	pthread_mutex_t lock;  /* of the next three, and of conn and back */
 	enum user_lie lie;
 	uint32_t at;           /* the request at which it lies */
-	uint64_t protocol;     /* what it offers */
+	enum user_lie now;     /* of the request that is being served */
 	atomic_bool ends;
 	atomic_uint heard[USER_REQUESTS], connections;
-	uint64_t features, agreed;
-	struct mem mem;
-	struct user_server_ring ring[USER_SERVER_RINGS];
+	struct user_serve serve;
 	int inflight;            /* as it was given; -1: not */
 	atomic_ulong inflight_node; /* of that */
 	const struct virtio_transport_ops *own;

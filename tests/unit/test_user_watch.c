@@ -139,7 +139,7 @@ START_TEST(comes_back_as_another)
 	ck_assert(start_driver());
 	stderr_begin(&said);
 	user_server_die(&server);
-	server.protocol &= ~(1ull << USER_P_CONFIG);
+	server.serve.protocol &= ~(1ull << USER_P_CONFIG);
 	user_server_live(&server);
 	WAIT_FOR(needs_reset());
 	stderr_end(&said);
@@ -174,7 +174,7 @@ END_TEST
 START_TEST(cannot_come_back)
 {
 	set_up_ends();
-	server.protocol &= ~(1ull << USER_P_INFLIGHT);
+	server.serve.protocol &= ~(1ull << USER_P_INFLIGHT);
 	ck_assert(connect_and_make());
 	testbed_start(&tb);
 	ck_assert(start_driver());

@@ -37,7 +37,7 @@ static void set_up(void)
 			     VIRTIO_BIT(VIRTIO_BLK_F_SECURE_ERASE) | VIRTIO_BIT(VIRTIO_BLK_F_MQ);
 	testbed_start(&far);
 	user_server_start(&server, &echo.vdev);
-	server.protocol &= ~(1ull << USER_P_MQ);
+	server.serve.protocol &= ~(1ull << USER_P_MQ);
 	tb.p.cpus = 2;
 	snprintf(text, sizeof(text), "vhost-user-blk,socket=%s", server.path);
 	ck_assert_int_eq(device_create(&tb.p, &tb.devices, text), 0);

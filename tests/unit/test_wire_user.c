@@ -89,7 +89,7 @@ static const uint64_t less[] = {
 START_TEST(server_with_less)
 {
 	set_up_ends();
-	server.protocol = less[_i];
+	server.serve.protocol = less[_i];
 	ck_assert(connect_and_make());
 	testbed_start(&tb);
 	ck_assert(start_driver());
@@ -115,7 +115,7 @@ static void check_refused(const char *text)
 START_TEST(no_config_space)
 {
 	set_up_ends();
-	server.protocol &= ~(1ull << USER_P_CONFIG);
+	server.serve.protocol &= ~(1ull << USER_P_CONFIG);
 	check_refused("does not tell the device's config space");
 	tear_down_machines();
 }
@@ -267,9 +267,9 @@ START_TEST(eventfds_that_block)
 
 	ck_assert(start_driver());
 	pthread_mutex_lock(&echo.vdev.lock);
-	ck_assert_int_eq(fcntl(server.ring[1].err, F_SETFL, 0), 0);
-	ck_assert_int_eq(fcntl(server.ring[1].kick, F_SETFL, 0), 0);
-	kick = dup(server.ring[1].kick);
+	ck_assert_int_eq(fcntl(server.serve.ring[1].err, F_SETFL, 0), 0);
+	ck_assert_int_eq(fcntl(server.serve.ring[1].kick, F_SETFL, 0), 0);
+	kick = dup(server.serve.ring[1].kick);
 	pthread_mutex_unlock(&echo.vdev.lock);
 	virtio_device_pause(&vdev, true);
 	ck_assert_int_eq(eventfd_write(kick, UINT64_MAX - 1), 0);
