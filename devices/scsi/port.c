@@ -37,7 +37,7 @@ int scsi_lun_compare(const struct scsi_lun *lun, uint8_t target, uint16_t number
 
 void scsi_port_init(struct scsi_port *port, uint16_t id)
 {
-	*port = (struct scsi_port){ .id = id };
+	*port = (struct scsi_port){ .id = id, .initiator = id };
 	pthread_mutex_init(&port->lock, NULL);
 }
 

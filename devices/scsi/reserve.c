@@ -185,7 +185,7 @@ static void put_transport_id(const struct scsi_nexus *nexus, uint8_t to[TRANSPOR
 {
 	memset(to, 0, TRANSPORT_ID);
 	to[0] = 0x06;
-	be64_put(to + 4, 3ull << 60 | nexus->port->id);
+	be64_put(to + 4, 3ull << 60 | (nexus->port->initiator & ((1ull << 60) - 1)));
 }
 
 static void put_full_status(const struct scsi_nexus *nexus, uint8_t *to)
