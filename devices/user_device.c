@@ -77,6 +77,20 @@ static int choose_queues(struct user_device *u, const char *id, uint32_t wanted)
 	return 0;
 }
 
+static int dial(void *arg)
+{
+	struct user_device *u = arg;
+
+	return u->kind->dial(u);
+}
+
+static void gone(void *arg)
+{
+	struct user_device *u = arg;
+
+	u->kind->gone(u);
+}
+
 static int connect_to(struct user_device *u, const char *id, const struct user_device_cfg *cfg)
 {
 	const struct vhost_user_spec spec = {
@@ -84,6 +98,7 @@ static int connect_to(struct user_device *u, const char *id, const struct user_d
 		.config_len = u->kind->config_is_servers ? u->kind->config_len : 0,
 		.patience = PATIENCE, .comeback = cfg->comeback * 1000,
 		.config = take_config, .arg = u,
+		.dial = u->kind->dial ? dial : NULL, .gone = u->kind->gone ? gone : NULL,
 	};
 	int r;
 
@@ -119,7 +134,8 @@ static int begin(struct user_device *u, struct platform *p, const char *id,
 	BUG_ON(kind->config_len > sizeof(u->config));
 	u->platform = p;
 	u->transport = cfg->transport;
-	u->socket = cfg->socket;
+	if (!u->socket)
+		u->socket = cfg->socket;
 	u->class = *kind->class;
 	u->class.kick = kick;
 	u->class.reset = reset;

@@ -55,6 +55,9 @@ struct user_device_kind {
 	void (*config)(struct user_device *u, uint8_t *config);
 	/* How many request queues its config space tells of; NULL: one. */
 	unsigned (*queues_told)(const uint8_t *config);
+	/* As in struct vhost_user_spec; NULL: the socket is dialled, and what goes may come back. */
+	int (*dial)(struct user_device *u);
+	void (*gone)(struct user_device *u);
 };
 
 struct user_device {
@@ -67,7 +70,7 @@ struct user_device {
 	struct vhost_user *wire; /* the same, as long as the device lives */
 	struct loop *loop;
 	unsigned transport, queues; /* of requests */
-	const char *socket;
+	const char *socket; /* what @take has put there, or the option's */
 	uint8_t config[USER_DEVICE_CONFIG_MAX];
 };
 

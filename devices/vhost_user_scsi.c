@@ -3,9 +3,8 @@
  * SCSI controller (virtio 1.3 §5.6), all of whose queues another process serves: those of requests,
  * of task management and of events. Its config space is ours, as the protocol has it.
  */
-#include <linux/virtio_scsi.h>
 
-#include "devices/user_device.h"
+#include "devices/vhost_user_scsi.h"
 #include "vmm/core/util.h"
 
 #define CDB_SIZE 32
@@ -17,7 +16,7 @@
 #define MAX_LUN 16383
 #define EVENT_INFO 16
 
-static const struct virtio_class scsi_virtio = {
+const struct virtio_class user_scsi_virtio = {
 	.name = "SCSI host",
 	.id = VIRTIO_ID_SCSI,
 	.pci_class = 0x010000, /* SCSI controller */
@@ -34,7 +33,7 @@ static const struct opt scsi_opts[] = {
 	{ 0 }
 };
 
-static void put_config(struct user_device *u, uint8_t *config)
+void user_scsi_config(struct user_device *u, uint8_t *config)
 {
 	le32_put(config + offsetof(struct virtio_scsi_config, num_queues), u->queues);
 	le32_put(config + offsetof(struct virtio_scsi_config, seg_max), SEG_MAX);
@@ -50,11 +49,8 @@ static void put_config(struct user_device *u, uint8_t *config)
 
 static const struct user_device_kind scsi_kind = {
 	.size = sizeof(struct user_device),
-	.class = &scsi_virtio,
-	.config_len = sizeof(struct virtio_scsi_config),
-	.other_queues = 2,
-	.queue_size = 128,
-	.config = put_config,
+	USER_SCSI_KIND,
+	.config = user_scsi_config,
 };
 
 static int scsi_create(struct platform *p, struct device_list *list, const char *id,

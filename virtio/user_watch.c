@@ -61,6 +61,8 @@ static void lost(struct vhost_user *u)
 	bool waits = !u->lied && vhost_user_resumable(u);
 
 	user_watch_end(u);
+	if (u->spec.gone)
+		u->spec.gone(u->spec.arg);
 	if (is_over(u))
 		return;
 	if (!waits) {

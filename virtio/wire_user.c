@@ -32,13 +32,18 @@ static int dial(struct vhost_user *u)
 	const char *why;
 	int r;
 
+	u->failed = u->lied = false;
+	if (u->spec.dial) {
+		r = u->spec.dial(u->spec.arg);
+		u->sock = r < 0 ? -1 : r;
+		return r < 0 ? r : 0;
+	}
 	if (strlen(u->spec.path) >= sizeof(at.sun_path)) {
 		log_err("%s: socket=%s: a path of at most %zu bytes is wanted", u->spec.id,
 			u->spec.path, sizeof(at.sun_path) - 1);
 		return -ENAMETOOLONG;
 	}
 	memcpy(at.sun_path, u->spec.path, strlen(u->spec.path));
-	u->failed = u->lied = false;
 	u->sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (u->sock >= 0 && connect(u->sock, (struct sockaddr *)&at, sizeof(at)) == 0)
 		return 0;

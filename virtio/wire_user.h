@@ -40,6 +40,12 @@ struct vhost_user_spec {
 	/* The server has a new config space, of config_len bytes. Under the device's lock.
 	 * [iothread] */
 	void (*config)(void *arg, const uint8_t *config);
+	/* Connects in our place: a socket, ours from then on; -errno, after one line if this is the
+	 * first time. NULL: @path is dialled. [setup]; later under the device's lock. */
+	int (*dial)(void *arg);
+	/* The connection has ended, and nobody is to wait for another: it knew what no other
+	 * server can. NULL: of no interest. Under the device's lock. [iothread] */
+	void (*gone)(void *arg);
 	void *arg;
 };
 
