@@ -171,6 +171,50 @@ static const struct {
 	{ "blk", "virtio-blk" },
 };
 
+bool device_disk_is_shared(const char *text)
+{
+	char *options = strdup(text), name[8];
+	bool shared = options && device_take_option(options, "shared=", name, sizeof(name));
+
+	free(options);
+	return shared;
+}
+
+/* What is a disk's of one guest alone, and why several cannot have it. */
+static const struct {
+	const char *key, *why;
+} alone[] = {
+	{ "on=", "guests share a disk by SCSI, which has reservations" },
+	{ "fault=", "the server of the disk would fail for all who share it" },
+	{ "overlay=", "what one guest writes the others are to read" },
+	{ "store=", "there is nothing to share but a file" },
+	{ "size=", "there is nothing to share but a file" },
+	{ "on-enospc=", "all who share the disk are told of it" },
+	{ "bus=", "such a disk has a controller of its own" },
+	{ "target=", "such a disk is LUN 0 of a controller of its own" },
+	{ "lun=", "such a disk is LUN 0 of a controller of its own" },
+};
+
+static int shared_disk(const char *text, char **device)
+{
+	char *options = strdup(text), value[64];
+	int r = options ? 0 : -ENOMEM;
+	size_t i;
+
+	for (i = 0; !r && i < ARRAY_SIZE(alone); i++) {
+		if (!device_take_option(options, alone[i].key, value, sizeof(value)) ||
+		    (!i && !strcmp(value, "scsi")))
+			continue;
+		log_err("--disk %s: %s%s does not go with shared=: %s", text, alone[i].key, value,
+			alone[i].why);
+		r = -EUSAGE;
+	}
+	if (!r)
+		r = asprintf(device, "shared-disk,%s", options) < 0 ? -ENOMEM : 0;
+	free(options);
+	return r;
+}
+
 int device_of_disk(const char *text, char **device)
 {
 	char *options = strdup(text), on[16] = "scsi", again[16];
@@ -179,6 +223,10 @@ int device_of_disk(const char *text, char **device)
 
 	if (!options)
 		return -ENOMEM;
+	if (device_disk_is_shared(text)) {
+		free(options);
+		return shared_disk(text, device);
+	}
 	device_take_option(options, "on=", on, sizeof(on));
 	while (i < ARRAY_SIZE(disks) && strcmp(disks[i].on, on))
 		i++;

@@ -217,6 +217,8 @@ unsigned device_disk_rank(const struct device_list *list, const struct device *d
  * -EUSAGE after one line, -ENOMEM.
  */
 int device_of_disk(const char *text, char **device);
+/* Has it shared=NAME, so that another process serves it? */
+bool device_disk_is_shared(const char *text);
 /* Takes the first KEY=TEXT out of options; @key has the "=". True: @text is its beginning. */
 bool device_take_option(char *options, const char *key, char *text, size_t size);
 
@@ -229,6 +231,8 @@ struct device *device_find(const struct device_list *list, const char *class_nam
 void device_explain_all(const struct device_list *list, FILE *out);
 /* Removes what killed runs have left on the host. -errno: not all of it. */
 int device_clean_all(FILE *out);
+/* The process that serves a shared disk: see shared_broker.h. */
+int device_serve_shared(int argc, char **argv, int (*confine)(void));
 
 /* Prints a class and its options; NULL: all classes. False: there is no such class. */
 bool device_help(const char *class_name, FILE *out);

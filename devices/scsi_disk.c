@@ -20,7 +20,7 @@
 
 struct scsi_disk_cfg {
 	struct medium_cfg medium;
-	const char *bus, *serial, *wwn;
+	const char *bus, *serial, *wwn, *shared;
 	uint32_t lun, target;
 	unsigned block_size, physical_block;
 	bool removable, discard;
@@ -64,6 +64,9 @@ static const struct opt scsi_disk_opts[] = {
 	{ .key = "discard", .type = OPT_BOOL, .offset = OPTION(discard), .def = "on",
 	  .help = "give space back that the guest unmaps, where the store can" },
 	MEDIUM_OPTS(struct scsi_disk_cfg, medium),
+	{ .key = "shared", .type = OPT_STR, .offset = OPTION(shared), .arg = "NAME",
+	  .help = "of --disk: all guests that say this name have the disk together; see --device "
+		  "shared-disk,help" },
 	{ 0 }
 };
 
@@ -281,6 +284,11 @@ static int create(struct platform *p, struct device_list *list, const char *id,
 
 	if (!d)
 		return -ENOMEM;
+	if (cfg->shared) {
+		log_err("%s: shared=%s: is for --disk, or --device shared-disk", id, cfg->shared);
+		free(d);
+		return -EUSAGE;
+	}
 	r = find_buses(&w, d);
 	if (!r)
 		r = open_medium(d, &w, p);

@@ -55,7 +55,7 @@ struct user_device_kind {
 	void (*config)(struct user_device *u, uint8_t *config);
 	/* How many request queues its config space tells of; NULL: one. */
 	unsigned (*queues_told)(const uint8_t *config);
-	/* As in struct vhost_user_spec; NULL: the socket is dialled, and what goes may come back. */
+	/* As in struct vhost_user_spec; NULL: the socket is dialled, and may be again. */
 	int (*dial)(struct user_device *u);
 	void (*gone)(struct user_device *u);
 };

@@ -77,6 +77,7 @@ $(out)/tests/unit/test_picture: $(out)/vmm/machine/picture.o
 $(out)/tests/unit/test_$(ARCH)_state: $(patsubst %,$(out)/vmm/machine/%.o,vm vcpu \
 	$(patsubst %,arch/$(ARCH)/%,state vcpu vm))
 
+$(out)/tests/unit/test_shared_broker: $(patsubst %,$(out)/vmm/%.o,host/serve machine/sandbox)
 $(out)/tests/unit/test_doctor: $(out)/vmm/host/doctor.o
 $(out)/tests/unit/test_matrix: $(out)/vmm/run/matrix/matrix.o
 $(out)/tests/unit/test_clean: $(out)/vmm/host/clean.o

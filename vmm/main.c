@@ -24,7 +24,7 @@ static const struct {
 	const char *name;
 	int (*main)(int argc, char **argv);
 	void (*help)(FILE *out);
-	const char *text;
+	const char *text; /* NULL: for lunette itself */
 } commands[] = {
 	{ "run", run_main, run_help, "boot a guest, or run a command in one" },
 	{ "matrix", matrix_main, matrix_help, "run many, several at once" },
@@ -32,6 +32,7 @@ static const struct {
 	{ "doctor", doctor_main, doctor_help, "can this machine run guests?" },
 	{ "kernel", kernel_main, kernel_help, "list, fetch, build or check kernels for guests" },
 	{ "clean", clean_main, clean_help, "remove what killed runs have left" },
+	{ "shared-disk", serve_main, serve_help, NULL },
 };
 
 static void help(FILE *out)
@@ -43,8 +44,10 @@ static void help(FILE *out)
 	fputs("usage: lunette COMMAND [OPTION...]\n"
 	      "       lunette help COMMAND         what it does; also lunette COMMAND --help\n"
 	      "       lunette --version\n\n", out);
-	for (i = 0; i < ARRAY_SIZE(commands); i++)
-		help_row(out, 16, commands[i].name, commands[i].text);
+	for (i = 0; i < ARRAY_SIZE(commands); i++) {
+		if (commands[i].text)
+			help_row(out, 16, commands[i].name, commands[i].text);
+	}
 	fputs("\nExit status:\n", out);
 	cause_help(out);
 }
@@ -117,7 +120,8 @@ static int find_command(const char *name)
 	for (i = 0; i < ARRAY_SIZE(commands); i++) {
 		if (!strcmp(name, commands[i].name))
 			return (int)i;
-		near_try(&near, commands[i].name);
+		if (commands[i].text)
+			near_try(&near, commands[i].name);
 	}
 	log_err("'%s' is not a command%s", name, *name == '-' ?
 		"; options come after one: lunette run --help lists them" :

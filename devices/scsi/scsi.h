@@ -230,7 +230,7 @@ struct scsi_lun {
 /* An initiator port: a controller, by which one driver reaches LUNs. */
 struct scsi_port {
 	uint16_t id;               /* relative target port identifier, 1 and up */
-	uint64_t initiator;        /* 60 bits: whose TransportID has which address; by default @id */
+	uint64_t initiator;        /* 60 bits: the address in its TransportID; by default @id */
 	struct stream *trace;      /* for trace.h, set before any ctx; NULL: none */
 	pthread_mutex_t lock;      /* of the rest; a thread that has it waits for no other */
 	struct scsi_nexus **nexus; /* ascending by target and number */

@@ -235,6 +235,8 @@ static struct machine_spec spec_of(const struct guest_cfg *cfg)
 
 	for (i = 0; i < cfg->devices.count; i++)
 		spec.shared |= device_shares_memory(cfg->devices.item[i]);
+	for (i = 0; i < cfg->disks.count; i++)
+		spec.shared |= device_disk_is_shared(cfg->disks.item[i]);
 	/* What the kernel serves it also counts, and does not tell. */
 	if (spec.vhost == VHOST_AUTO && cfg->expect.disks.count)
 		spec.vhost = VHOST_OFF;

@@ -55,7 +55,7 @@ void inherited_close(char *const *argv)
 /* Those that getenv() is asked for, and what belongs to every program: see tests/lint.sh. */
 static const char *const kept[] = {
 	"HOME", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PATH", "TERM", "TMPDIR",
-	"XDG_CACHE_HOME",
+	"XDG_CACHE_HOME", "XDG_RUNTIME_DIR",
 };
 
 static bool is_variable(const char *string, const char *name)

@@ -19,6 +19,7 @@ int doctor_main(int argc, char **argv);
 int clean_main(int argc, char **argv);
 int kernel_main(int argc, char **argv);
 int matrix_main(int argc, char **argv);
+int serve_main(int argc, char **argv);
 
 void run_help(FILE *out);
 void ctl_help(FILE *out);
@@ -26,6 +27,7 @@ void doctor_help(FILE *out);
 void clean_help(FILE *out);
 void kernel_help(FILE *out);
 void matrix_help(FILE *out);
+void serve_help(FILE *out);
 
 /*
  * Would "lunette run" understand these words? 0, and what the guest then has; -errno after one
