@@ -74,7 +74,8 @@ enum exec_kind {
 	EXEC_EXIT,    /* u8: its status. The last frame */
 	EXEC_KILLED,  /* u8: the signal that ended it. The last frame */
 	/* By lunette alone. */
-	EXEC_LOST, /* u8: lunette's status; a text: what has become of the guest. The last frame */
+	EXEC_READY, /* the guest's init is there */
+	EXEC_LOST,  /* u8: lunette's status; a text: what has become of the guest. The last frame */
 	EXEC_KINDS
 };
 

@@ -23,7 +23,7 @@ static void look_at(struct far *c, const struct exec_head *h)
 	BUG_ON(c->over || h->id || h->zero);
 	c->over = h->kind == EXEC_LOST || h->kind == EXEC_FAILED || h->kind == EXEC_EXIT ||
 		  h->kind == EXEC_KILLED;
-	BUG_ON(h->kind != EXEC_LOST && !exec_head_is_good(h, true));
+	BUG_ON(h->kind != EXEC_LOST && h->kind != EXEC_READY && !exec_head_is_good(h, true));
 	if (h->kind == EXEC_OUT || h->kind == EXEC_ERR)
 		c->stream[h->kind == EXEC_OUT ? EXEC_STDOUT : EXEC_STDERR] += EXEC_HEAD + h->len;
 	BUG_ON(c->stream[EXEC_STDOUT] > EXEC_WINDOW || c->stream[EXEC_STDERR] > EXEC_WINDOW);

@@ -157,6 +157,7 @@ static int begun(uint32_t id)
 {
 	int fd = client();
 
+	client_hears(fd, EXEC_READY, NULL, 0);
 	ck_assert(frame_say(fd, EXEC_SPEC, 0, "go", 3));
 	guest_hears(EXEC_SPEC, id, "go", 3);
 	return fd;
@@ -203,6 +204,7 @@ START_TEST(before_the_guest)
 	testbed_settle(&tb);
 	guest_begins();
 	guest_hears(EXEC_SPEC, 1, "go", 3);
+	client_hears(fd, EXEC_READY, NULL, 0);
 	close(fd);
 	guest_hears(EXEC_GONE, 1, NULL, 0);
 }
@@ -223,6 +225,7 @@ START_TEST(init_begins_anew)
 	ck_assert(frame_say(waits, EXEC_SPEC, 0, "go", 3));
 	guest_begins();
 	guest_hears(EXEC_SPEC, 3, "go", 3);
+	client_hears(waits, EXEC_READY, NULL, 0);
 	exec_end(e, 205, "panicked");
 	client_is_lost(waits, 205, "panicked");
 }
@@ -237,6 +240,7 @@ static const struct {
 } nonsense[] = {
 	{ EXEC_SPEC, 1, 3, 0 },	   { EXEC_GONE, 1, 0, 0 },
 	{ EXEC_LOST, 1, 3, 0 },	   { 0, 1, 0, 0 },
+	{ EXEC_READY, 1, 0, 0 },   { EXEC_GONE, 1, 0, 0 },
 	{ EXEC_KINDS, 1, 0, 0 },   { 255, 1, 0, 0 },
 	{ EXEC_OUT, 1, 0, 0 },	   { EXEC_OUT, 1, EXEC_DATA_MAX + 1, 0 },
 	{ EXEC_OUT, 1, 0xffff, 0 }, { EXEC_STARTED, 1, 1, 0 },
@@ -379,6 +383,7 @@ START_TEST(guest_does_not_read)
 	}
 	ck_assert_int_lt(n, 100);
 	other = client();
+	client_hears(other, EXEC_READY, NULL, 0);
 	guest_says(EXEC_OUT, 1, "still heard", 11);
 	client_hears(fd, EXEC_OUT, "still heard", 11);
 	exec_end(e, 208, "over");

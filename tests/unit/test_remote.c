@@ -196,6 +196,23 @@ START_TEST(no_answer)
 }
 END_TEST
 
+static void is_slow(void)
+{
+	hears(EXEC_SPEC);
+	frame_say(far, EXEC_READY, 0, NULL, 0);
+	usleep(200000);
+	frame_say(far, EXEC_STARTED, 0, NULL, 0);
+	frame_say(far, EXEC_EXIT, 0, "\4", 1);
+}
+
+/* An init that is there may take its time. */
+START_TEST(slow_answer)
+{
+	cfg.wait_ms = 50;
+	ck_assert_int_eq(run(is_slow), 4);
+}
+END_TEST
+
 /* Never more than the other end has asked for. */
 static void takes_much(void)
 {
@@ -376,6 +393,7 @@ Suite *remote_suite(void)
 	tcase_add_loop_test(tc, bad_ends, 0, ARRAY_SIZE(ends));
 	tcase_add_test(tc, end_of_the_run);
 	tcase_add_test(tc, no_answer);
+	tcase_add_test(tc, slow_answer);
 	tcase_add_test(tc, much_input);
 	tcase_add_test(tc, much_output);
 	tcase_add_test(tc, too_much_output);

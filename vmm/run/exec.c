@@ -181,6 +181,23 @@ static void break_off(struct exec *e)
 		"what the guest says of its commands makes no sense");
 }
 
+/* The client waits for a command from now on, and no more for an init. */
+static void tell_ready(struct client *c)
+{
+	client_put(c, EXEC_READY, NULL, 0); /* the first that it hears: there is room */
+	watch(c->loop, &c->out, true);
+}
+
+static void tell_all_ready(struct exec *e)
+{
+	unsigned i;
+
+	for (i = 0; i < EXEC_COMMANDS_MAX; i++) {
+		if (e->client[i] && !e->client[i]->over && !e->client[i]->gone)
+			tell_ready(e->client[i]);
+	}
+}
+
 static void all_go_on(struct exec *e)
 {
 	unsigned i;
@@ -205,6 +222,7 @@ static void heard_hello(struct exec *e, const uint8_t nonce[EXEC_NONCE])
 	e->to_len = EXEC_MARK_LEN + EXEC_NONCE;
 	watch(e->loop, &e->out, true);
 	e->ready = true;
+	tell_all_ready(e);
 	all_go_on(e);
 }
 
@@ -373,10 +391,13 @@ static int take(void *arg)
 			      .out.src = { .fn = client_writable, .arg = c } };
 	c->id = e->ids = e->ids == UINT32_MAX ? 1 : e->ids + 1;
 	e->client[i] = c;
-	if (watch_both(&c->in, &c->out, call->fd) < 0)
+	if (watch_both(&c->in, &c->out, call->fd) < 0) {
 		client_free(c);
-	else
-		watch(e->loop, &c->in, true);
+		return -ENOMEM;
+	}
+	watch(e->loop, &c->in, true);
+	if (e->ready)
+		tell_ready(c);
 	return 0;
 }
 

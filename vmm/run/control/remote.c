@@ -40,6 +40,7 @@ struct remote {
 	int fd, signals;
 	char *spec; /* the records, and how far they are sent */
 	size_t spec_at, spec_len;
+	bool ready; /* the guest's init is there */
 	bool started, in_ended;
 	bool passing; /* a signal is on its way */
 	int status;   /* -1: not known yet */
@@ -172,6 +173,12 @@ static void end_by_text(struct remote *r, const char *who, const uint8_t *text, 
 	end(r, status);
 }
 
+static void heard_ready(struct remote *r, const uint8_t *data, size_t len)
+{
+	(void)data, (void)len;
+	r->ready = true;
+}
+
 static void heard_started(struct remote *r, const uint8_t *data, size_t len)
 {
 	(void)data, (void)len;
@@ -247,6 +254,7 @@ static const struct {
 	void (*fn)(struct remote *r, const uint8_t *data, size_t len);
 	size_t least, most;
 } heard[EXEC_KINDS] = {
+	[EXEC_READY] = { heard_ready, 0, 0 },
 	[EXEC_STARTED] = { heard_started, 0, 0 },
 	[EXEC_OUT] = { heard_out, 1, EXEC_DATA_MAX },
 	[EXEC_ERR] = { heard_err, 1, EXEC_DATA_MAX },
@@ -364,7 +372,7 @@ static int time_left(const struct remote *r)
 {
 	uint64_t now = now_ms();
 
-	if (r->started || r->status >= 0)
+	if (r->ready || r->started || r->status >= 0)
 		return -1;
 	return now < r->deadline ? (int)(r->deadline - now) : 0;
 }

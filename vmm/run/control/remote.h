@@ -15,7 +15,7 @@ struct remote_cfg {
 	struct opt_list env; /* NAME=VALUE; NAME: as it is here */
 	const char *cwd, *user; /* NULL: the guest's choice */
 	bool tty;          /* it has a terminal; this one is raw meanwhile, if there is one */
-	unsigned wait_ms;  /* for the guest's init, until the command begins; 0: 20 s */
+	unsigned wait_ms;  /* for the guest's init to be there; 0: 20 s */
 	int in, out, err;  /* its streams, borrowed; in -1: there is no input */
 };
 
