@@ -301,7 +301,8 @@ places='
 short intel stock    -     boot
 short intel stock    -     vhost+intel+job
 all  intel stock     -     job vhost boot intel
-test aarch64 stock   -     boot+state
+short aarch64 stock  -     boot
+test aarch64 stock   -     state
 short riscv64 stock  -     boot
 test riscv64 stock   -     state
 short amd  stock     -     modules hang
@@ -309,7 +310,7 @@ test amd   stock     -     every
 test amd   backports -     atomic vdpa
 all  amd   stock     -     hostile fs conformance rebind many
 all  intel stock     micro end
-all  aarch64 stock   -     wide tools disks transport vhost job files console end limits
+all  aarch64 stock   -     wide boot tools disks transport vhost job files console end limits
 all  riscv64 stock   -     wide boot disks transport vhost job files console end limits
 all  amd   stock     -     modules hang
 all  amd   stock     stock console ctl disks transport user
@@ -319,10 +320,10 @@ poisoned=' hostile resets '
 # A lab host has one CPU, as an emulated one with two takes a third more time for the same; more are for
 # files in which it matters that threads of lunette, the kernel's and the guest's CPUs really run at once.
 many_cpus=' hostile many paths rebind resets soak stores vhost '
-# On Intel's processor, whose emulator takes five times as long, and on riscv64's: what it, its interrupts and
-# its ways to end have a part in, and the first three of vhost, which load what the others need. Of modules,
-# whose guests take five times as long to boot: each way to fail. Of hang, whose tests wait for a minute each:
-# one of each kind. Of a file that is not here, all.
+# On Intel's processor, whose emulator takes five times as long, on arm64's and on riscv64's: what it, its
+# interrupts and its ways to end have a part in, and the first three of vhost, which load what the others
+# need. Of modules, whose guests take five times as long to boot: each way to fail. Of hang, whose tests wait
+# for a minute each: one of each kind. Of a file that is not here, all.
 declare -A part=(
 	[boot]='usual_image pvh four_cpus'
 	[job]='signal panic reboot streams_are_apart hostile_control_port'

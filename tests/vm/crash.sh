@@ -63,7 +63,7 @@ test_dump() { # and the guest goes on
 	status 0 wait $vmm
 }
 
-test_dump_on_fail() {
+long_dump_on_fail() {
 	job 'echo c >/proc/sysrq-trigger'
 	status 205 vmm --initrd initrd --dump-on-fail dumps --cpus 2
 	is_core dumps/guest.core 2

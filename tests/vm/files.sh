@@ -93,7 +93,7 @@ test_image_is_made_once() {
 	equal "$(images)" 2
 }
 
-test_two_runs_make_one_image() {
+long_two_runs_make_one_image() {
 	mkdir src
 	head -c 10000000 /dev/urandom >src/file
 	for n in 1 2; do
@@ -242,7 +242,7 @@ test_out_of_failures() {
 	equal "$(cat res/file)" oom
 }
 
-test_nothing_comes_out_of_a_guest_that_is_gone() { # and what was there stays
+long_nothing_comes_out_of_a_guest_that_is_gone() { # and what was there stays
 	mkdir res
 	echo old >res/file
 	status 209 run --out res -- sh -c 'echo new >/out/file; poweroff -f'

@@ -47,7 +47,7 @@ test_qcow2_with_a_backing_file() {
 	equal "$(md5sum <base)" "$sum"
 }
 
-test_other_formats() {
+long_other_formats() {
 	raw base 8M
 	for format in vmdk vhdx vdi; do
 		qemu-img convert -O $format base x.$format
@@ -58,7 +58,7 @@ test_other_formats() {
 }
 
 # What the guest gives back is given back, and what has no room is told.
-test_space() {
+long_space() {
 	raw base 8M
 	qemu-img convert -O qcow2 base x.qcow2
 	qemu-img resize -q x.qcow2 64M
@@ -73,7 +73,7 @@ test_space() {
 	[ "$(($(stat -c %b x.qcow2) / 2))" -lt 1024 ] || fail "$(stat -c %b x.qcow2) blocks of it are left"
 }
 
-test_changes_vanish() {
+long_changes_vanish() {
 	raw base 8M
 	qemu-img convert -O qcow2 base x.qcow2
 	sum=$(md5sum <x.qcow2)

@@ -70,7 +70,7 @@ tree() {
 	echo "$release" >tree/include/config/kernel.release
 }
 
-test_tree() {
+long_tree() {
 	tree
 	status 0 run --kernel tree -- sh -c "$look"
 	saw

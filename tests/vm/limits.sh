@@ -36,7 +36,7 @@ patch() {
 }
 
 # A system call becomes "cli; jmp ." while the guest calls it again and again.
-test_kernel_that_hangs_with_interrupts_off() {
+long_kernel_that_hangs_with_interrupts_off() {
 	only x86_64
 	job 'grep " __x64_sys_sethostname$" /proc/kallsyms
 		while :; do hostname again; done'
@@ -120,7 +120,7 @@ test_boot_that_never_comes() {
 	contains json '"cause": "boot"'
 }
 
-test_boot_timeout_is_over_when_the_command_begins() {
+long_boot_timeout_is_over_when_the_command_begins() {
 	status 0 run --boot-timeout ${soon}s -- sleep $((soon + 1))
 	status 0 run --boot-timeout none -- true
 }

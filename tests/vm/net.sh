@@ -53,7 +53,7 @@ test_download() { # 20 MB
 	no_passt # it has been waited for
 }
 
-test_upload() { # 20 MB
+long_upload() { # 20 MB
 	head -c 20000000 /dev/urandom >data
 	listen
 	mkdir files
@@ -173,7 +173,7 @@ reach='
 	reach "[::1]"
 	wget -q -O - http://192.0.2.1:8000/'
 
-test_host_loopback_is_out_of_reach() { # and nothing else is
+long_host_loopback_is_out_of_reach() { # and nothing else is
 	secret
 	(serve; status 0 guest "$reach" --net user)
 	equal "$(sed 's/ *$//' out)" '10.0.2.2
@@ -184,7 +184,7 @@ test_host_loopback_is_out_of_reach() { # and nothing else is
 index'
 }
 
-test_host_loopback_on_request() {
+long_host_loopback_on_request() {
 	secret
 	(serve; status 0 guest "$reach" --net user,host-loopback=on)
 	contains out '^10.0.2.2 secret$'

@@ -33,7 +33,7 @@ test_on_pci() {
 	contains out '^boot 3, CPUs 0-1$'
 }
 
-test_on_mmio() {
+long_on_mmio() {
 	counts /dev/sda 3 'reboot -f'
 	comes_back --device virtio-scsi,transport=mmio --disk disk.img
 }
@@ -50,14 +50,14 @@ test_in_kernel() {
 	nothing_left
 }
 
-test_in_kernel_on_mmio() {
+long_in_kernel_on_mmio() {
 	kernel_target
 	counts /dev/sda 3 'reboot -f'
 	comes_back --vhost on --device virtio-scsi,transport=mmio --disk disk.img
 	nothing_left
 }
 
-test_overlay() { # survives the reset, and is dropped, or written, at the end
+long_overlay() { # survives the reset, and is dropped, or written, at the end
 	counts /dev/sda 3 'reboot -f'
 	status 0 vmm --initrd initrd --on-reboot restart --disk disk.img,overlay=on
 	boots 3
@@ -67,7 +67,7 @@ test_overlay() { # survives the reset, and is dropped, or written, at the end
 	equal "$(head -c 1 disk.img)" 3
 }
 
-test_on_hvc() {
+long_on_hvc() {
 	counts /dev/sda 3 'reboot -f'
 	comes_back --console hvc --disk disk.img
 }
@@ -83,7 +83,7 @@ test_every_way() {
 }
 
 # What was plugged is there; a reservation, and what its driver has chosen, are not.
-test_what_was_plugged_stays() {
+long_what_was_plugged_stays() {
 	counts /dev/sda 2 'echo asked; until [ -e /sys/block/sdb ]; do sleep 0.1; done; reboot -f'
 	truncate -s 2M more.img
 	lunette run --kernel "$kernel" --vhost off --initrd initrd --on-reboot restart --disk disk.img \

@@ -29,7 +29,7 @@ storm() { # TRANSPORT
 	done
 }
 test_storm_on_pci() { storm pci; }
-test_storm_on_mmio() { storm mmio; }
+long_storm_on_mmio() { storm mmio; }
 
 # By Linux, while it writes and reads. Its driver knows the reset of a device; the others come to
 # nothing there.

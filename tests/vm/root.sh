@@ -88,7 +88,7 @@ test_folder_of_a_whole_system() {
 	contains out '^this is root'
 }
 
-test_archive() {
+long_archive() {
 	local format
 	tree root
 	ln root/etc/name root/etc/second

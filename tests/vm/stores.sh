@@ -24,12 +24,12 @@ test_by_io_uring() {
 	equal "$(grep -v 'served' err)" ''
 }
 
-test_by_threads() {
+long_by_threads() {
 	truncate -s 32M disk.img
 	writes_and_reads disk.img,io=threads disk.img
 }
 
-test_past_the_page_cache() {
+long_past_the_page_cache() {
 	truncate -s 32M disk.img
 	device=$(losetup -f) && losetup "$device" disk.img
 	writes_and_reads "$device,direct=on,serial=x" "$device"
@@ -47,7 +47,7 @@ test_overlay() {
 	equal "$(cut -d ' ' -f 1 out)" "$(cut -d ' ' -f 1 sums)"
 }
 
-test_overlay_is_committed() {
+long_overlay_is_committed() {
 	head -c 32m /dev/urandom >disk.img
 	writes_and_reads disk.img,overlay=commit disk.img
 }

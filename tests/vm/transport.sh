@@ -106,7 +106,7 @@ test_bar_moves() {
 
 # An interrupt goes from CPU to CPU, each time masked, rewritten and unmasked, under load. (Those of
 # disks are the kernel's own to place.)
-test_interrupt_moves() {
+long_interrupt_moves() {
 	status 0 guest "irq=\$(sed -n 's/^ *\\([0-9]*\\):.*virtio0-input.*/\\1/p' /proc/interrupts)
 		(head -c 100000 /dev/hwrng | wc -c >/tmp/count) &
 		moves=0

@@ -448,7 +448,7 @@ test_hand_over_on_pci() {
 	status 0 timeout 200 /lab/handover pci disk.img
 	nothing_left
 }
-test_hand_over_on_mmio() {
+long_hand_over_on_mmio() {
 	truncate -s 4M disk.img
 	status 0 timeout 200 /lab/handover mmio disk.img
 	nothing_left

@@ -79,7 +79,7 @@ listening'
 	done
 }
 
-test_unix_many() {
+long_unix_many() {
 	timeout 400 /lab/vsock echo "unix:$PWD/v_700" 100 >echo &
 	echo=$!
 	until_true 60 grep -q listening echo
