@@ -256,6 +256,36 @@ START_TEST(cleared)
 }
 END_TEST
 
+/* Whole pages in what is named, of one region; none of what is no memory, or of what must stay. */
+START_TEST(dropped)
+{
+	struct mem m = { .shared = _i };
+	uint8_t *at, all = 0;
+	unsigned i;
+
+	ck_assert_int_eq(mem_add(&m, 0, MIB(1)), 0);
+	ck_assert_int_eq(mem_add(&m, MIB(4), MIB(1)), 0);
+	at = m.region[1].hva;
+	memset(at, 'x', MIB(1));
+	ck_assert_uint_eq(mem_drop(&m, at + 1, KIB(4)), 0);
+	ck_assert_uint_eq(mem_drop(&m, at + 1, KIB(12)), KIB(8));
+	ck_assert_uint_eq(at[KIB(4) - 1], 'x');
+	for (i = KIB(4); i < KIB(12); i++)
+		all |= at[i];
+	ck_assert_uint_eq(all, 0);
+	ck_assert_uint_eq(at[KIB(12)], 'x');
+	ck_assert_uint_eq(mem_drop(&m, at + MIB(1) - KIB(4), KIB(4)), KIB(4));
+	ck_assert_uint_eq(mem_drop(&m, at + MIB(1) - KIB(4), KIB(8)), 0);
+	ck_assert_uint_eq(mem_drop(&m, at - KIB(4), KIB(8)), 0);
+	ck_assert_uint_eq(mem_drop(&m, &m, KIB(8)), 0);
+	ck_assert_uint_eq(mem_drop(&m, at, 0), 0);
+	atomic_store(&m.pinned, true);
+	ck_assert_uint_eq(mem_drop(&m, at + KIB(12), KIB(4)), 0);
+	ck_assert_uint_eq(at[KIB(12)], 'x');
+	mem_free(&m);
+}
+END_TEST
+
 Suite *mem_suite(void)
 {
 	Suite *s = suite_create("mem");
@@ -270,6 +300,7 @@ Suite *mem_suite(void)
 	tcase_add_test(tc, cannot_be_shared);
 	tcase_add_test(tc, shared_and_not_shrunk);
 	tcase_add_loop_test(tc, cleared, 0, 3);
+	tcase_add_loop_test(tc, dropped, 0, 2);
 	tcase_add_loop_test(tc, bounds, 0, ARRAY_SIZE(ats));
 	tcase_add_test(tc, copies_across_regions);
 	tcase_add_test(tc, pointer_alignment);

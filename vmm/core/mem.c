@@ -97,14 +97,16 @@ void mem_free(struct mem *mem)
 }
 
 /* Pages that the kernel was given for good would no longer be the guest's. */
-static bool drop_pages(const struct mem *mem, const struct mem_region *r)
+static bool drop_pages(const struct mem *mem, const struct mem_region *r, uint64_t off,
+		       uint64_t len)
 {
 	if (atomic_load(&mem->pinned))
 		return false;
 	if (r->fd < 0)
-		return madvise(r->hva, r->size, MADV_DONTNEED) == 0;
-	return fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)r->fd_off,
-			 (off_t)r->size) == 0;
+		return madvise(r->hva + off, len, MADV_DONTNEED) == 0;
+	/* Others have mapped them, too, and a page that is mapped elsewhere would stay. */
+	return fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			 (off_t)(r->fd_off + off), (off_t)len) == 0;
 }
 
 void mem_clear(struct mem *mem)
@@ -112,9 +114,29 @@ void mem_clear(struct mem *mem)
 	unsigned i;
 
 	for (i = 0; i < mem->nregions; i++) {
-		if (!drop_pages(mem, &mem->region[i]))
-			memset(mem->region[i].hva, 0, mem->region[i].size);
+		struct mem_region *r = &mem->region[i];
+
+		if (!drop_pages(mem, r, 0, r->size))
+			memset(r->hva, 0, r->size);
 	}
+}
+
+uint64_t mem_drop(const struct mem *mem, const void *at, uint64_t len)
+{
+	uint64_t page = sysconf(_SC_PAGESIZE), from, to;
+	unsigned i;
+
+	for (i = 0; i < mem->nregions; i++) {
+		const struct mem_region *r = &mem->region[i];
+
+		from = (uint64_t)((uintptr_t)at - (uintptr_t)r->hva);
+		if (!range_ok(from, len, r->size))
+			continue;
+		to = (from + len) & ~(page - 1);
+		from = align_up(from, page);
+		return from < to && drop_pages(mem, r, from, to - from) ? to - from : 0;
+	}
+	return 0;
 }
 
 uint64_t mem_size(const struct mem *mem)

@@ -51,6 +51,12 @@ int mem_add(struct mem *mem, uint64_t gpa, uint64_t size);
 void mem_free(struct mem *mem);
 /* All of it is zero again, and the host has back what it can have. Nobody uses it meanwhile. */
 void mem_clear(struct mem *mem);
+/*
+ * The host has back whole pages of its own in the @len bytes that @at, of an element of mem_iov(),
+ * begins: whoever looks there next finds zeroes. Returns how many bytes; 0, too, where the kernel
+ * keeps them. Any thread, whoever uses them meanwhile.
+ */
+uint64_t mem_drop(const struct mem *mem, const void *at, uint64_t len);
 
 /* Bytes in all regions together. */
 uint64_t mem_size(const struct mem *mem);
