@@ -86,6 +86,14 @@ struct device_lun {
 	int (*path)(struct device *dev, const char *bus, const char *state);
 };
 
+/* It takes memory from the guest; facts() say how much, and what the guest says of the rest. */
+struct device_balloon {
+	/* Bytes that the guest is to have; it comes to that by and by. */
+	int (*resize)(struct device *dev, uint64_t size);
+	/* Asks the guest for newer statistics. */
+	int (*ask)(struct device *dev);
+};
+
 struct device_class {
 	const char *name;
 	const char *nick;        /* what its devices are called, with a number; NULL: @name */
@@ -109,6 +117,7 @@ struct device_class {
 	const struct device_hotplug *hotplug;
 	const struct device_medium *medium;
 	const struct device_lun *lun;
+	const struct device_balloon *balloon;
 	/* What it is. */
 	void (*facts)(const struct device *dev, struct device_facts *to);
 	/* What it has done until now. -errno after one line: another counts. [main] */

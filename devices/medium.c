@@ -110,13 +110,30 @@ static int claim_kept(struct medium *m, const char *id)
 	return r;
 }
 
+/* With what goes past the page cache io_uring is given all of the guest's memory, for good. */
+static int check_pins(struct platform *p, const char *id, const struct medium_cfg *cfg)
+{
+	bool pins = cfg->direct && cfg->engine != BLOCK_ENGINE_THREADS;
+
+	if (pins && p->balloon) {
+		log_err("%s: direct=on has the kernel keep all of the guest's memory, and the "
+			"guest has a balloon, by which it gives some back; give it io=threads, or leave "
+			"direct=on or the balloon out", id);
+		return -EUSAGE;
+	}
+	p->pins |= pins;
+	return 0;
+}
+
 int medium_init(struct medium *m, struct platform *p, const char *id,
 		const struct medium_cfg *cfg, uint32_t block_size, const char *option,
 		bool may_be_empty)
 {
-	int r;
+	int r = check_pins(p, id, cfg);
 
 	*m = (struct medium){ .platform = p, .on_enospc = cfg->on_enospc };
+	if (r < 0)
+		return r;
 	m->how = (struct block_open){ .store = cfg->store, .size = cfg->size,
 				      .readonly = cfg->readonly,
 				      .format = cfg->format,

@@ -28,6 +28,7 @@ static const struct {
 	{ VIRTIO_ID_BLOCK, "virtio_blk", "disk" },
 	{ VIRTIO_ID_CONSOLE, "virtio_console", "console" },
 	{ VIRTIO_ID_RNG, "virtio_rng", "source of random numbers" },
+	{ VIRTIO_ID_BALLOON, "virtio_balloon", "memory balloon" },
 	{ VIRTIO_ID_SCSI, "virtio_scsi", "SCSI controller" },
 	{ VIRTIO_ID_VSOCK, "vmw_vsock_virtio_transport", "socket device" },
 	{ VIRTIO_ID_FS, "virtiofs", "folder of another program's" },

@@ -299,6 +299,8 @@ int main(void)
 		module_probe("virtio_net");
 	if (virtio_count(VIRTIO_ID_BLOCK, false))
 		module_probe("virtio_blk");
+	if (virtio_count(VIRTIO_ID_BALLOON, false))
+		module_probe("virtio_balloon");
 	if (virtio_count(VIRTIO_ID_VSOCK, false))
 		module_probe("vmw_vsock_virtio_transport");
 	if (virtio_count(VIRTIO_ID_FS, false))

@@ -111,7 +111,7 @@ base() { # KERNEL [MODULE...]
 		case $arch in x86_64) pvpanic='pvpanic-mmio' ;; *) pvpanic='pvpanic-pci' ;; esac
 		[ $# -gt 0 ] || set -- $(known sd_mod -sr_mod sg virtio_scsi "$pvpanic" virtio_pci \
 			virtio_mmio virtio_rng virtio_console -virtio_blk -virtio_net -erofs -overlay -virtiofs \
-			-vmw_vsock_virtio_transport ext4)
+			-vmw_vsock_virtio_transport -virtio_balloon ext4)
 	fi
 	init=$(built init)
 	sum=$(cat "$0" "$init" "$busybox" <(echo "$version $*"; [ "$kernel" = - ] ||

@@ -45,6 +45,7 @@ const struct kernel_need kernel_needs[] = {
 	{ "scsi-cd", "BLK_DEV_SR", KERNEL_NEED_ANY, "CD-ROM drives" },
 	{ "virtio-rng", "HW_RANDOM", KERNEL_NEED_ANY, "random numbers" },
 	{ "virtio-rng", "HW_RANDOM_VIRTIO", KERNEL_NEED_ANY, "random numbers" },
+	{ "virtio-balloon", "VIRTIO_BALLOON", KERNEL_NEED_ANY, "memory that goes back" },
 	{ "virtio-console", "VIRTIO_CONSOLE", KERNEL_NEED_ANY, "consoles and ports" },
 	{ "virtio-net", "INET", KERNEL_NEED_BUILTIN, "networks" },
 	{ "virtio-net", "VIRTIO_NET", KERNEL_NEED_ANY, "the network interface" },
