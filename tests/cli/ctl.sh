@@ -44,6 +44,27 @@ test_life_of_a_disk() {
 	[ -e trace ] || fail 'no trace'
 }
 
+test_balloon_without_a_driver() {
+	start --disk a.img
+	status 1 ctl balloon 32M 2>answer
+	equal "$(cat answer)" 'lunette: error: balloon: the guest has none; lunette run --balloon gives it one'
+	status 0 ctl quit
+	status 208 wait $run
+	start --disk a.img --balloon
+	status 1 ctl balloon 32M 2>answer
+	equal "$(cat answer)" 'lunette: error: balloon0: the guest has no driver for it, or not yet; Linux'"'"'s is virtio_balloon'
+	status 1 ctl balloon 2>answer
+	equal "$(wc -l <answer)" 1
+	status 0 ctl counters balloon0 >answer
+	contains answer '^balloon0 inflated_pages=0 '
+	status 1 ctl plug b.img,direct=on 2>answer
+	contains answer 'direct=on has the kernel keep all of the guest.s memory, and the guest has a balloon'
+	status 0 ctl plug b.img,direct=on,io=threads || status 0 ctl plug b.img
+	status 0 ctl quit
+	status 208 wait $run
+	equal "$(cat err)" ''
+}
+
 test_media_of_other_formats() { # what --disk refuses is refused while the guest runs, too
 	start --disk a.img
 	printf 'QFI\373\0\0\0\3' | dd of=b.img conv=notrunc 2>/dev/null

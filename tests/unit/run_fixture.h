@@ -100,6 +100,7 @@ enum cause guest_create(struct guest *g, const struct guest_cfg *cfg)
 	put_text("net", cfg->net);
 	put_list("publish", &cfg->publish);
 	put_text("vsock", cfg->vsock);
+	printf("balloon=%d\n", cfg->balloon);
 	put_text("control", cfg->control);
 	put_text("dump", cfg->dump);
 	put_text("trace", cfg->trace);

@@ -249,6 +249,45 @@ START_TEST(virtio_disk)
 }
 END_TEST
 
+static struct device *of_class(const char *name)
+{
+	return device_find(&tb.devices, name, NULL);
+}
+
+static json_int_t fact(const char *request, const char *what)
+{
+	json_t *answer = ask(request);
+	json_int_t value = json_integer_value(json_object_get(answer, what));
+
+	json_decref(answer);
+	return value;
+}
+
+START_TEST(memory_balloon)
+{
+	uint64_t all = mem_size(&tb.mem);
+	struct vdriver b;
+
+	fails("{'do':'balloon'}",
+	      "balloon: the guest has none; lunette run --balloon gives it one");
+	fails("{'do':'balloon','size':'1G'}", "the guest has none");
+	ck_assert_int_eq(device_create(&tb.p, &tb.devices, "virtio-balloon,transport=mmio"), 0);
+	ck_assert_int_eq(of_class("virtio-balloon")->class->ready(of_class("virtio-balloon")), 0);
+	fails("{'do':'balloon','size':'16M'}", "balloon0: the guest has no driver for it, or not");
+	fails("{'do':'balloon'}", "balloon0: the guest has no driver for it, or not yet");
+	ck_assert(vdriver_probe(&b, &tb, 0));
+	ck_assert(vdriver_start(&b, ~0ull, 3, 16));
+	ck_assert_int_eq(fact("{'do':'balloon','size':'16M'}", "target"), MIB(16));
+	ck_assert_int_eq(fact("{'do':'balloon'}", "memory"), all);
+	vdriver_config_write(&b, 4, (all - MIB(20)) / 4096, 4);
+	ck_assert_int_eq(fact("{'do':'balloon'}", "memory"), MIB(20));
+	fails("{'do':'balloon','size':'1G'}", "the guest has 80M of memory");
+	fails("{'do':'balloon','size':'0'}", "size=0: out of range");
+	ok("{'do':'counters','id':'balloon0'}");
+	vdriver_fini(&b);
+}
+END_TEST
+
 START_TEST(size)
 {
 	struct stat st;
@@ -436,6 +475,7 @@ Suite *command_suite(void)
 	tcase_add_test(tc, table_is_complete);
 	tcase_add_test(tc, plug_and_unplug);
 	tcase_add_test(tc, virtio_disk);
+	tcase_add_test(tc, memory_balloon);
 	tcase_add_test(tc, size);
 	tcase_add_test(tc, media);
 	tcase_add_test(tc, paths);

@@ -230,6 +230,50 @@ START_TEST(nothing_plugged_nothing_to_wait_for)
 }
 END_TEST
 
+#define BALLOON(memory) "{\"ok\":true,\"id\":\"b\",\"target\":7,\"memory\":" #memory "}"
+#define STATISTICS(age) \
+	"{\"ok\":true,\"id\":\"b\",\"target\":7,\"memory\":9,\"age_ms\":" #age "}"
+#define ASKED_AGAIN "{\"do\":\"balloon\"}\n"
+
+/* Until it is where it is to be; the answer says where that is. */
+START_TEST(balloon_gets_there)
+{
+	ck_assert_int_eq(ask(WORDS("s", "balloon", "7"),
+			     WORDS(BALLOON(9), BALLOON(8), BALLOON(7))), 0);
+	ck_assert_str_eq(asked, "{\"do\":\"balloon\",\"size\":\"7\"}\n" ASKED_AGAIN ASKED_AGAIN);
+	ck_assert_str_eq(out.text, "b target=7 memory=7\n");
+}
+END_TEST
+
+START_TEST(balloon_that_does_not_move)
+{
+	static const char *const nine[] = { [0 ... 29] = BALLOON(9), NULL };
+
+	ck_assert_int_eq(ask(WORDS("s", "balloon", "7"), nine), 0);
+	ck_assert_str_eq(out.text, "b target=7 memory=9\n");
+}
+END_TEST
+
+/* Those that the guest had said before are not the answer. */
+START_TEST(balloon_has_new_statistics)
+{
+	ck_assert_int_eq(ask(WORDS("s", "balloon"), WORDS(BALLOON(9), STATISTICS(5000),
+							  STATISTICS(3))), 0);
+	ck_assert_str_eq(out.text, "b target=7 memory=9 age_ms=3\n");
+	ck_assert_str_eq(asked, ASKED_AGAIN ASKED_AGAIN ASKED_AGAIN);
+}
+END_TEST
+
+START_TEST(balloon_that_is_none)
+{
+	ck_assert_int_eq(ask(WORDS("s", "balloon", "7"),
+			     WORDS("{\"ok\":false,\"error\":\"no\"}")), 1);
+	ck_assert_str_eq(err.text, "lunette: error: no\n");
+	ck_assert_int_eq(ask(WORDS("s", "balloon", "7"), WORDS(BALLOON(9), NULL)), 1);
+	ck_assert_ptr_nonnull(strstr(err.text, "the run has ended"));
+}
+END_TEST
+
 START_TEST(help)
 {
 	ck_assert_int_eq(run(WORDS("s", "plug", "--help")), 0);
@@ -254,6 +298,10 @@ Suite *ctl_suite(void)
 	tcase_add_test(tc, wait_for_the_guest);
 	tcase_add_test(tc, wait_in_vain);
 	tcase_add_test(tc, nothing_plugged_nothing_to_wait_for);
+	tcase_add_test(tc, balloon_gets_there);
+	tcase_add_test(tc, balloon_that_does_not_move);
+	tcase_add_test(tc, balloon_has_new_statistics);
+	tcase_add_test(tc, balloon_that_is_none);
 	tcase_add_test(tc, help);
 	return s;
 }

@@ -194,6 +194,14 @@ START_TEST(vsock)
 }
 END_TEST
 
+START_TEST(balloon)
+{
+	cfg.balloon = true;
+	check("virtio-balloon");
+	cfg.balloon = false;
+}
+END_TEST
+
 START_TEST(cdrom_gets_a_controller)
 {
 	add(&cfg.cdroms, "");
@@ -356,6 +364,7 @@ Suite *guest_devices_suite(void)
 	tcase_add_test(tc, disks_without_a_controller);
 	tcase_add_test(tc, disk_on_nothing_known);
 	tcase_add_test(tc, vsock);
+	tcase_add_test(tc, balloon);
 	tcase_add_test(tc, cdrom_gets_a_controller);
 	tcase_add_test(tc, users_controller_is_used);
 	tcase_add_test(tc, controller_for_a_device_before_the_users);

@@ -105,6 +105,24 @@ START_TEST(all_words)
 }
 END_TEST
 
+START_TEST(copied)
+{
+	char *argv[] = { "run", "--disk=a,b", "", NULL };
+	char **copy = run_copy_words(3, argv);
+	unsigned i;
+
+	for (i = 0; i < 3; i++) {
+		ck_assert_str_eq(copy[i], argv[i]);
+		ck_assert_ptr_ne(copy[i], argv[i]);
+	}
+	ck_assert_ptr_null(copy[3]);
+	copy[1][0] = 0;
+	ck_assert_str_eq(argv[1], "--disk=a,b");
+	run_free_words(copy);
+	run_free_words(NULL);
+}
+END_TEST
+
 Suite *run_words_suite(void)
 {
 	Suite *s = suite_create("run_words");
@@ -113,6 +131,7 @@ Suite *run_words_suite(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_loop_test(tc, files_of_words, 0, sizeof(words) / sizeof(*words));
 	tcase_add_test(tc, all_words);
+	tcase_add_test(tc, copied);
 	return s;
 }
 

@@ -29,6 +29,7 @@ struct guest_cfg {
 	const char *kernel, *control, *trace, *root, *net, *vsock;
 	const char *dump; /* a folder for the guest's memory, if the run fails; NULL: none */
 	struct opt_list initrds, append, at;
+	bool balloon;
 	unsigned overlay; /* enum overlay_policy */
 	unsigned console; /* enum guest_console */
 	struct opt_list disks, cdroms, devices, publish;

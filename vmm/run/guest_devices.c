@@ -88,6 +88,8 @@ static int make_all(struct guest *g)
 		r = add_disk(m, text);
 	for (i = 0; r == 0 && (text = files_disk(cfg->job.files, i)); i++)
 		r = add_disk(m, text);
+	if (r == 0 && cfg->balloon)
+		r = add_device(m, "virtio-balloon");
 	if (r == 0 && cfg->vsock)
 		r = add_of(m, "virtio-vsock", cfg->vsock);
 	r = r ? r : net_add(&m->platform, &m->devices, cfg->net, &cfg->publish);

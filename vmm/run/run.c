@@ -88,6 +88,9 @@ static const struct opt run_opts[] = {
 	{ "vsock", OPT_STR, AT(guest.vsock), .arg = "CID|auto[,path=PATH]",
 	  .help = "sockets between host and guest, by the kernel, or with path= by Unix sockets; "
 		  "see --device virtio-vsock,help" },
+	{ "balloon", OPT_BOOL, AT(guest.balloon),
+	  .help = "memory that the guest does not need goes back to this machine; lunette ctl says "
+		  "how much it is to have; see --device virtio-balloon,help" },
 	{ "vhost", OPT_ENUM, AT(guest.machine.vhost), "auto", .words = vhost_words,
 	  .help = "let the kernel serve disks: where it can, or not run without, or never" },
 	{ "on-enospc", OPT_ENUM, AT(guest.machine.on_enospc), "report", .words = full_words,
@@ -481,34 +484,9 @@ static int run_and_report(struct run_cfg *cfg, char *const *words, bool usage)
 	return report_status(r);
 }
 
-static void free_words(char **words)
-{
-	char **word;
-
-	for (word = words; word && *word; word++)
-		free(*word);
-	free(words);
-}
-
-/* As options are cut up where they are. NULL: no memory. */
-static char **copy_words(int argc, char *const *argv)
-{
-	char **copy = calloc(argc + 1, sizeof(*copy));
-	int i;
-
-	for (i = 0; copy && i < argc; i++) {
-		copy[i] = strdup(argv[i]);
-		if (!copy[i]) {
-			free_words(copy);
-			return NULL;
-		}
-	}
-	return copy;
-}
-
 int run_main(int argc, char **argv)
 {
-	char **words = copy_words(argc, argv);
+	char **words = run_copy_words(argc, argv);
 	struct report report;
 	struct run_cfg cfg = { .guest.report = &report };
 	int status;
@@ -530,7 +508,7 @@ int run_main(int argc, char **argv)
 	}
 	opt_free(run_opts, &cfg);
 	report_fini(&report);
-	free_words(words);
+	run_free_words(words);
 	return status;
 }
 
@@ -577,7 +555,7 @@ int run_check(int argc, char *const *argv, uint64_t *memory, unsigned *cpus, opt
 	struct report report = { 0 };
 	struct run_cfg cfg = { .guest.report = &report };
 	struct names names = { written, arg };
-	char **copy = copy_words(argc, argv);
+	char **copy = run_copy_words(argc, argv);
 	int status;
 	unsigned i;
 
@@ -595,6 +573,6 @@ int run_check(int argc, char *const *argv, uint64_t *memory, unsigned *cpus, opt
 	if (status < 0)
 		each_vsock_written(cfg.guest.vsock, written, arg);
 	opt_free(run_opts, &cfg);
-	free_words(copy);
+	run_free_words(copy);
 	return status < 0 ? 0 : -EUSAGE;
 }

@@ -44,6 +44,10 @@ int run_check(int argc, char *const *argv, uint64_t *memory, unsigned *cpus, opt
 typedef int run_name(void *arg, const char *name, int fd);
 int run_each_name(int folder, char *const *words, run_name *fn, void *arg);
 
+/* A copy that may be cut up, as options are; NULL: no memory. */
+char **run_copy_words(int argc, char *const *argv);
+void run_free_words(char **words);
+
 /* None of them is an output in @claims: -EUSAGE after one line for each that is. */
 int run_spare_words(struct claims *claims, int folder, char *const *words);
 

@@ -89,3 +89,27 @@ int run_spare_words(struct claims *claims, int folder, char *const *words)
 {
 	return run_each_name(folder, words, spare, claims);
 }
+
+void run_free_words(char **words)
+{
+	char **word;
+
+	for (word = words; word && *word; word++)
+		free(*word);
+	free(words);
+}
+
+char **run_copy_words(int argc, char *const *argv)
+{
+	char **copy = calloc(argc + 1, sizeof(*copy));
+	int i;
+
+	for (i = 0; copy && i < argc; i++) {
+		copy[i] = strdup(argv[i]);
+		if (!copy[i]) {
+			run_free_words(copy);
+			return NULL;
+		}
+	}
+	return copy;
+}

@@ -157,6 +157,24 @@ static int device_facts(struct device *dev, struct device_facts *to)
 	return 0;
 }
 
+/* Without a size it asks for newer statistics, which come later: the answer has what there is. */
+static int balloon(const struct command_host *host, const struct command_args *args,
+		   json_t *answer)
+{
+	struct device *dev = host->devices->last;
+	int r;
+
+	while (dev && !dev->class->balloon)
+		dev = dev->next;
+	if (!dev) {
+		log_err("balloon: the guest has none; lunette run --balloon gives it one");
+		return -ENODEV;
+	}
+	r = args->size ? dev->class->balloon->resize(dev, args->size) :
+			 dev->class->balloon->ask(dev);
+	return r < 0 ? r : answer_with(dev, answer);
+}
+
 static int devices(const struct command_host *host, const struct command_args *args,
 		   json_t *answer)
 {
@@ -170,7 +188,9 @@ static int counters(const struct command_host *host, const struct command_args *
 	struct device *only = NULL;
 
 	if (args->id) {
-		only = device_named(host->devices, args->id);
+		only = device_by_id(host->devices, args->id);
+		if (!only || !only->class->balloon)
+			only = device_named(host->devices, args->id);
 		if (!only)
 			return -ENODEV;
 	}
@@ -248,6 +268,11 @@ static const struct opt resize_args[] = {
 	  .help = "bytes" },
 	{ 0 }
 };
+static const struct opt balloon_args[] = {
+	{ ARG(size), .type = OPT_SIZE, .min = MIB(1), .max = GIB(512), .arg = "SIZE",
+	  .help = "bytes that the guest is to have" },
+	{ 0 }
+};
 static const struct opt insert_args[] = {
 	ARG_ID,
 	{ ARG(file), .type = OPT_STR, .arg = "FILE", .help = "the medium" },
@@ -290,7 +315,9 @@ const struct command commands[] = {
 	  insert },
 	{ "fault", fault_args, 2, "how a disk fails from now on", fault },
 	{ "path", path_args, 3, "how a disk on several controllers is reached by one", path },
-	{ "counters", id_args, 0, "what disks and drives have done", counters },
+	{ "balloon", balloon_args, 0,
+	  "how much memory the guest has, and says of it; or is to have", balloon },
+	{ "counters", id_args, 0, "what disks, drives and a balloon have done", counters },
 	{ "devices", no_args, 0, "what there is", devices },
 	{ "pause", no_args, 0, "the guest stands still, with nothing in flight", pause_guest },
 	{ "resume", no_args, 0, "and goes on", resume },

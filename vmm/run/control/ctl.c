@@ -118,6 +118,11 @@ static json_t *ask(const struct ctl *ctl, json_t *request)
 	return answer;
 }
 
+static bool ok(const json_t *answer)
+{
+	return json_is_true(json_object_get(answer, "ok"));
+}
+
 /* For people. */
 
 static void print_value(const json_t *value)
@@ -174,17 +179,17 @@ static void print_plain(json_t *answer)
 static int print_answer(const struct ctl *ctl, json_t *answer)
 {
 	const char *error = json_string_value(json_object_get(answer, "error"));
-	bool ok = json_is_true(json_object_get(answer, "ok"));
+	bool is_ok = ok(answer);
 
 	if (ctl->json) {
 		json_dumpf(answer, stdout, JSON_COMPACT);
 		putchar('\n');
-	} else if (ok) {
+	} else if (is_ok) {
 		print_plain(answer);
 	} else {
 		log_err("%s", error ? error : "it gives no reason");
 	}
-	return ok ? 0 : 1;
+	return is_ok ? 0 : 1;
 }
 
 /* --wait: whoever has looked at a LUN has sent it a command. */
@@ -215,8 +220,45 @@ static int wait_for_guest(const struct ctl *ctl, const json_t *plugged)
 	return 1;
 }
 
+/* A balloon moves by and by: as long as it does, or until it is where it was to be. */
+
+#define BALLOON_LOOKS 20 /* in a row that are the same */
+
+static json_int_t number_of(const json_t *answer, const char *key)
+{
+	return json_integer_value(json_object_get(answer, key));
+}
+
+/* Statistics come later, too: they are of now once they are younger than the question. */
+static bool is_settled(const json_t *answer, bool resized, json_int_t ms)
+{
+	return resized ? number_of(answer, "memory") == number_of(answer, "target") :
+			 json_object_get(answer, "age_ms") && number_of(answer, "age_ms") <= ms;
+}
+
+/* Takes @answer over. Returns the last one, NULL after one line. */
+static json_t *settle(const struct ctl *ctl, json_t *answer, bool resized)
+{
+	static const struct timespec pause = { .tv_nsec = 100000000 };
+	json_int_t before = -1, ms = 0;
+	unsigned same = 0;
+
+	while (answer && ok(answer) && !is_settled(answer, resized, ms) && same < BALLOON_LOOKS) {
+		same = number_of(answer, "memory") == before ? same + 1 : 0;
+		before = number_of(answer, "memory");
+		nanosleep(&pause, NULL);
+		ms += pause.tv_nsec / 1000000;
+		json_decref(answer);
+		answer = ask(ctl, json_pack("{s:s}", "do", "balloon"));
+	}
+	return answer;
+}
+
 static int run(struct ctl *ctl, json_t *request)
 {
+	const char *name = json_string_value(json_object_get(request, "do"));
+	bool resized = json_object_get(request, "size");
+	bool is_balloon = name && !strcmp(name, "balloon");
 	json_t *answer;
 	int status;
 
@@ -225,6 +267,8 @@ static int run(struct ctl *ctl, json_t *request)
 		return 1;
 	}
 	answer = ask(ctl, request);
+	if (is_balloon)
+		answer = settle(ctl, answer, resized);
 	if (!answer)
 		return 1;
 	status = print_answer(ctl, answer);
