@@ -40,7 +40,7 @@ attack_others() { # TRANSPORT
 		--device virtio-scsi,transport="$1",vhost=off,queues=1 \
 		--disk disk.img --disk store=null,size=1M \
 		--device virtio-console,transport="$1",terminal=off --device console-port,port,out=port \
-		--device virtio-rng,transport="$1" \
+		--device virtio-rng,transport="$1" --device virtio-balloon,transport="$1" \
 		--device virtio-blk,blk.img,transport="$1",queues=1 \
 		--device virtio-vsock,path=v,transport="$1" \
 		$(! command -v passt >/dev/null || echo "--device virtio-net,transport=$1,user=on") \
@@ -94,7 +94,7 @@ test_log_of_other_devices_is_short() { # LOG_TOTAL for each, and what passt and 
 	for t in $transports; do
 		[ "$(wc -l <"$work/$t-others/err")" -le 600 ] ||
 			fail "$t: $(wc -l <"$work/$t-others/err") lines"
-		grep -vE '^lunette: warning: (virtio-[a-z]+|blk|vsock)[0-9]: ' "$work/$t-others/err" &&
+		grep -vE '^lunette: warning: (virtio-[a-z]+|balloon|blk|vsock)[0-9]: ' "$work/$t-others/err" &&
 			fail "$t: not a warning about the guest"
 	done
 	return 0

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The console, the network interface, the source of random numbers, sockets and a disk without
- * SCSI: bad rings, lengths, floods, resets in mid-transfer and writes to the configuration for
- * each, and what each alone understands.
+ * The console, the network interface, the source of random numbers, sockets, the balloon and a disk
+ * without SCSI: bad rings, lengths, floods, resets in mid-transfer and writes to the configuration
+ * for each, and what each alone understands.
  */
 #include <linux/virtio_vsock.h>
 
 #include "tests/hostile/misdeeds.h"
 
 enum { CONSOLE_CONTROL_TX = 3, CONSOLE_PORT_TX = 5, NET_RX = 0, NET_TX = 1, NET_HEADER = 12,
-       VSOCK_RX = 0, VSOCK_TX = 1 };
+       VSOCK_RX = 0, VSOCK_TX = 1, BALLOON = 0x37 /* features */ };
 
 static void put(unsigned q, unsigned n, uint64_t addr, uint32_t len, uint16_t flags)
 {
@@ -252,6 +252,64 @@ static const char *packets(void)
 	return NULL;
 }
 
+/*
+ * To the balloon: numbers of what is memory, and is not, in both directions; statistics of all
+ * lengths; reports of any length. Memory that goes back to the host is zero afterwards, so of what
+ * is memory only data are named: not this program.
+ */
+static const char *pages(void)
+{
+	uint32_t *pfn = (void *)data, first = ((uintptr_t)data >> 12) + 64, x;
+	uint64_t last = DATA_SIZE / 4096 - 64;
+	unsigned i, k, q, slot;
+
+	for (i = 0; i < 600; i++) {
+		if (is_broken() || i % 100 == 0)
+			start((i & 1 ? EVERYTHING : BASIC) | BALLOON);
+		slot = i % 32;
+		for (k = 0; k < 64; k++) {
+			x = random32();
+			pfn[64 * slot + k] = x % 3 ? first + x / 3 % last :
+					     (RAM_END >> 12) + (x >> (1 + x % 11));
+		}
+		q = random32() % queues;
+		x = random32();
+		if (q < 2)
+			put(q, slot, (uintptr_t)(pfn + 64 * slot), x % 4 ? 256 : x >> 4 & 0xff, 0);
+		else if (x & 1)
+			put(q, slot, (uintptr_t)data + 300000 + slot, x >> 4 & 0xfff, 0);
+		else
+			put(q, slot, (uint64_t)(first + x % 32) << 12, x >> 8 & 0x3ffff, WRITE);
+		offer(q, slot);
+		kick(q);
+		if (i % 16 == 0)
+			*(volatile uint32_t *)(config + (x % 4) * 4) = random32() % 3;
+	}
+	return NULL;
+}
+
+/* What goes back to the host is zero when it is touched again. */
+static const char *pages_come_back(void)
+{
+	uint32_t *pfn = (void *)data;
+	volatile uint8_t *page = data + 65536;
+	unsigned i;
+
+	for (i = 0; i < 4096; i++)
+		page[i] = 'x';
+	*pfn = (uintptr_t)page >> 12;
+	put(0, 0, (uintptr_t)pfn, 4, 0);
+	offer(0, 0);
+	kick(0);
+	if (!wait_used(0, NULL))
+		return "no answer";
+	for (i = 0; i < 4096; i++)
+		if (page[i])
+			return "the page is as it was";
+	page[0] = 1;
+	return page[0] == 1 ? NULL : "the page does not come back";
+}
+
 static const struct other {
 	unsigned id, queues;
 	const char *name;
@@ -261,14 +319,16 @@ static const struct other {
 	{ VIRTIO_ID_RNG, 1, "rng" },
 	{ VIRTIO_ID_BLOCK, 1, "blk" },
 	{ VIRTIO_ID_VSOCK, 3, "vsock" },
+	{ VIRTIO_ID_BALLOON, 5, "balloon" },
 };
 
 static const struct {
 	const char *name;
 	const char *(*play)(void);
 	unsigned id; /* 0: for all */
+	unsigned but; /* the balloon could take what the program itself is in */
 } misdeeds[] = {
-	{ "random rings", random_rings },
+	{ "random rings", random_rings, .but = VIRTIO_ID_BALLOON },
 	{ "buffers outside memory", buffers_outside_memory },
 	{ "resets in mid-transfer", resets_in_mid_transfer },
 	{ "flood", flood },
@@ -278,6 +338,8 @@ static const struct {
 	{ "frames", frames, VIRTIO_ID_NET },
 	{ "random numbers", random_numbers, VIRTIO_ID_RNG },
 	{ "packets", packets, VIRTIO_ID_VSOCK },
+	{ "pages", pages, VIRTIO_ID_BALLOON },
+	{ "pages come back", pages_come_back, VIRTIO_ID_BALLOON },
 };
 
 static void play(const struct other *o, const char *name, const char *(*fn)(void))
@@ -303,7 +365,8 @@ bool play_others(void)
 			continue;
 		any = true;
 		for (k = 0; k < sizeof(misdeeds) / sizeof(misdeeds[0]); k++)
-			if (!misdeeds[k].id || misdeeds[k].id == others[i].id)
+			if ((!misdeeds[k].id || misdeeds[k].id == others[i].id) &&
+			    misdeeds[k].but != others[i].id)
 				play(&others[i], misdeeds[k].name, misdeeds[k].play);
 	}
 	play_blk();
