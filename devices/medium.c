@@ -121,7 +121,8 @@ static int check_pins(struct platform *p, const char *id, const struct medium_cf
 			"direct=on or the balloon out", id);
 		return -EUSAGE;
 	}
-	p->pins |= pins;
+	if (pins)
+		p->pins = "a disk with direct=on";
 	return 0;
 }
 

@@ -180,6 +180,13 @@ static int vdpa_create(struct platform *p, struct device_list *list, const char 
 		log_err("%s: path=FILE is wanted, such as /dev/vhost-vdpa-0", id);
 		return -EUSAGE;
 	}
+	if (p->balloon) {
+		log_err("%s: the device has the kernel keep all of the guest's memory, and the "
+			"guest has a balloon, by which it gives some back; leave one of them out",
+			id);
+		return -EUSAGE;
+	}
+	p->pins = "a vhost-vdpa device";
 	d = calloc(1, sizeof(*d));
 	if (!d)
 		return -ENOMEM;

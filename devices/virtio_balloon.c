@@ -400,9 +400,9 @@ static int balloon_ready(struct device *dev)
 	};
 
 	if (b->p->pins) {
-		log_err("%s: a disk with direct=on has the kernel keep all of the guest's memory, "
-			"so none can be given back; give it io=threads, or leave direct=on or the "
-			"balloon out", dev->id);
+		log_err("%s: %s has the kernel keep all of the guest's memory, so none can be "
+			"given back; leave one of them out, or give the disk io=threads", dev->id,
+			b->p->pins);
 		return -EUSAGE;
 	}
 	return virtio_make(&b->vdev, b->p, &spec);

@@ -274,7 +274,7 @@ test_devices() { # what their own tables and files say
 200 |R --expect 'lun0.flsh>=1' --disk a.img|'flsh' is none of the counters
 200 |R --append "$(printf %02000d 0)" --append x|--append: has 2002 characters; there is room for 1[0-9]*, behind lunette's own words
 201 |R --control none/s|--control none/s: No such file
-200 |R --balloon --disk a.img,direct=on|balloon0: a disk with direct=on has the kernel keep all of .*; give it io=threads
+200 |R --balloon --disk a.img,direct=on|balloon0: a disk with direct=on has the kernel keep all of .*give the disk io=threads
 200 |R --device virtio-balloon --disk a.img,direct=on|scsi-disk0: direct=on has the kernel keep all of .*; give it io=threads
 200 |R --device virtio-balloon --balloon|balloon1: there is a balloon already
 200 |R --balloon=1M|--balloon

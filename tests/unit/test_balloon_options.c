@@ -87,7 +87,7 @@ END_TEST
 
 START_TEST(after_a_disk)
 {
-	tb.p.pins = true;
+	tb.p.pins = "a disk with direct=on";
 	ck_assert_int_eq(device_create(&tb.p, &tb.devices, "virtio-balloon"), 0);
 	ck_assert_int_eq(device_ready_all(&tb.devices), -EUSAGE);
 	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "balloon0: a disk with direct=on"));

@@ -119,7 +119,8 @@ struct platform {
 	uint64_t file_limit; /* bytes of each file that the guest fills (stream.h); 0: none */
 	struct stream *scsi_trace; /* a line for each SCSI command goes there; NULL: none */
 	unsigned overlays; /* disks whose changes are kept apart. The devices count them. */
-	bool balloon, pins; /* a device gives memory back; one has the kernel keep all of it */
+	bool balloon; /* a device gives memory back */
+	const char *pins; /* who has the kernel keep all of it; NULL: nobody */
 	struct mem *mem;
 	struct bus *mmio, *pio;
 	const struct irqchip_ops *irqchip;
