@@ -117,8 +117,8 @@ static int check_pins(struct platform *p, const char *id, const struct medium_cf
 
 	if (pins && p->balloon) {
 		log_err("%s: direct=on has the kernel keep all of the guest's memory, and the "
-			"guest has a balloon, by which it gives some back; give it io=threads, or leave "
-			"direct=on or the balloon out", id);
+			"guest has a balloon, by which it gives some back; give it io=threads, or "
+			"leave direct=on or the balloon out", id);
 		return -EUSAGE;
 	}
 	if (pins)

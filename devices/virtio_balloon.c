@@ -179,8 +179,8 @@ static void read_stats(struct virtio_balloon *b, const struct vq_chain *c)
 
 /*
  * §5.5.6.3: there is one buffer, which the driver fills again when it gets it back. Until newer
- * ones are wanted it stays in the ring, so that nothing is in flight. One that has another behind it
- * goes back at once.
+ * ones are wanted it stays in the ring, so that nothing is in flight. One that has another behind
+ * it goes back at once.
  */
 static void stats_kick(struct virtio_balloon *b)
 {
