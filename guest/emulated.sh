@@ -91,6 +91,7 @@ lab_device() { # CLASS[,KEY=VALUE...]
 	scsi-cd) lab_disk "${1#*,},readonly=on" ;;
 	virtio-net) no_such "--device $1" 'which has no network' ;;
 	vhost-user-*) no_such "--device $1" 'which does not see the sockets here' ;;
+	shared-disk) no_such "--device $1" 'which no other guest is in' ;;
 	virtio-scsi)
 		! value "$1" vhost || [[ $value == auto || $value == off ]] ||
 			no_such "--device $1" 'whose kernel has no such target' ;;
@@ -107,7 +108,9 @@ lab_device() { # CLASS[,KEY=VALUE...]
 # All options of lunette that name something of this machine; the others mean the same there.
 lab_option() { # OPTION VALUE
 	case $1 in
-	--disk) lab_disk "$2" ;;
+	--disk)
+		! value "$2" shared || no_such "--disk $2" 'which no other guest is in'
+		lab_disk "$2" ;;
 	--cdrom) lab_disk "$2,readonly=on" ;;
 	--device) lab_device "$2" ;;
 	--share)

@@ -260,6 +260,8 @@ test_devices_of_other_programs() {
 	refused '--device vhost-user-blk,socket=s: not in the emulated machine, which does not see' \
 		--device vhost-user-blk,socket=s
 	refused '--device vhost-user-fs,socket=s,tag=t: not in' --device=vhost-user-fs,socket=s,tag=t
+	refused '--disk d.img,shared=x: not in the emulated machine, which no other guest is in' \
+		--disk d.img,shared=x
 }
 test_descriptors() {
 	refused '--device console-port,p,out-fd=3: not in' --device console-port,p,out-fd=3 3>file
