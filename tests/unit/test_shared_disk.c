@@ -159,6 +159,7 @@ START_TEST(driver_resets)
 	ck_assert_uint_eq(reserve(0, 0, 0, 0, 0xa), 0);
 	ck_assert_uint_eq(reserve(0, 1, 3, 0xa, 0), 0);
 	vdriver_reset(&v[0]);
+	vdriver_fini(&v[0]);
 	ck_assert(vdriver_probe(&v[0], &tb[0], 0));
 	ck_assert(vdriver_start(&v[0], ~0ull, 3, 64));
 	ck_assert_uint_eq(rw(0, true, data), CHECK << 16 | 0x2900);
