@@ -163,7 +163,7 @@ test_server_is_killed() {
 		--disk own.img,shared=own &
 	guest=$!
 	until_true 100 grep -q begun out
-	grep -l shared-disk /proc/[0-9]*/cmdline 2>/dev/null | sed 's,/proc/\([0-9]*\)/.*,\1,' >servers
+	grep -l '[s]hared-disk' /proc/[0-9]*/cmdline 2>/dev/null | sed 's,/proc/\([0-9]*\)/.*,\1,' >servers
 	kill -9 $(cat servers)
 	status 211 wait $guest
 	contains err 'shared0: the server at .*/lunette/own has gone away; the run ends, as the server alone knew'
