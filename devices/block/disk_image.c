@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "devices/block/image_chain.h"
@@ -90,49 +88,6 @@ bool image_is_one(const struct block_open *how)
 
 /* The program. */
 
-/*
- * A socket in a folder that only we may enter, and that is gone at once: who wants to get to it has
- * to have @at, which stands for its file. Returns the socket, or -errno.
- */
-static int listen_unseen(int *at)
-{
-	const char *dir = getenv("TMPDIR");
-	struct sockaddr_un name = { .sun_family = AF_UNIX };
-	char path[4096];
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), folder = -1, r = 0;
-
-	*at = -1;
-	if (!dir || !*dir)
-		dir = "/var/tmp";
-	if (fd < 0 || snprintf(path, sizeof(path), "%s/lunette-XXXXXX", dir) >= (int)sizeof(path) ||
-	    !mkdtemp(path))
-		goto failed;
-	folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	snprintf(name.sun_path, sizeof(name.sun_path), "/proc/self/fd/%d/s", folder);
-	if (folder < 0 || bind(fd, (struct sockaddr *)&name, sizeof(name)) < 0 ||
-	    listen(fd, 64) < 0)
-		r = -errno;
-	else
-		*at = openat(folder, "s", O_PATH | O_CLOEXEC);
-	if (!r && *at < 0)
-		r = -errno;
-	if (folder >= 0) {
-		unlinkat(folder, "s", 0);
-		close(folder);
-	}
-	rmdir(path);
-	if (!r)
-		return fd;
-	errno = -r;
-failed:
-	r = -errno;
-	log_err("%s: no socket for qemu-nbd can be made there: %s; set TMPDIR to another folder",
-		dir, strerror(-r));
-	if (fd >= 0)
-		close(fd);
-	return r;
-}
-
 /* What it is to serve, malloc()ed. NULL: no memory. */
 static char *options_of(const struct image *im, const struct block_open *how, bool uring)
 {
@@ -199,7 +154,7 @@ static int start_as(struct image *im, const struct block_open *how, bool uring,
 	*words = 0;
 	for (i = 0; i < im->chain.n; i++)
 		given[1 + i] = im->chain.file[i].fd;
-	r = options ? listen_unseen(&im->nbd.at) : -ENOMEM;
+	r = options ? child_listen(im->nbd.block.path, &im->nbd.at) : -ENOMEM;
 	if (r >= 0) {
 		given[0] = r;
 		r = child_start(&im->child, &spec);

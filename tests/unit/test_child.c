@@ -9,9 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/lib/stderr.h"
 #include "vmm/core/child.h"
 
 Suite *child_suite(void);
@@ -137,6 +140,66 @@ START_TEST(ends_with_us)
 }
 END_TEST
 
+static int say(void *arg)
+{
+	*(int *)arg += 1; /* our memory is its memory */
+	return dprintf(2, "prepared\n") > 0 ? -EXDEV * (*(int *)arg > 1) : -EIO;
+}
+
+/* In its process, with its descriptors; and what fails there is known here. */
+START_TEST(prepared)
+{
+	const char *const argv[] = { "sh", "-c", "echo begun >&2", NULL };
+	int calls = 0;
+	const struct child_spec spec = { .argv = argv, .out = -1, .sig = SIGKILL, .prepare = say,
+					 .arg = &calls };
+	char text[64];
+
+	child = CHILD_NONE;
+	ck_assert_int_eq(child_start(&child, &spec), 0);
+	ck_assert(child_await(&child, -1, LONG));
+	ck_assert_int_eq(read(child.messages, text, sizeof(text)), 15);
+	ck_assert_int_eq(memcmp(text, "prepared\nbegun\n", 15), 0);
+	ck_assert(child_end(&child, 0, LONG));
+	ck_assert_int_eq(calls, 1);
+	ck_assert_int_eq(child_start(&child, &spec), -EXDEV);
+	ck_assert_int_eq(calls, 2);
+	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
+}
+END_TEST
+
+/* Nobody finds it by a name, and it is connected to all the same. */
+START_TEST(unseen_socket)
+{
+	char dir[] = "/tmp/lunette-child-XXXXXX", text[200];
+	struct sockaddr_un name = { .sun_family = AF_UNIX };
+	struct stderr_text said;
+	int at, fd, to, from;
+
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	setenv("TMPDIR", dir, 1);
+	fd = child_listen("x", &at);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(rmdir(dir), 0); /* nothing is in it */
+	to = socket(AF_UNIX, SOCK_STREAM, 0);
+	snprintf(name.sun_path, sizeof(name.sun_path), "/proc/self/fd/%d", at);
+	ck_assert_int_eq(connect(to, (struct sockaddr *)&name, sizeof(name)), 0);
+	from = accept(fd, NULL, NULL);
+	ck_assert_int_ge(from, 0);
+	close(from);
+	close(to);
+	close(fd);
+	close(at);
+	stderr_begin(&said);
+	ck_assert_int_eq(child_listen("x", &at), -ENOENT);
+	snprintf(text, sizeof(text), "lunette: error: x: no socket can be made in %s: No such file "
+		 "or directory; set TMPDIR to another folder\n", dir);
+	ck_assert_str_eq(stderr_end(&said), text);
+	ck_assert_int_eq(at, -1);
+	unsetenv("TMPDIR");
+}
+END_TEST
+
 Suite *child_suite(void)
 {
 	Suite *s = suite_create("child");
@@ -148,6 +211,8 @@ Suite *child_suite(void)
 	tcase_add_test(tc, no_such_program);
 	tcase_add_test(tc, is_ended);
 	tcase_add_test(tc, ends_with_us);
+	tcase_add_test(tc, prepared);
+	tcase_add_test(tc, unseen_socket);
 	return s;
 }
 

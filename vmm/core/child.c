@@ -11,11 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "vmm/core/compat.h"
 #include "vmm/core/libc.h"
+#include "vmm/core/log.h"
 
 #define STACK (256u << 10)
 #define GIVEN_MAX 32
@@ -59,6 +63,15 @@ static bool place(const struct start *s)
 	return true;
 }
 
+/* What it does may have cost it the signal that it is to get. */
+static bool prepare(const struct start *s)
+{
+	int r = s->spec->prepare ? s->spec->prepare(s->spec->arg) : 0;
+
+	errno = -r;
+	return r == 0 && prctl(PR_SET_PDEATHSIG, s->spec->sig) == 0 && getppid() == s->parent;
+}
+
 /* The program's process, which has our memory, but for its stack, until it is the program. */
 static int begin(void *arg)
 {
@@ -66,8 +79,9 @@ static int begin(void *arg)
 	sigset_t none;
 
 	sigemptyset(&none);
+	errno = 0;
 	prctl(PR_SET_PDEATHSIG, s->spec->sig);
-	if (getppid() == s->parent && place(s)) {
+	if (getppid() == s->parent && place(s) && prepare(s)) {
 		setsid();
 		signal(SIGPIPE, SIG_DFL);
 		snprintf(s->listens, sizeof(s->listens), "LISTEN_PID=%d", (int)getpid());
@@ -144,6 +158,50 @@ int child_start(struct child *c, const struct child_spec *spec)
 	close(pipe_[1]);
 	if (r < 0)
 		child_end(c, SIGKILL, 0);
+	return r;
+}
+
+/* In the folder @path, which is ours alone. Its file is *@at. */
+static int listen_in(const char *path, int *at)
+{
+	struct sockaddr_un name = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), r = 0;
+	int folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	snprintf(name.sun_path, sizeof(name.sun_path), "/proc/self/fd/%d/s", folder);
+	*at = -1;
+	if (fd < 0 || folder < 0 || bind(fd, (struct sockaddr *)&name, sizeof(name)) < 0 ||
+	    listen(fd, 64) < 0 || (*at = openat(folder, "s", O_PATH | O_CLOEXEC)) < 0)
+		r = -errno;
+	if (folder >= 0) {
+		unlinkat(folder, "s", 0);
+		close(folder);
+	}
+	if (r < 0 && fd >= 0)
+		close(fd);
+	return r < 0 ? r : fd;
+}
+
+int child_listen(const char *what, int *at)
+{
+	const char *dir = getenv("TMPDIR");
+	char path[4096];
+	int r;
+
+	*at = -1;
+	if (!dir || !*dir)
+		dir = "/var/tmp";
+	if (snprintf(path, sizeof(path), "%s/lunette-XXXXXX", dir) >= (int)sizeof(path)) {
+		r = -ENAMETOOLONG;
+	} else if (!mkdtemp(path)) {
+		r = -errno;
+	} else {
+		r = listen_in(path, at);
+		rmdir(path);
+	}
+	if (r < 0)
+		log_err("%s: no socket can be made in %s: %s; set TMPDIR to another folder", what,
+			dir, strerror(-r));
 	return r;
 }
 

@@ -30,6 +30,11 @@ struct child_spec {
 	int out;       /* its stdout; -1: nobody reads that */
 	bool listens;  /* the first one is a socket that it is to serve (LISTEN_FDS) */
 	int sig;       /* what it gets when our thread ends */
+	/* Before it is that program, in its process, which has our memory, but no other descriptor
+	 * of ours: nothing is allocated there, nor any lock taken. -errno: it is not started. NULL:
+	 * nothing to do. */
+	int (*prepare)(void *arg);
+	void *arg;
 };
 
 /*
@@ -37,6 +42,13 @@ struct child_spec {
  * main]
  */
 int child_start(struct child *c, const struct child_spec *spec);
+
+/*
+ * A socket that such a program is to serve, in a folder that only we may enter, and that is gone at
+ * once: who wants to get to it has to have *@at, which stands for its file (/proc/self/fd/N).
+ * Returns the socket; -errno after one line, which begins with @what. [setup]
+ */
+int child_listen(const char *what, int *at);
 
 /* Waits until @fd is readable or the program has ended. False: neither, for @ms. */
 bool child_await(const struct child *c, int fd, int ms);
