@@ -94,7 +94,7 @@ static void gone(void *arg)
 static int connect_to(struct user_device *u, const char *id, const struct user_device_cfg *cfg)
 {
 	const struct vhost_user_spec spec = {
-		.id = u->dev.id, .path = u->socket, .loop = u->loop,
+		.id = u->dev.id, .path = u->socket, .loop = u->loop, .watched = u->by,
 		.config_len = u->kind->config_is_servers ? u->kind->config_len : 0,
 		.patience = PATIENCE, .comeback = cfg->comeback * 1000,
 		.config = take_config, .arg = u,
@@ -136,6 +136,7 @@ static int begin(struct user_device *u, struct platform *p, const char *id,
 	u->transport = cfg->transport;
 	if (!u->socket)
 		u->socket = cfg->socket;
+	u->by = cfg->by;
 	u->class = *kind->class;
 	u->class.kick = kick;
 	u->class.reset = reset;
@@ -229,9 +230,9 @@ void user_device_explain(const struct device *dev, FILE *out)
 
 	fprintf(out, "  transport: %s, %s\n", u->vdev.transport->name, u->vdev.transport->help);
 	fprintf(out, "  queues: %u of requests\n", u->queues);
-	fprintf(out, "  served by: the program that listens at %s (vhost-user), which maps the "
-		"guest's memory\n", u->socket);
-	fprintf(out, "  if that ends: %s\n", u->kind->once ?
+	fprintf(out, "  served by: %s%s (vhost-user), which maps the guest's memory\n",
+		u->by ? "" : "the program that listens at ", u->by ? u->by : u->socket);
+	fprintf(out, "  if that ends: %s\n", u->by ? "the run ends, too" : u->kind->once ?
 		"the guest has to reset the device, as what it has open there is lost" :
 		kept && u->wire->spec.comeback ?
 		"requests wait for it, or another, to be there again" :

@@ -19,6 +19,7 @@ struct user_device_cfg {
 	const char *socket;
 	uint32_t queues;    /* of requests; or USER_DEVICE_AUTO */
 	uint32_t comeback;  /* s; 0: a server that has gone is not waited for */
+	const char *by;     /* NULL: the user has started the program */
 };
 
 /* Rows for them; "once": of a class whose program nobody can follow. */
@@ -71,6 +72,7 @@ struct user_device {
 	struct loop *loop;
 	unsigned transport, queues; /* of requests */
 	const char *socket; /* what @take has put there, or the option's */
+	const char *by;     /* the option's */
 	uint8_t config[USER_DEVICE_CONFIG_MAX];
 };
 

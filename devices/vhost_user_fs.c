@@ -30,6 +30,8 @@ static const struct opt fs_opts[] = {
 	USER_DEVICE_OPTS_ONCE(struct fs_cfg),
 	{ "tag", OPT_STR, offsetof(struct fs_cfg, tag), .arg = "NAME",
 	  .help = "by which the guest mounts it: mount -t virtiofs NAME /mnt" },
+	{ "by", OPT_STR, offsetof(struct fs_cfg, base.by), .arg = "WORDS",
+	  .help = "what --explain calls a program whose end somebody else tells of" },
 	{ 0 }
 };
 

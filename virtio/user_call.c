@@ -25,6 +25,7 @@ int user_call_left(const struct vhost_user *u)
 int vhost_user_fail(struct vhost_user *u, int err, const char *fmt, ...)
 {
 	bool running = u->vdev->transport;
+	bool silent = u->quiet || (running && err == -EPIPE && u->spec.watched);
 	char what[160];
 	va_list args;
 
@@ -35,14 +36,14 @@ int vhost_user_fail(struct vhost_user *u, int err, const char *fmt, ...)
 	u->lied = err != -EPIPE;
 	if (u->sock >= 0)
 		shutdown(u->sock, SHUT_RDWR);
-	if (!u->quiet && running)
+	if (!silent && running)
 		log_guest(&u->vdev->limit, "%s: the server at %s %s%s", u->spec.id, u->spec.path,
 			  what, u->spec.gone ? "; the run ends, as the server alone knew of "
 			  "reservations" : u->lied || !u->vdev->started ? "" :
 			  vhost_user_resumable(u) ? "; requests wait until it is back" :
 			  "; nobody knows what it had begun, and the guest has to reset the "
 			  "device");
-	else if (!u->quiet)
+	else if (!silent)
 		log_err("%s: the server at %s %s", u->spec.id, u->spec.path, what);
 	return err;
 }

@@ -32,6 +32,7 @@ struct virtio_device;
 struct vhost_user_spec {
 	const char *id;    /* the device's name, for messages. Strings are borrowed */
 	const char *path;  /* where the server listens */
+	bool watched;      /* somebody else says so when it goes away */
 	struct loop *loop; /* of the device's I/O thread, borrowed */
 	/* How much of the device's config space the server has; 0: it is not the server's. */
 	size_t config_len;

@@ -94,6 +94,33 @@ START_TEST(there_is_no_coming_back)
 }
 END_TEST
 
+/* Who looks after the program says so himself when it ends. */
+START_TEST(somebody_looks_after_it)
+{
+	char *out = NULL;
+	size_t len;
+	FILE *f = open_memstream(&out, &len);
+
+	ck_assert_int_eq(make(",tag=work,by=a program,, of ours"), 0);
+	testbed_start(&tb);
+	device_explain_all(&tb.devices, f);
+	fclose(f);
+	ck_assert_msg(strstr(out, "  served by: a program, of ours (vhost-user), which maps the "
+			     "guest's memory\n  if that ends: the run ends, too\n"), "%s", out);
+	free(out);
+	ck_assert(vdriver_probe(&v, &tb, 0));
+	ck_assert(vdriver_start(&v, ~0ull, 2, SIZE));
+	check_echo(1);
+	stderr_begin(&said);
+	user_server_die(&server);
+	for (len = 0; !(vdriver_status(&v) & VIRTIO_CONFIG_S_NEEDS_RESET) && len < 2000; len++)
+		usleep(5000);
+	ck_assert_str_eq(stderr_end(&said), "");
+	ck_assert(vdriver_status(&v) & VIRTIO_CONFIG_S_NEEDS_RESET);
+	user_server_live(&server);
+}
+END_TEST
+
 Suite *vhost_user_fs_suite(void)
 {
 	Suite *s = suite_create("vhost_user_fs");
@@ -104,6 +131,7 @@ Suite *vhost_user_fs_suite(void)
 	tcase_add_loop_test(tc, a_tag_is_wanted, 0, 2);
 	tcase_add_test(tc, memory_is_not_shared);
 	tcase_add_test(tc, there_is_no_coming_back);
+	tcase_add_test(tc, somebody_looks_after_it);
 	return s;
 }
 
