@@ -114,6 +114,7 @@ lab_option() { # OPTION VALUE
 	--cdrom) lab_disk "$2,readonly=on" ;;
 	--device) lab_device "$2" ;;
 	--share)
+		[[ $2 != *,live=on* ]] || no_such "--share $2" 'which has a file system of its own'
 		[ -d "${2%:/*}" ] || fail 201 "--share ${2%:/*}: there is no such folder"
 		shared+=("${2%:/*}") ;;
 	--root) lab_root "$2" ;;

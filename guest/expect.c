@@ -231,7 +231,7 @@ static bool check_place(struct expect *x, const char *option, const struct files
 	char what[128], device[64], text[256];
 	const char *why;
 
-	if (!place->disk)
+	if (!place->disk || place->live) /* which is a virtio device */
 		return true;
 	snprintf(what, sizeof(what), "serial:%s", place->disk);
 	if (disk_look(what, device, sizeof(device)))

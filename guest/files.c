@@ -5,7 +5,8 @@
  * A folder comes as a disk with a file system that can only be read. So that builds and tests can
  * work in it as they do at home, an overlayfs is put above, with a tmpfs for what changes. The
  * tmpfs is mounted first, at the place itself, and has all that the overlay is made of; the overlay
- * hides it. A kernel without overlayfs gets the folder as it is.
+ * hides it. A kernel without overlayfs gets the folder as it is. Or it is the host's own, which
+ * another program serves there: a file system without a disk, and with nothing above.
  */
 #include "guest/files.h"
 
@@ -29,7 +30,7 @@ int files_take(struct files *f, const char *what, char *text)
 	char *path = strchr(text, ':');
 	struct files_place *place = &f->out;
 
-	if (!strcmp(what, "mount")) {
+	if (strcmp(what, "out")) {
 		if (f->mounts == FILES_MAX)
 			return -EPROTO;
 		place = &f->mount[f->mounts++];
@@ -37,7 +38,9 @@ int files_take(struct files *f, const char *what, char *text)
 	if (!path || path[1] != '/')
 		return -EPROTO;
 	*path = 0;
-	*place = (struct files_place){ text, path + 1 };
+	*place = (struct files_place){ .disk = text, .path = path + 1 };
+	place->readonly = !strcmp(what, "seen");
+	place->live = place->readonly || !strcmp(what, "live");
 	return 0;
 }
 
@@ -82,6 +85,13 @@ int files_layers(const char *device, const char *path, const char *type)
 	return 0;
 }
 
+static int mount_live(const struct files_place *place)
+{
+	unsigned long flags = MS_NODEV | (place->readonly ? MS_RDONLY : 0);
+
+	return mount(place->disk, place->path, "virtiofs", flags, NULL) < 0 ? -errno : 0;
+}
+
 static int mount_share(const struct files_place *place)
 {
 	char name[128], device[64];
@@ -89,6 +99,8 @@ static int mount_share(const struct files_place *place)
 
 	if (r < 0 && r != -EEXIST)
 		return r;
+	if (place->live)
+		return mount_live(place);
 	snprintf(name, sizeof(name), "serial:%s", place->disk);
 	r = disk_find(name, device, sizeof(device));
 	if (r < 0)
@@ -121,7 +133,8 @@ const char *files_mount(const struct files *f)
 		r = mount_share(&f->mount[i]);
 		if (r < 0) {
 			init_log("--share: %s cannot be mounted: %s", f->mount[i].path,
-				 r == -ENODEV ? "this kernel has no EROFS" : strerror(-r));
+				 r != -ENODEV ? strerror(-r) : f->mount[i].live ?
+				 "this kernel has no virtiofs" : "this kernel has no EROFS");
 			return init_said();
 		}
 	}

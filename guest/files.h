@@ -5,11 +5,15 @@
 #ifndef GUEST_FILES_H
 #define GUEST_FILES_H
 
+#include <stdbool.h>
+
 #define FILES_MAX 32
 
 /* A disk by its serial number, and where its content is. From a record's "NAME:PATH". */
 struct files_place {
 	const char *disk, *path;
+	/* It is no disk, but the tag of a folder that is the host's own, which may be only read. */
+	bool live, readonly;
 };
 
 struct files {
@@ -17,7 +21,7 @@ struct files {
 	unsigned mounts;
 };
 
-/* A record, whose @text is kept and cut up; @what: "mount" or "out". -EPROTO. */
+/* A record, whose @text is kept and cut up; @what: "mount", "live", "seen" or "out". -EPROTO. */
 int files_take(struct files *f, const char *what, char *text);
 
 /*

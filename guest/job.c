@@ -114,7 +114,8 @@ static int take_record(struct job *j, char *text)
 	*value++ = 0;
 	if (!strcmp(text, "arg") && j->nargs < ARGS_MAX)
 		j->arg[j->nargs++] = value;
-	else if (!strcmp(text, "mount") || !strcmp(text, "out"))
+	else if (!strcmp(text, "mount") || !strcmp(text, "out") || !strcmp(text, "live") ||
+		 !strcmp(text, "seen"))
 		return files_take(&j->files, text, value);
 	else if (!strcmp(text, "lun") || !strcmp(text, "port") || !strcmp(text, "virtio"))
 		return expect_take(&j->expect, text, value);

@@ -10,6 +10,8 @@
  *
  *	mount=SERIAL:PATH  the disk with this serial number has a file system (EROFS) that is to be
  *	                   at PATH, and can be changed there
+ *	live=TAG:PATH      the host's own folder that has this tag (virtiofs) is to be at PATH; or
+ *	seen=TAG:PATH      so also this one, to be read only
  *	out=SERIAL:PATH    what is in PATH, the command's $LUNETTE_OUT, goes to this disk at the end
  *	lun=TARGET A B     there are LUNs A to B of this target, once for each controller that has
  *	                   them; if one is not there, or has no driver, the command does not start

@@ -94,7 +94,9 @@ test_words() { # what is seen without any machine
 200 |R --device ''|--device '': is empty
 200 |R --json ''|--json '': is empty
 200 |R --control ''|--control '': is empty
-200 |R --share '' -- true|--share '': is empty; DIR\[:PATH\] is wanted
+200 |R --share '' -- true|--share '': is empty; DIR\[:PATH\].* is wanted
+200 |R --share .,live=maybe -- true|--share .,live=maybe: live=maybe: on or off is wanted
+200 |R --share .,rw=on -- true|--share .: rw=on is for live=on
 200 |R --cpus ''|--cpus '': not a number
 200 |R --cpus 0|--cpus 0: out of range, 1 to 64
 200 |R --cpus 65|--cpus 65: out of range

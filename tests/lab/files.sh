@@ -123,15 +123,19 @@ conformance() {
 		"${files[@]}"
 }
 
-# Servers of vhost-user, of images and of vDPA, for the lab hosts of tests/vm/user.sh, image.sh and vdpa.sh.
+# Servers of vhost-user, of images and of vDPA, for the lab hosts of tests/vm/user.sh, live.sh, image.sh and
+# vdpa.sh; and Debian 13's virtiofsd with all that it needs.
 servers() {
-	local list files
+	local list files tree
+	tree=$(tests/lab/deb -s trixie -r virtiofsd) || return
+	mkdir "$work/trixie" && cp -L -t "$work/trixie" "$tree/usr/libexec/virtiofsd" \
+		"$tree"/lib64/ld-linux-x86-64.so.2 "$tree"/usr/lib/x86_64-linux-gnu/lib{c,m,gcc_s,seccomp,cap-ng}.so.? || return
 	list=$(unpacked qemu-system-common qemu-utils iproute2 libmnl0 libaio1 libcap-ng0 libffi8 libfuse3-3 libglib2.0-0 libgmp10 \
 		libgnutls30 libhogweed6 libidn2-0 libnettle8 libnuma1 libp11-kit0 libpcre2-8-0 libseccomp2 \
 		libtasn1-6 libunistring2 liburing2 libzstd1 |
 		grep '\.so\|/bin/qemu-storage-daemon:\|/bin/qemu-img:\|/bin/qemu-nbd:\|/virtiofsd:\|/sbin/vdpa:') || return
 	mapfile -t files <<<"$list"
-	guest/mkinitramfs.sh extra "$work/servers.cpio" "${files[@]}"
+	guest/mkinitramfs.sh extra "$work/servers.cpio" "${files[@]}" "$work/trixie:/lab/trixie"
 }
 
 # The modules of a kernel that guests may want, and an initramfs without any, for tests/vm/kernels.sh.
@@ -160,7 +164,7 @@ ingredients() { # reads what places_of prints
 	done
 	! grep -q ' fs ' <<<"$all" || storage || return
 	! grep -q ' conformance ' <<<"$all" || conformance || return
-	! grep -qE ' (user|image|vdpa) ' <<<"$all" || servers
+	! grep -qE ' (user|image|live|vdpa) ' <<<"$all" || servers
 }
 
 # $work/ARCH-tools.cpio: what a guest may have beside busybox
@@ -267,7 +271,7 @@ vm_file() {
 	[ "$1" != hostile ] || own+=(--add "build/x86_64/tests/hostile/guest.elf:/lab/guest.elf"
 		--add "$PWD/tests/hostile/README.md:/lab/hostile.md")
 	[ "$1" != kernels ] || own+=(--add "$work/$arch-modules:/lab/modules" --add "$work/$arch-base.cpio:/lab/base.cpio")
-	[[ ' user image vdpa ' != *" $1 "* ]] || own+=(--add "$work/servers.cpio:/lab/servers.cpio")
+	[[ ' user image live vdpa ' != *" $1 "* ]] || own+=(--add "$work/servers.cpio:/lab/servers.cpio")
 	[ "$1" != wide ] && [ -z "${ICOUNT-}" ] || own+=(--icount)
 	[ "$1" != conformance ] || own+=(--add "$work/conformance.cpio:/lab/conformance.cpio")
 	took=$(seconds "$me")

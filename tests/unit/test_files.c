@@ -11,6 +11,7 @@
 #include "tests/lib/stderr.h"
 #include "vmm/core/claim.h"
 #include "vmm/core/fail.h"
+#include "vmm/core/loop.h"
 #include "vmm/core/util.h"
 #include "vmm/run/files/files.h"
 
@@ -228,6 +229,77 @@ START_TEST(outer_first)
 }
 END_TEST
 
+/* In place of virtiofsd, which serves folders that are live. */
+static void serve(const char *says)
+{
+	char line[400];
+
+	snprintf(line, sizeof(line), "printf '#!/bin/sh\\n%s\\n%s\\n' >bin/virtiofsd && "
+		 "chmod 755 bin/virtiofsd", says,
+		 "[ \"$1\" = --help ] || echo Waiting for vhost-user >&2; "
+		 "[ \"$1\" = --help ] || exec sleep 1000");
+	ck_assert_int_eq(system(line), 0);
+}
+
+static void nobody_ends(void *arg)
+{
+	(void)arg;
+	ck_abort();
+}
+
+/* A device of its own, and no disk; what is a copy stays one. */
+START_TEST(live)
+{
+	struct loop *loop = loop_create("test");
+
+	serve("echo --shared-dir");
+	share("a:/x/y,live=on");
+	share("c:/x,live=on,rw=on");
+	share("bin:/z");
+	ck_assert_ptr_null(files_device(NULL, 0));
+	if (create() < 0) {
+		ck_assert_msg(strstr(said.text, "user namespaces are wanted"), "%s", said.text);
+		loop_destroy(loop);
+		return;
+	}
+	ck_assert_str_eq(said.text, "");
+	ck_assert_str_eq(files_record(f, 0), "live=lunette-share1:/x");
+	ck_assert_str_eq(files_record(f, 1), "mount=lunette-share2:/z");
+	ck_assert_str_eq(files_record(f, 2), "seen=lunette-share0:/x/y");
+	ck_assert_ptr_nonnull(strstr(files_disk(f, 0), "serial=lunette-share2"));
+	ck_assert_ptr_null(files_disk(f, 1));
+	ck_assert_ptr_nonnull(strstr(files_device(f, 0), ",tag=lunette-share0,by="));
+	ck_assert_ptr_nonnull(strstr(files_device(f, 0), "/a (to be read),, in"));
+	ck_assert_ptr_nonnull(strstr(files_device(f, 1), ",tag=lunette-share1,by="));
+	ck_assert_ptr_null(files_device(f, 2));
+	ck_assert_int_eq(files_watch(f, loop, nobody_ends, NULL), 0);
+	loop_round(loop);
+	files_unwatch(f);
+	loop_destroy(loop);
+}
+END_TEST
+
+START_TEST(live_that_cannot_be)
+{
+	serve("echo something else");
+	share("a:/x,live=on");
+	ck_assert_int_eq(create(), 0);
+	ck_assert_ptr_nonnull(strstr(said.text, "lunette: warning: --share a: the guest gets a "
+				     "copy, and not the folder itself: "));
+	ck_assert_ptr_nonnull(strstr(said.text, "/bin/virtiofsd is no virtiofsd that serves"));
+	ck_assert_str_eq(files_record(f, 0), "mount=lunette-share0:/x");
+	ck_assert_ptr_null(files_device(f, 0));
+	files_destroy(f);
+	shares[0] = "a:/x,live=on,rw=on";
+	ck_assert_int_eq(create(), -EPROTO);
+	ck_assert_ptr_nonnull(strstr(said.text, "lunette: error: --share a: rw=on: "));
+	shares[0] = "none,live=on";
+	ck_assert_int_eq(create(), -ENOENT);
+	ck_assert_str_eq(said.text, "lunette: error: --share none,live=on: No such file or "
+			 "directory\n");
+}
+END_TEST
+
 static void write_archive(const char *command)
 {
 	char line[300];
@@ -296,6 +368,7 @@ Suite *files_suite(void)
 	Suite *s = suite_create("files");
 	TCase *tc = unit_case(s, "files");
 
+	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, nothing);
 	tcase_add_test(tc, root);
@@ -304,6 +377,8 @@ Suite *files_suite(void)
 	tcase_add_test(tc, mistakes);
 	tcase_add_loop_test(tc, places_of_both, 0, ARRAY_SIZE(both));
 	tcase_add_test(tc, outer_first);
+	tcase_add_test(tc, live);
+	tcase_add_test(tc, live_that_cannot_be);
 	tcase_add_test(tc, results);
 	tcase_add_test(tc, results_that_come_too_late);
 	tcase_add_test(tc, results_that_do_not_come);

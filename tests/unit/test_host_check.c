@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "tests/lib/tree.h"
 #include "vmm/core/util.h"
@@ -170,6 +172,30 @@ START_TEST(a_line_each)
 }
 END_TEST
 
+/* What it is called is not enough: it is asked what it is. */
+START_TEST(virtiofsd)
+{
+	char path[200];
+
+	snprintf(path, sizeof(path), "%s/bin:/usr/bin:/bin", tree.root);
+	setenv("PATH", path, 1);
+	put("/bin/virtiofsd", "#!/bin/sh\necho something else\n");
+	snprintf(path, sizeof(path), "%s/bin/virtiofsd", tree.root);
+	ck_assert_int_eq(chmod(path, 0755), 0);
+	ck_assert_int_eq(check("virtiofsd"), HOST_MISSING);
+	ck_assert_ptr_nonnull(strstr(text, "apt-get install virtiofsd"));
+	put("/bin/virtiofsd", "#!/bin/sh\necho --shared-dir\n");
+	ck_assert_int_eq(check("virtiofsd"), HOST_OK);
+	put("/proc/sys/user/max_user_namespaces", "0\n");
+	ck_assert_int_eq(check("virtiofsd"), HOST_WARNING);
+	ck_assert_ptr_nonnull(strstr(text, "sudo sysctl user.max_user_namespaces="));
+	put("/proc/sys/user/max_user_namespaces", "1\n");
+	put("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1\n");
+	ck_assert_int_eq(check("virtiofsd"), geteuid() ? HOST_WARNING : HOST_OK);
+	unsetenv("PATH");
+}
+END_TEST
+
 Suite *host_check_suite(void)
 {
 	Suite *s = suite_create("host_check");
@@ -181,6 +207,7 @@ Suite *host_check_suite(void)
 	tcase_add_loop_test(tc, program, 0, ARRAY_SIZE(programs));
 	tcase_add_loop_test(tc, memory, 0, ARRAY_SIZE(amounts));
 	tcase_add_test(tc, passt_needs_user_namespaces);
+	tcase_add_test(tc, virtiofsd);
 	tcase_add_test(tc, uring_says_what_is_used);
 	tcase_add_test(tc, a_line_each);
 	return s;

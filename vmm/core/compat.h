@@ -53,4 +53,21 @@ static inline bool statx_dioalign(int fd, uint32_t *memory, uint32_t *offset)
 #endif
 }
 
+/*
+ * Of a mount and all that is mounted below: no device in it can be opened, and perhaps nothing
+ * written. C libraries have mount_setattr() since 2022, the kernel since 5.12.
+ */
+#ifndef SYS_mount_setattr
+#define SYS_mount_setattr 442
+#endif
+static inline int mount_restrict(const char *path, bool readonly)
+{
+	enum { RDONLY = 1, NODEV = 4, RECURSIVE = 0x8000 };
+	const struct {
+		uint64_t set, clear, propagation, users;
+	} attr = { .set = readonly ? RDONLY | NODEV : NODEV };
+
+	return syscall(SYS_mount_setattr, AT_FDCWD, path, RECURSIVE, &attr, sizeof(attr));
+}
+
 #endif

@@ -14,6 +14,7 @@
 
 #include "vmm/core/util.h"
 #include "vmm/machine/memlimit.h"
+#include "vmm/run/files/virtiofsd.h"
 
 #define TYPICAL_RAM MIB(512) /* what --memory is when nobody says anything */
 
@@ -157,19 +158,30 @@ static enum host_verdict check_uring(const char *root, FILE *out)
 	return HOST_WARNING;
 }
 
+/* The setting that lets programs shut themselves in by user namespaces; @confined: also where that
+ * takes a profile of AppArmor's. NULL: none is known to be missing. */
+static const char *no_namespaces(const char *root, bool confined)
+{
+	if (!number(root, "/proc/sys/user/max_user_namespaces", 1))
+		return "user.max_user_namespaces=10000";
+	if (geteuid() && !number(root, "/proc/sys/kernel/unprivileged_userns_clone", 1))
+		return "kernel.unprivileged_userns_clone=1";
+	if (geteuid() && confined &&
+	    number(root, "/proc/sys/kernel/apparmor_restrict_unprivileged_userns", 0))
+		return "kernel.apparmor_restrict_unprivileged_userns=0";
+	return NULL;
+}
+
 static enum host_verdict check_passt(const char *root, FILE *out)
 {
+	const char *set = no_namespaces(root, false);
+
 	if (!in_path("passt")) {
 		fputs("not found; for --net user: sudo apt-get install passt", out);
 		return HOST_MISSING;
 	}
-	/* It shuts itself in by a user namespace. */
-	if (!number(root, "/proc/sys/user/max_user_namespaces", 1)) {
-		fputs("needs user namespaces: sudo sysctl user.max_user_namespaces=10000", out);
-		return HOST_WARNING;
-	}
-	if (geteuid() && !number(root, "/proc/sys/kernel/unprivileged_userns_clone", 1)) {
-		fputs("needs user namespaces: sudo sysctl kernel.unprivileged_userns_clone=1", out);
+	if (set) {
+		fprintf(out, "needs user namespaces: sudo sysctl %s", set);
 		return HOST_WARNING;
 	}
 	fputs("a network without root can be had (--net user)", out);
@@ -205,6 +217,24 @@ static enum host_verdict check_images(const char *root, FILE *out)
 	return HOST_MISSING;
 }
 
+static enum host_verdict check_live(const char *root, FILE *out)
+{
+	const char *set = no_namespaces(root, true);
+	struct virtiofsd_program p;
+	char why[PATH_MAX + 300];
+
+	if (virtiofsd_find(&p, why, sizeof(why)) < 0) {
+		fprintf(out, "%s; for --share DIR,live=on", why);
+		return HOST_MISSING;
+	}
+	if (set) {
+		fprintf(out, "%s needs user namespaces: sudo sysctl %s", p.path, set);
+		return HOST_WARNING;
+	}
+	fprintf(out, "a folder can be shared as it stays (--share DIR,live=on), by %s", p.path);
+	return HOST_OK;
+}
+
 static enum host_verdict check_memory(const char *root, FILE *out)
 {
 	char where[MEMLIMIT_WHERE];
@@ -238,6 +268,7 @@ const struct host_check host_checks[] = {
 	{ "passt", check_passt },
 	{ "tun", check_tun },
 	{ "images", check_images },
+	{ "virtiofsd", check_live },
 	{ "memory", check_memory },
 	{ "terminal", check_terminal },
 	{ 0 }

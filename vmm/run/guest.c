@@ -20,6 +20,7 @@
 #include "vmm/run/control/control.h"
 #include "vmm/run/control/script.h"
 #include "vmm/run/exec.h"
+#include "vmm/run/files/files.h"
 #include "vmm/run/guest_devices.h"
 #include "vmm/run/kernel/kernel_check.h"
 #include "vmm/run/kernel/kernel_words.h"
@@ -237,6 +238,7 @@ static struct machine_spec spec_of(const struct guest_cfg *cfg)
 		spec.shared |= device_shares_memory(cfg->devices.item[i]);
 	for (i = 0; i < cfg->disks.count; i++)
 		spec.shared |= device_disk_is_shared(cfg->disks.item[i]);
+	spec.shared |= files_device(cfg->job.files, 0) != NULL;
 	/* What the kernel serves it also counts, and does not tell. */
 	if (spec.vhost == VHOST_AUTO && cfg->expect.disks.count)
 		spec.vhost = VHOST_OFF;
@@ -386,6 +388,7 @@ void guest_destroy(struct guest *g)
 	struct machine *m = &g->machine;
 
 	control_destroy(g->control);
+	files_unwatch(g->cfg->job.files);
 	machine_close(m);
 	script_destroy(g->script); /* nobody prints any more */
 	job_destroy(g->job);

@@ -67,12 +67,35 @@ static int add_of(struct machine *m, const char *class, const char *text)
 	return r;
 }
 
+/* Who serves a folder has ended. */
+static void gone(void *arg)
+{
+	struct guest *g = arg;
+
+	machine_end(&g->machine, CAUSE_HOST_IO);
+}
+
+/* Disks, and folders that other programs serve. */
+static int add_files(struct guest *g)
+{
+	struct files *files = g->cfg->job.files;
+	struct machine *m = &g->machine;
+	const char *text = files_root_disk(files);
+	int r = text ? add_disk(m, text) : 0;
+	unsigned i;
+
+	for (i = 0; r == 0 && (text = files_disk(files, i)); i++)
+		r = add_disk(m, text);
+	for (i = 0; r == 0 && (text = files_device(files, i)); i++)
+		r = add_device(m, text);
+	return r ? r : files_watch(files, m->main_loop, gone, g);
+}
+
 static int make_all(struct guest *g)
 {
 	const struct guest_cfg *cfg = g->cfg;
 	struct machine *m = &g->machine;
 	int r = arch_platform_devices(&m->platform, &m->devices);
-	const char *text;
 	unsigned i;
 
 	if (r == 0 && cfg->console == CONSOLE_HVC)
@@ -83,11 +106,7 @@ static int make_all(struct guest *g)
 		r = add_disk(m, cfg->disks.item[i]);
 	for (i = 0; r == 0 && i < cfg->cdroms.count; i++)
 		r = add_of(m, "scsi-cd", cfg->cdroms.item[i]);
-	text = files_root_disk(cfg->job.files);
-	if (r == 0 && text)
-		r = add_disk(m, text);
-	for (i = 0; r == 0 && (text = files_disk(cfg->job.files, i)); i++)
-		r = add_disk(m, text);
+	r = r ? r : add_files(g);
 	if (r == 0 && cfg->balloon)
 		r = add_device(m, "virtio-balloon");
 	if (r == 0 && cfg->vsock)

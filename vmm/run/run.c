@@ -127,10 +127,10 @@ static const struct opt run_opts[] = {
 	  .help = "the run fails if a disk has done less; or == != < <= >" },
 	{ "boot-budget", OPT_TIME, AT(guest.expect.boot_ms), NULL, 1, 86400000, .arg = "TIME",
 	  .help = "the run fails if its command begins later", .needs = OPT_COMMAND },
-	{ "share", OPT_LIST, AT(files.shares), .arg = "DIR[:PATH]",
-	  .help = "a folder as it is now, in the guest, which may write there and changes "
-		  "nothing here; PATH is DIR's own, and where the command runs",
-	  .needs = OPT_COMMAND },
+	{ "share", OPT_LIST, AT(files.shares), .arg = "DIR[:PATH][,live=on[,rw=on]]",
+	  .help = "a folder as it is now, which the guest may write to and changes nothing here; "
+		  "PATH is DIR's own, and where the command runs. live=on: the folder itself, to "
+		  "be read, or with rw=on written", .needs = OPT_COMMAND },
 	{ "out", OPT_STR, AT(files.out), .written = true, .arg = "DIR[:PATH]",
 	  .help = "what the command leaves in PATH, by default /out, comes to DIR",
 	  .needs = OPT_COMMAND },

@@ -16,6 +16,7 @@
 #include "vmm/core/util.h"
 #include "vmm/run/files/extract.h"
 #include "vmm/run/files/guestpath.h"
+#include "vmm/run/files/live.h"
 #include "vmm/run/files/root.h"
 #include "vmm/run/files/share.h"
 
@@ -24,17 +25,19 @@
 #define BLOCK 512
 #define UNPACK_MS (30 * 60 * 1000) /* where the run has no deadline */
 
-/* What an option says: DIR[:PATH]. */
+/* What an option says: DIR[:PATH], and of a folder that is shared perhaps how. */
 struct folder {
 	const char *option, *text;
 	char *dir, *path; /* here, and in the guest */
+	struct live_options how;
+	struct live live; /* LIVE_NONE: it is a copy */
 };
 
 struct files {
 	const struct files_cfg *cfg;
 	struct folder folder[FILES_SHARES_MAX + 1]; /* those that are shared, then --out's */
 	unsigned folders, shares;
-	unsigned count; /* of disks, each with a record */
+	unsigned disks, records;
 	char *disk[FILES_SHARES_MAX + 1], *record[FILES_SHARES_MAX + 1];
 
 	struct root root;
@@ -47,13 +50,13 @@ struct files {
 };
 
 /* DIR[:PATH], where DIR may have a colon, too. The path is NULL if there is none. -ENOMEM. */
-static int split(struct folder *to)
+static int split(struct folder *to, const char *text)
 {
-	const char *colon = NULL, *next = to->text;
+	const char *colon = NULL, *next = text;
 
 	while ((next = strstr(next, ":/")))
 		colon = next++;
-	to->dir = colon ? strndup(to->text, colon - to->text) : strdup(to->text);
+	to->dir = colon ? strndup(text, colon - text) : strdup(text);
 	to->path = colon ? strdup(colon + 1) : NULL;
 	return to->dir && (to->path || !colon) ? 0 : -ENOMEM;
 }
@@ -86,21 +89,25 @@ static char *escape(const char *path)
 	return text;
 }
 
+static int add_record(struct files *f, const char *verb, const char *name, const char *path)
+{
+	if (asprintf(&f->record[f->records], "%s=" SERIAL "%s:%s", verb, name, path) < 0)
+		return -ENOMEM;
+	f->records++;
+	return 0;
+}
+
 /* Takes @file, an option's value with its own ones behind it. */
 static int add_disk(struct files *f, char *file, const char *name, const char *verb,
 		    const char *path, const char *more)
 {
-	unsigned i = f->count;
 	int r = -ENOMEM;
 
-	if (file && asprintf(&f->disk[i], "%s,serial=" SERIAL "%s%s", file, name, more) >= 0) {
-		if (asprintf(&f->record[i], "%s=" SERIAL "%s:%s", verb, name, path) >= 0)
-			r = 0;
-		else
-			free(f->disk[i]);
+	if (file &&
+	    asprintf(&f->disk[f->disks], "%s,serial=" SERIAL "%s%s", file, name, more) >= 0) {
+		f->disks++;
+		r = add_record(f, verb, name, path);
 	}
-	if (r == 0)
-		f->count++;
 	free(file);
 	return r;
 }
@@ -115,11 +122,15 @@ static int refuse(const struct folder *f, const char *why)
 /* An option's text, and where its folder is in the guest: as @def has it, or where it is here. */
 static int parse(struct folder *f, const char *option, const char *text, const char *def)
 {
+	char *copy = strdup(text);
 	const char *why;
-	int r;
+	int r = copy ? 0 : -ENOMEM;
 
-	*f = (struct folder){ .option = option, .text = text };
-	r = split(f);
+	*f = (struct folder){ .option = option, .text = text, .live = LIVE_NONE };
+	if (copy && !def)
+		r = live_options(option, copy, &f->how);
+	r = r ? r : split(f, copy);
+	free(copy);
 	if (r < 0)
 		return r;
 	if (!*f->dir) {
@@ -171,16 +182,49 @@ static int parse_all(struct files *f)
 	return r < 0 ? r : check_places(f);
 }
 
-static int add_share(struct files *f, unsigned i)
+static int add_copy(struct files *f, unsigned i, const char *name)
 {
-	char *image = share_image("--share", f->folder[i].dir, false), name[16];
+	char *image = share_image("--share", f->folder[i].dir, false);
 	int r = -EIO;
 
-	snprintf(name, sizeof(name), "share%u", i);
 	if (image)
 		r = add_disk(f, escape(image), name, "mount", f->folder[i].path, ",readonly=on");
 	free(image);
 	return r;
+}
+
+/* 1: it cannot be had, and a copy is to do. */
+static int add_live(struct files *f, struct folder *folder, const char *name)
+{
+	char *dir = realpath(folder->dir, NULL), tag[32], what[PATH_MAX + 16], why[600];
+	const struct virtiofsd_cfg cfg = { .dir = dir, .readonly = !folder->how.rw };
+	int r;
+
+	if (!dir)
+		return 1; /* whoever makes the copy says so */
+	snprintf(what, sizeof(what), "--share %s", folder->dir);
+	snprintf(tag, sizeof(tag), SERIAL "%s", name);
+	r = live_open(&folder->live, what, tag, &cfg, why, sizeof(why));
+	free(dir);
+	if (r == 0)
+		return add_record(f, folder->how.rw ? "live" : "seen", name, folder->path);
+	if (folder->how.rw) {
+		log_err("%s: rw=on: %s", what, why);
+		return r;
+	}
+	log_warn("%s: the guest gets a copy, and not the folder itself: %s", what, why);
+	return 1;
+}
+
+static int add_share(struct files *f, unsigned i)
+{
+	struct folder *folder = &f->folder[i];
+	char name[16];
+	int r;
+
+	snprintf(name, sizeof(name), "share%u", i);
+	r = folder->how.live ? add_live(f, folder, name) : 1;
+	return r == 1 ? add_copy(f, i, name) : r;
 }
 
 static int by_length_of_path(const void *a, const void *b)
@@ -194,7 +238,7 @@ static int by_length_of_path(const void *a, const void *b)
 /* In the order in which they are mounted, while the disks keep that of the options. */
 static void sort_records(struct files *f)
 {
-	if (f->shares && f->count == f->shares)
+	if (f->shares && f->records == f->shares)
 		qsort(f->record, f->shares, sizeof(f->record[0]), by_length_of_path);
 }
 
@@ -290,11 +334,12 @@ void files_destroy(struct files *f)
 
 	if (!f)
 		return;
-	for (i = 0; i < f->count; i++) {
+	for (i = 0; i < f->disks; i++)
 		free(f->disk[i]);
+	for (i = 0; i < f->records; i++)
 		free(f->record[i]);
-	}
 	for (i = 0; i < f->folders; i++) {
+		live_close(&f->folder[i].live);
 		free(f->folder[i].dir);
 		free(f->folder[i].path);
 	}
@@ -309,7 +354,38 @@ void files_destroy(struct files *f)
 
 const char *files_disk(const struct files *f, unsigned i)
 {
-	return f && i < f->count ? f->disk[i] : NULL;
+	return f && i < f->disks ? f->disk[i] : NULL;
+}
+
+const char *files_device(const struct files *f, unsigned i)
+{
+	unsigned k;
+
+	for (k = 0; f && k < f->shares; k++) {
+		if (f->folder[k].live.device && !i--)
+			return f->folder[k].live.device;
+	}
+	return NULL;
+}
+
+int files_watch(struct files *f, struct loop *loop, void (*gone)(void *arg), void *arg)
+{
+	unsigned k;
+	int r = 0;
+
+	for (k = 0; !r && f && k < f->shares; k++) {
+		if (f->folder[k].live.device)
+			r = live_watch(&f->folder[k].live, loop, gone, arg);
+	}
+	return r;
+}
+
+void files_unwatch(struct files *f)
+{
+	unsigned k;
+
+	for (k = 0; f && k < f->shares; k++)
+		live_unwatch(&f->folder[k].live);
 }
 
 const char *files_root_disk(const struct files *f)
@@ -324,7 +400,7 @@ const struct oci *files_oci(const struct files *f)
 
 const char *files_record(const struct files *f, unsigned i)
 {
-	return f && i < f->count ? f->record[i] : NULL;
+	return f && i < f->records ? f->record[i] : NULL;
 }
 
 const char *files_cwd(const struct files *f)

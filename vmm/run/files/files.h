@@ -5,7 +5,8 @@
  * Both travel on disks of the guest's, after the user's own: a folder that is shared as an image
  * (share.h), and what the command leaves in its folder for results as a tar archive on a disk
  * without a file system, which is a file without a name here. The guest finds them by their serial
- * numbers; guest/job.h has what it is told.
+ * numbers; guest/job.h has what it is told. A folder that is live has a device of its own in place
+ * of a disk, and a program that serves it (live.h).
  */
 #ifndef RUN_FILES_H
 #define RUN_FILES_H
@@ -19,7 +20,7 @@
 
 struct files_cfg {
 	const char *root;       /* as root.h has it; NULL, or a disk's name: not for us */
-	struct opt_list shares; /* DIR[:PATH] */
+	struct opt_list shares; /* DIR[:PATH][,live=on[,rw=on]] */
 	const char *out;        /* DIR[:PATH]; NULL: nothing comes out */
 	uint64_t out_limit;     /* bytes */
 	struct claims *claims;  /* of the run's files */
@@ -27,6 +28,7 @@ struct files_cfg {
 
 struct claims;
 struct files;
+struct loop;
 struct oci;
 
 /* NULL after one line; errno EUSAGE: the user is wrong. Borrows @cfg. [setup] */
@@ -40,6 +42,13 @@ const struct oci *files_oci(const struct files *f);
 /* The options of its @i-th disk, and the @i-th record for the guest's init; NULL: no more. */
 const char *files_disk(const struct files *f, unsigned i);
 const char *files_record(const struct files *f, unsigned i);
+/* Its @i-th device that another program serves, as --device has it; NULL: no more. */
+const char *files_device(const struct files *f, unsigned i);
+/* Those programs are watched, and @gone is called after one line when one of them has ended.
+ * -errno. [setup] */
+int files_watch(struct files *f, struct loop *loop, void (*gone)(void *arg), void *arg);
+/* Before the devices go, with which those programs end. */
+void files_unwatch(struct files *f);
 /* Where a command runs that was not told: where the only folder is mounted. NULL: elsewhere. */
 const char *files_cwd(const struct files *f);
 
