@@ -77,6 +77,7 @@ lab_root() { # lun:N | blk:N | DIR | FILE | oci:DIR[:TAG]
 	local dir=${1#oci:}
 	case $1 in
 	lun:* | blk:*) ;;
+	host | host,*) no_such "--root $1" 'which has a file system of its own' ;;
 	oci:*)
 		[ -d "$dir" ] || dir=${dir%:*}
 		[ ! -d "$dir" ] || shared+=("$dir") ;;

@@ -452,7 +452,7 @@ static const char *prepare(struct job *j)
 	files_keep(&j->files);
 	r = init_mount_root();
 	if (r > 0) {
-		net_keep_resolver("/mnt");
+		net_keep_resolver("/mnt", init_word("lunette.overlay"));
 		r = init_enter_root();
 		mkdir("/run", 0755);
 		mount("run", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755");

@@ -145,13 +145,17 @@ int net_up(const char *word)
 	return r;
 }
 
-void net_keep_resolver(const char *root)
+void net_keep_resolver(const char *root, bool in_memory)
 {
 	char path[300];
 	int fd;
 
 	snprintf(path, sizeof(path), "%s" RESOLVER, root);
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644); /* somewhere to mount it */
+	if (fd < 0 && in_memory) { /* a link into /run, as systemd-resolved has it */
+		unlink(path);
+		fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	}
 	if (fd >= 0)
 		close(fd);
 	if (access(RESOLVER, F_OK) == 0)

@@ -6,6 +6,8 @@
 #ifndef GUEST_NET_H
 #define GUEST_NET_H
 
+#include <stdbool.h>
+
 /*
  * Brings lo up and, when @word is not NULL, eth0: @word is "ADDRESS/PREFIX,GATEWAY,DNS", all IPv4,
  * the value of lunette.net=. Writes /etc/resolv.conf then. IPv6 addresses come by themselves.
@@ -17,7 +19,8 @@ int net_up(const char *word);
 /*
  * Lets /etc/resolv.conf be what a file system that is mounted at @root has there, too, even if it
  * is one that cannot be written. Where it has no such file and cannot get one, nothing is done.
+ * @in_memory: what is written there is lost anyway, so a link to nowhere may go.
  */
-void net_keep_resolver(const char *root);
+void net_keep_resolver(const char *root, bool in_memory);
 
 #endif

@@ -12,6 +12,7 @@
 #include "guest/init.h"
 
 #define ROOT "/mnt"
+#define LIVE "virtiofs:" /* with a tag behind it, it is no disk */
 
 /* As mount(8) finds it. -ENODATA: none that is known; -ENOTUNIQ: several. */
 static int probe_type(const char *device, char *type, size_t size)
@@ -43,20 +44,20 @@ static int mount_type(const char *device, const char *type, unsigned long flags)
 	return r;
 }
 
-/* An image of lunette's: what is written goes into memory. */
-static int mount_image(const char *device)
+/* An image of lunette's, or the host's own folder: what is written goes into memory. */
+static int mount_below(const char *device, const char *type, const char *needs)
 {
 	int r;
 
-	module_probe("erofs");
+	module_probe(type);
 	module_probe("overlay");
-	r = files_layers(device, ROOT, "erofs");
+	r = files_layers(device, ROOT, type);
 	chdir("/");
 	if (r == -ENODEV)
-		init_log("--root: this kernel has no EROFS, or no overlayfs (CONFIG_EROFS_FS, "
-			 "CONFIG_OVERLAY_FS)");
+		init_log("--root: this kernel has no %s, or no overlayfs (CONFIG_%s_FS, "
+			 "CONFIG_OVERLAY_FS)", type, needs);
 	else if (r < 0)
-		init_log("--root: the image cannot be mounted: %s", strerror(-r));
+		init_log("--root: %s, with %s, cannot be mounted: %s", device, type, strerror(-r));
 	return r;
 }
 
@@ -99,11 +100,16 @@ int init_mount_root(void)
 	if (!what)
 		return 0;
 	snprintf(name, sizeof(name), "%s", what);
+	if (!strncmp(name, LIVE, strlen(LIVE))) {
+		r = mount_below(name + strlen(LIVE), "virtiofs", "VIRTIO");
+		return r < 0 ? r : 1;
+	}
 	r = disk_find(name, path, sizeof(path));
 	if (r < 0)
 		init_log("root=%s: there is no such disk", name);
 	else
-		r = init_word("lunette.overlay") ? mount_image(path) : mount_root(name, path);
+		r = init_word("lunette.overlay") ? mount_below(path, "erofs", "EROFS") :
+						     mount_root(name, path);
 	return r < 0 ? r : 1;
 }
 

@@ -264,6 +264,8 @@ test_devices() { # what their own tables and files say
 200 |R --root /dev/none|--root /dev/none: No such file or directory; a disk, lun:N or blk:N, a folder
 200 |R --root /dev/null|--root /dev/null: is neither a folder nor an archive; .*lun:0
 200 |R --root /|--root /: is this whole system
+200 |R --root host|--root host: is for a command, given after --, or a shell
+200 |R --root host,x -- true|--root host,x: host, or host,secrets=on is wanted
 200 |R --root a.img --user x|--user: is about a command
 200 |R --root lun:7 --disk a.img|--root lun:7: the first controller has no such LUN .*; it has 0
 200 |R --root lun:0 --cdrom a.img|--root lun:0: scsi-cd0 is no disk

@@ -17,6 +17,7 @@ static struct stderr_text said;
 
 static void set_up(void)
 {
+	root = ROOT_NONE;
 	strcpy(top, "/tmp/lunette-root-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(top));
 	ck_assert_int_eq(chdir(top), 0);
@@ -60,10 +61,13 @@ START_TEST(kinds)
 	ck_assert(root_has_command("oci:x"));
 	ck_assert(!root_has_command("oci"));
 	ck_assert(!root_has_command(NULL));
-	ck_assert_int_eq(root_check(NULL), 0);
-	ck_assert_int_eq(root_check("lun:x"), 0);
-	ck_assert_int_eq(root_check("r"), 0);
-	ck_assert_int_eq(root_check("r.tar"), 0);
+	ck_assert_int_eq(root_check(NULL, false), 0);
+	ck_assert_int_eq(root_check("lun:x", false), 0);
+	ck_assert_int_eq(root_check("r", false), 0);
+	ck_assert_int_eq(root_check("r.tar", true), 0);
+	ck_assert_int_eq(root_check("host", true), 0);
+	ck_assert_int_eq(root_check("host,secrets=on", true), 0);
+	ck_assert(root_is_files("host"));
 }
 END_TEST
 
@@ -103,7 +107,10 @@ static const struct {
 } bad[] = {
 	{ "/dev/null", ": is neither a folder nor an archive; a disk is given by --disk", -EUSAGE },
 	{ "none", ": No such file or directory; a disk, lun:N or blk:N, a folder", -EUSAGE },
-	{ "r/../../..", ": is this whole system; a folder with another one is wanted\n", -EUSAGE },
+	{ "r/../../..", ": is this whole system: --root host; or a folder with another one is "
+	  "wanted\n", -EUSAGE },
+	{ "host", ": is for a command, given after --, or a shell, -t; this system's", -EUSAGE },
+	{ "host,x", ": host, or host,secrets=on is wanted; a folder of that name", -EUSAGE },
 	{ "oci:none", ": none: No such file or directory\n", -EIO },
 	{ "r/etc/name", ": ", -EIO },
 };
@@ -113,7 +120,7 @@ START_TEST(refused)
 	char wanted[200];
 
 	stderr_begin(&said);
-	ck_assert_int_eq(bad[_i].err == -EUSAGE ? root_check(bad[_i].text) :
+	ck_assert_int_eq(bad[_i].err == -EUSAGE ? root_check(bad[_i].text, false) :
 			 root_open(bad[_i].text, NULL, &root), bad[_i].err);
 	snprintf(wanted, sizeof(wanted), "lunette: error: --root %s%s", bad[_i].text, bad[_i].why);
 	ck_assert_msg(!strncmp(stderr_end(&said), wanted, strlen(wanted)), "%s", said.text);
@@ -126,11 +133,12 @@ Suite *root_suite(void)
 	Suite *s = suite_create("root");
 	TCase *tc = unit_case(s, "root");
 
+	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, kinds);
 	tcase_add_test(tc, archive);
 	tcase_add_test(tc, folder);
-	tcase_add_loop_test(tc, refused, 0, 5);
+	tcase_add_loop_test(tc, refused, 0, 7);
 	return s;
 }
 

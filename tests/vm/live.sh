@@ -237,4 +237,88 @@ new'
 	done
 }
 
+# This system itself, by who has a home in it: where he is, as himself; nothing that is written comes back,
+# and what is secret even the guest's root does not find.
+home() {
+	grep -qs '^ann:' /etc/passwd || {
+		echo 'ann:x:1000:1000::/lab-home:/bin/sh' >>/etc/passwd
+		printf 'ann:x:1000:\nothers:x:1234:ann\n' >>/etc/group
+	}
+	rm -rf /lab-home
+	mkdir -p /lab-home/.ssh /lab-home/src /lab-home/own
+	echo key >/lab-home/.ssh/id
+	echo word >/lab-home/.netrc
+	echo text >/lab-home/src/text
+	chmod 700 /lab-home
+	chown -R 1000:1000 /lab-home
+}
+
+# at_home [OPTION...] -- COMMAND...
+at_home() {
+	(
+		cd /lab-home/src
+		PATH=$dir/path:$PATH TMPDIR=/lab-home/own HOME=/lab-home \
+			timeout -k 5 "$seconds" /lab/setpriv --reuid 1000 --regid 1000 --groups 106 \
+			lunette run --kernel "$kernel" --initrd "$initrd" --vhost off --boot-timeout none "$@"
+	) >out 2>err </dev/null
+}
+
+test_root_host() {
+	newer
+	home
+	mkdir -p /run
+	echo its >/run/host
+	status 0 at_home --root host -- sh -c '
+		pwd; id -u; id -g; id -G; echo "$HOME"; cat text; stat -c "%u %g" . /bin/busybox
+		echo new >text; cat text; echo more >own; ls
+		ls -A ~/.ssh; cat ~/.netrc; ls /run | grep host; ls /proc/self >/dev/null && echo proc'
+	equal "$(cat out)" '/lab-home/src
+1000
+1000
+1000 1234
+/lab-home
+text
+1000 1000
+0 0
+new
+own
+text
+proc'
+	equal "$(cat err)" ''
+	equal "$(cat /lab-home/src/text; ls /lab-home/src)" 'text
+text'
+	no_servers
+	# root in the guest finds no more
+	status 0 at_home --root host --user root -- sh -c 'id -u; mount -o remount,rw / && echo x >/made && cat /made
+		ls -A /lab-home/.ssh; cat /lab-home/.netrc'
+	equal "$(cat out)" '0
+x'
+	[ ! -e /made ]
+}
+
+test_root_host_with_secrets() {
+	newer
+	home
+	status 3 at_home --root host,secrets=on -- sh -c 'cat ~/.ssh/id ~/.netrc; exit 3'
+	equal "$(cat out)" 'key
+word'
+	# by root there is no user namespace, and all is whose it is
+	echo its >/lab-home/owned
+	chown 12:34 /lab-home/owned
+	status 0 run --root host -- sh -c 'id -u; stat -c "%u %g" /lab-home/owned /lab-home/src'
+	equal "$(cat out)" '0
+12 34
+1000 1000'
+}
+
+test_root_host_refused() {
+	home
+	status 201 at_home --root host -- true
+	contains err 'error: --root host: /usr/lib/qemu/virtiofsd is no virtiofsd that serves here: .*apt-get install virtiofsd'
+	status 200 at_home --root host
+	contains err 'error: --root host: is for a command, given after --, or a shell, -t'
+	status 200 at_home --root host,x -- true
+	contains err 'host, or host,secrets=on is wanted'
+}
+
 run_tests

@@ -90,13 +90,14 @@ static int put_blk(const struct guest *g, const char *number, char *to, size_t s
  */
 static int put_root(const struct guest *g, char *to, size_t size)
 {
+	const char *ours = files_root_word(g->cfg->job.files);
 	const char *root = g->cfg->root, *number = root && strlen(root) > 4 ? root + 4 : "x";
 
 	*to = 0;
 	if (!root)
 		return 0;
-	if (files_root_disk(g->cfg->job.files)) {
-		snprintf(to, size, " lunette.root=serial:" FILES_ROOT " lunette.overlay");
+	if (ours) {
+		snprintf(to, size, " lunette.root=%s lunette.overlay", ours);
 		return 0;
 	}
 	if (!number[strspn(number, "0123456789")] && !strncmp(root, "lun:", 4))

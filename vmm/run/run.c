@@ -59,9 +59,9 @@ static const struct opt run_opts[] = {
 	  .help = "its initial file system; several are joined, later files replace earlier ones" },
 	{ "append", OPT_LIST, AT(guest.append), .arg = "WORDS", .may_be_empty = true,
 	  .help = "added to its command line: quiet panic=-1 console=ttyS0 and others" },
-	{ "root", OPT_STR, AT(guest.root), .arg = "lun:N|blk:N|DIR|FILE|oci:DIR[:TAG]",
-	  .help = "the guest's root file system: a disk; or a folder, an archive (tar) or an image "
-		  "of container tools, which the guest may write to and changes nothing here" },
+	{ "root", OPT_STR, AT(guest.root), .arg = "lun:N|blk:N|DIR|FILE|oci:DIR[:TAG]|host",
+	  .help = "the guest's root file system: a disk; or a folder, an archive (tar), an image "
+		  "of container tools or this system, to which the guest writes in its memory" },
 	{ "console", OPT_ENUM, AT(guest.console), "serial", .words = console_words,
 	  .help = "the serial port, or hvc0 for guests that have virtio_console" },
 	{ "console-log", OPT_STR, AT(guest.machine.console_log), .written = true, .arg = "FILE",
@@ -470,7 +470,7 @@ static int run_and_report(struct run_cfg *cfg, char *const *words, bool usage)
 		r->cause = usage ? CAUSE_USAGE : cause_of_err(err);
 		return report_status(r);
 	}
-	err = usage ? 0 : root_check(cfg->guest.root);
+	err = usage ? 0 : root_check(cfg->guest.root, cfg->guest.job.argv);
 	if (!usage && err == 0)
 		err = run_kernel_find(&cfg->guest, root_is_files(cfg->guest.root), &kernel);
 	if (!usage)

@@ -16,6 +16,7 @@
 #include "vmm/core/util.h"
 #include "vmm/run/files/extract.h"
 #include "vmm/run/files/guestpath.h"
+#include "vmm/run/files/host_root.h"
 #include "vmm/run/files/live.h"
 #include "vmm/run/files/root.h"
 #include "vmm/run/files/share.h"
@@ -41,7 +42,7 @@ struct files {
 	char *disk[FILES_SHARES_MAX + 1], *record[FILES_SHARES_MAX + 1];
 
 	struct root root;
-	char *root_disk; /* NULL: none of ours */
+	char *root_disk; /* NULL: it is on none of ours */
 
 	/* What comes out. */
 	int out, archive;
@@ -292,8 +293,10 @@ static int add_out(struct files *f)
 static int add_root(struct files *f)
 {
 	int r = root_open(f->cfg->root, f->cfg->claims, &f->root);
-	char *file = r < 0 ? NULL : escape(f->root.image);
+	char *file = f->root.image ? escape(f->root.image) : NULL;
 
+	if (r == 0 && f->root.live.device)
+		return 0;
 	if (r == 0 && (!file || asprintf(&f->root_disk, "%s,serial=" FILES_ROOT ",readonly=on",
 					 file) < 0)) {
 		f->root_disk = NULL;
@@ -312,7 +315,8 @@ struct files *files_create(const struct files_cfg *cfg)
 	if (!f)
 		return NULL;
 	f->cfg = cfg;
-	f->out = f->archive = f->root.oci.folder = -1;
+	f->out = f->archive = -1;
+	f->root = ROOT_NONE;
 	r = parse_all(f);
 	if (r == 0 && root_is_files(cfg->root))
 		r = add_root(f);
@@ -357,13 +361,21 @@ const char *files_disk(const struct files *f, unsigned i)
 	return f && i < f->disks ? f->disk[i] : NULL;
 }
 
-const char *files_device(const struct files *f, unsigned i)
+/* The @k-th folder that is live, or NULL; the root file system is behind those that are shared. */
+static struct live *live_of(struct files *f, unsigned k)
+{
+	struct live *live = k < f->shares ? &f->folder[k].live : &f->root.live;
+
+	return live->device ? live : NULL;
+}
+
+const char *files_device(struct files *f, unsigned i)
 {
 	unsigned k;
 
-	for (k = 0; f && k < f->shares; k++) {
-		if (f->folder[k].live.device && !i--)
-			return f->folder[k].live.device;
+	for (k = 0; f && k <= f->shares; k++) {
+		if (live_of(f, k) && !i--)
+			return live_of(f, k)->device;
 	}
 	return NULL;
 }
@@ -373,9 +385,9 @@ int files_watch(struct files *f, struct loop *loop, void (*gone)(void *arg), voi
 	unsigned k;
 	int r = 0;
 
-	for (k = 0; !r && f && k < f->shares; k++) {
-		if (f->folder[k].live.device)
-			r = live_watch(&f->folder[k].live, loop, gone, arg);
+	for (k = 0; !r && f && k <= f->shares; k++) {
+		if (live_of(f, k))
+			r = live_watch(live_of(f, k), loop, gone, arg);
 	}
 	return r;
 }
@@ -384,8 +396,10 @@ void files_unwatch(struct files *f)
 {
 	unsigned k;
 
-	for (k = 0; f && k < f->shares; k++)
-		live_unwatch(&f->folder[k].live);
+	for (k = 0; f && k <= f->shares; k++) {
+		if (live_of(f, k))
+			live_unwatch(live_of(f, k));
+	}
 }
 
 const char *files_root_disk(const struct files *f)
@@ -393,9 +407,16 @@ const char *files_root_disk(const struct files *f)
 	return f ? f->root_disk : NULL;
 }
 
+const char *files_root_word(const struct files *f)
+{
+	if (f && f->root.live.device)
+		return "virtiofs:" HOST_ROOT_TAG;
+	return f && f->root_disk ? "serial:" FILES_ROOT : NULL;
+}
+
 const struct oci *files_oci(const struct files *f)
 {
-	return f && f->root.oci.folder >= 0 ? &f->root.oci : NULL;
+	return f && (f->root.oci.folder >= 0 || f->root.live.device) ? &f->root.oci : NULL;
 }
 
 const char *files_record(const struct files *f, unsigned i)

@@ -37,13 +37,15 @@ void files_destroy(struct files *f);
 
 /* The options of the disk with the root file system; NULL: that is the user's affair. */
 const char *files_root_disk(const struct files *f);
+/* Where guest/init finds the root file system, as lunette.root= says it; NULL: the user says it. */
+const char *files_root_word(const struct files *f);
 /* What the image of the root file system says of commands in it; NULL: it is no such image. */
 const struct oci *files_oci(const struct files *f);
 /* The options of its @i-th disk, and the @i-th record for the guest's init; NULL: no more. */
 const char *files_disk(const struct files *f, unsigned i);
 const char *files_record(const struct files *f, unsigned i);
 /* Its @i-th device that another program serves, as --device has it; NULL: no more. */
-const char *files_device(const struct files *f, unsigned i);
+const char *files_device(struct files *f, unsigned i);
 /* Those programs are watched, and @gone is called after one line when one of them has ended.
  * -errno. [setup] */
 int files_watch(struct files *f, struct loop *loop, void (*gone)(void *arg), void *arg);

@@ -70,6 +70,8 @@ static int describe(struct live *l, const char *tag, const struct virtiofsd_cfg 
 	put_escaped(out, cfg->dir);
 	fprintf(out, " (to be read%s),, in namespaces of its own",
 		cfg->readonly ? "" : " and written");
+	if (cfg->ncovered)
+		fprintf(out, " where %u files and folders are hidden", cfg->ncovered);
 	return fclose(out) == 0 ? 0 : -ENOMEM;
 }
 

@@ -18,6 +18,7 @@
 #include "vmm/core/fail.h"
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
+#include "vmm/run/files/host_root.h"
 #include "vmm/run/files/kept.h"
 #include "vmm/run/files/layers.h"
 #include "vmm/run/files/share.h"
@@ -130,7 +131,7 @@ static int open_path(const char *what, const char *path, struct claims *claims, 
 	return r;
 }
 
-int root_check(const char *text)
+int root_check(const char *text, bool command)
 {
 	const char *why = NULL;
 	char *full = NULL;
@@ -138,9 +139,11 @@ int root_check(const char *text)
 
 	if (!root_is_files(text) || root_has_command(text))
 		return 0;
+	if (host_root_is_one(text))
+		return host_root_check(text, command);
 	if (stat(text, &st) < 0) {
-		log_err("--root %s: %s; a disk, lun:N or blk:N, a folder, an archive (tar), or "
-			"oci:DIR[:TAG] is wanted", text, strerror(errno));
+		log_err("--root %s: %s; a disk, lun:N or blk:N, a folder, an archive (tar), "
+			"oci:DIR[:TAG] or host is wanted", text, strerror(errno));
 		return -EUSAGE;
 	}
 	if (S_ISDIR(st.st_mode))
@@ -149,7 +152,7 @@ int root_check(const char *text)
 		why = "is neither a folder nor an archive; a disk is given by --disk, and --root "
 		      "lun:0 is the first one";
 	if (full && !strcmp(full, "/"))
-		why = "is this whole system; a folder with another one is wanted";
+		why = "is this whole system: --root host; or a folder with another one is wanted";
 	free(full);
 	if (!why)
 		return 0;
@@ -161,8 +164,10 @@ int root_open(const char *text, struct claims *claims, struct root *root)
 {
 	char what[PATH_MAX + 16];
 
-	*root = (struct root){ .oci.folder = -1 };
+	*root = ROOT_NONE;
 	snprintf(what, sizeof(what), "--root %s", text);
+	if (host_root_is_one(text))
+		return host_root_open(what, text, &root->live, &root->oci);
 	if (root_has_command(text))
 		return open_oci(what, text + strlen(OCI), root);
 	return open_path(what, text, claims, root);
@@ -171,6 +176,7 @@ int root_open(const char *text, struct claims *claims, struct root *root)
 void root_close(struct root *root)
 {
 	free(root->image);
+	live_close(&root->live);
 	oci_close(&root->oci);
 	root->image = NULL;
 }

@@ -227,6 +227,11 @@ int virtiofsd_start(struct virtiofsd *v, const struct virtiofsd_cfg *cfg, char *
 
 	if (r < 0)
 		return r;
+	if (cfg->owners && geteuid() && !v->program.translates) {
+		snprintf(why, size, "%s cannot say whose files are, as virtiofsd 1.13 and newer "
+			 "can (Debian 13)", v->program.path);
+		return -EOPNOTSUPP;
+	}
 	put_call(&call, &v->program, cfg);
 	enclosed_init(&e);
 	log_hear(why, size);
