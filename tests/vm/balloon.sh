@@ -19,6 +19,7 @@ ctl() { timeout 200 lunette ctl socket "$@"; }
 guest_with() {
 	script=$1
 	shift
+	rm -f out
 	guest "$script
 		sleep 1000" --control socket "$@" &
 	vmm=$!
