@@ -310,7 +310,7 @@ int device_serve_shared(int argc, char **argv, int (*confine)(void))
 const struct device_class shared_disk_class = {
 	.name = "shared-disk",
 	.nick = "shared",
-	.help = "disk that several guests have; --disk FILE,shared=NAME is short for it",
+	.help = "disk of several guests; --disk FILE,shared=NAME is one",
 	.opts = shared_opts,
 	.first_opt = "file",
 	.cfg_size = sizeof(struct shared_cfg),
