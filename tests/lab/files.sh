@@ -10,7 +10,7 @@ arch_of() { # CPU, as the table "places" has it
 }
 
 # The kernel for a file of tests: the stock kernel stays tested in a few.
-stock_files=' boot crash fs kernels '
+stock_files=' balloon boot crash fs kernels '
 kernel_for() { # NAME GUEST ARCH: as the table "places" has it
 	if [ "$1" = fs ]; then echo stock # of which it needs modules that the small kernel has not
 	elif [ "$1" = modules ]; then echo backports # whose modules are packed

@@ -32,7 +32,7 @@ ended() {
 }
 
 # What an idle guest has freed goes back, and nobody asks for it.
-test_freed_memory_goes_back() {
+long_freed_memory_goes_back() {
 	for transport in pci mmio; do
 		guest_with "$fills; rm /x; echo freed" --device virtio-balloon,transport=$transport
 		until_true 120 grep -q filled out
@@ -47,7 +47,7 @@ test_freed_memory_goes_back() {
 	done
 }
 
-test_freed_memory_stays_without_reports() {
+long_freed_memory_stays_without_reports() {
 	guest_with "$fills; rm /x; echo freed" --device virtio-balloon,reporting=off
 	until_true 120 grep -q freed out
 	sleep 6
@@ -72,7 +72,7 @@ test_freed_memory_stays_without_reports() {
 }
 
 # A guest that runs out of memory takes some from the balloon.
-test_out_of_memory() {
+long_out_of_memory() {
 	guest_with 'echo up; until [ -e /go ]; do sleep 1; [ "$(awk "/MemFree/ { print \$2 }" /proc/meminfo)" -gt 60000 ] || : >/go; done
 		echo goes; head -c 104857600 /dev/zero >/x && echo has room' \
 		--memory 320M --balloon
