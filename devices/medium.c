@@ -14,6 +14,10 @@
 #include "vmm/core/log.h"
 #include "vmm/core/platform.h"
 
+const char *const medium_block_words[] = { "512", "4096", NULL };
+const uint32_t medium_block_sizes[] = { 512, 4096 };
+const char *const medium_physical_words[] = { "auto", "512", "4096", NULL };
+const uint32_t medium_physical_sizes[] = { 0, 512, 4096 };
 const char *const medium_engine_words[] = {
 	[BLOCK_ENGINE_AUTO] = "auto", [BLOCK_ENGINE_URING] = "uring",
 	[BLOCK_ENGINE_THREADS] = "threads", NULL

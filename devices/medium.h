@@ -35,6 +35,16 @@ struct medium_cfg {
 };
 
 extern const char *const medium_engine_words[], *const medium_backing_words[];
+extern const char *const medium_block_words[], *const medium_physical_words[];
+extern const uint32_t medium_block_sizes[], medium_physical_sizes[]; /* their bytes; 0: auto */
+
+/* Rows for what a class does with it: two numbers of words. */
+#define MEDIUM_BLOCK_OPTS(settings, block, physical)                                         \
+	{ .key = "block-size", .type = OPT_ENUM, .offset = offsetof(settings, block),        \
+	  .def = "512", .words = medium_block_words, .help = "bytes of a logical block" },   \
+	{ .key = "physical-block", .type = OPT_ENUM, .offset = offsetof(settings, physical), \
+	  .def = "auto", .words = medium_physical_words,                                     \
+	  .help = "bytes of a physical block; auto is as the store has it" }
 
 /* Rows for a struct of @settings with a struct medium_cfg @member; "file" has words of its own. */
 #define MEDIUM_FORMAT_OPT(settings, member)                                                  \
@@ -45,6 +55,14 @@ extern const char *const medium_engine_words[], *const medium_backing_words[];
 	  .def = "near", .words = medium_backing_words,                                      \
 	  .help = "of qcow2: its backing files are in its own folder, or anywhere" }
 
+#define MEDIUM_IO_OPTS(settings, member)                                                     \
+	{ .key = "io", .type = OPT_ENUM, .offset = offsetof(settings, member.engine),        \
+	  .def = "auto", .words = medium_engine_words,                                       \
+	  .help = "how a file is read and written; auto is io_uring, or threads where it is " \
+		  "not" },                                                                   \
+	{ .key = "direct", .type = OPT_BOOL, .offset = offsetof(settings, member.direct),    \
+	  .def = "off", .help = "past the host's page cache (O_DIRECT)" }
+
 #define MEDIUM_OPTS(settings, member)                                                        \
 	MEDIUM_FORMAT_OPT(settings, member),                                                 \
 	{ .key = "readonly", .type = OPT_BOOL, .offset = offsetof(settings, member.readonly), \
@@ -54,12 +72,7 @@ extern const char *const medium_engine_words[], *const medium_backing_words[];
 	  .help = "file, or null, which drops writes and reads zeroes" },                    \
 	{ .key = "size", .type = OPT_SIZE, .offset = offsetof(settings, member.size),        \
 	  .min = 4096, .max = 1ull << 62, .arg = "BYTES", .help = "of a null store" },       \
-	{ .key = "io", .type = OPT_ENUM, .offset = offsetof(settings, member.engine),        \
-	  .def = "auto", .words = medium_engine_words,                                       \
-	  .help = "how a file is read and written; auto is io_uring, or threads where it is " \
-		  "not" },                                                                   \
-	{ .key = "direct", .type = OPT_BOOL, .offset = offsetof(settings, member.direct),    \
-	  .def = "off", .help = "past the host's page cache (O_DIRECT)" },                   \
+	MEDIUM_IO_OPTS(settings, member),                                                    \
 	{ .key = "overlay", .type = OPT_ENUM, .offset = offsetof(settings, member.overlay),  \
 	  .def = "as-run", .words = overlay_words_of_disks,                                  \
 	  .help = "changes are kept in a file in $TMPDIR; on: they vanish, and several may " \

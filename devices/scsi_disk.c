@@ -20,19 +20,14 @@
 
 struct scsi_disk_cfg {
 	struct medium_cfg medium;
-	const char *bus, *serial, *wwn, *shared;
+	struct scsi_unit_cfg unit;
+	const char *bus, *shared;
 	uint32_t lun, target;
-	unsigned block_size, physical_block;
-	bool removable, discard;
 };
 
 #define LUN_NEXT SCSI_LUNS_MAX /* stands for: the first after those on the bus */
 
 static const char *const lun_words[] = { "next", NULL };
-static const char *const block_size_words[] = { "512", "4096", NULL };
-static const uint32_t block_sizes[] = { 512, 4096 };
-static const char *const physical_words[] = { "auto", "512", "4096", NULL };
-static const uint32_t physical_sizes[] = { 0, 512, 4096 };
 
 #define OPTION(name) offsetof(struct scsi_disk_cfg, name)
 
@@ -45,24 +40,13 @@ static const uint32_t physical_sizes[] = { 0, 512, 4096 };
 	{ .key = "lun", .type = OPT_U32, .offset = OPTION(lun), .def = "next", .min = 0,     \
 	  .max = SCSI_LUNS_MAX - 1, .words = lun_words,                                      \
 	  .help = "number; next is the one after those of the target" },                     \
-	{ .key = "serial", .type = OPT_STR, .offset = OPTION(serial), .arg = "TEXT",         \
-	  .help = "serial number, up to 63 characters (default the file's name, or a digest)" }
+	SCSI_SERIAL_OPT(struct scsi_disk_cfg, unit)
 
 static const struct opt scsi_disk_opts[] = {
 	{ .key = "file", .type = OPT_STR, .offset = OPTION(medium.file), .arg = "FILE",
 	  .help = "image or block device; 'file=' may be left out" },
 	OPT_PLACE,
-	{ .key = "wwn", .type = OPT_STR, .offset = OPTION(wwn), .arg = "HEX",
-	  .help = "NAA name, 16 or 32 hex digits (default made from the serial number)" },
-	{ .key = "block-size", .type = OPT_ENUM, .offset = OPTION(block_size), .def = "512",
-	  .words = block_size_words, .help = "bytes of a logical block" },
-	{ .key = "physical-block", .type = OPT_ENUM, .offset = OPTION(physical_block),
-	  .def = "auto", .words = physical_words,
-	  .help = "bytes of a physical block; auto is as the store has it" },
-	{ .key = "removable", .type = OPT_BOOL, .offset = OPTION(removable), .def = "off",
-	  .help = "the guest may eject it" },
-	{ .key = "discard", .type = OPT_BOOL, .offset = OPTION(discard), .def = "on",
-	  .help = "give space back that the guest unmaps, where the store can" },
+	SCSI_UNIT_OPTS(struct scsi_disk_cfg, unit),
 	MEDIUM_OPTS(struct scsi_disk_cfg, medium),
 	{ .key = "shared", .type = OPT_STR, .offset = OPTION(shared), .arg = "NAME",
 	  .help = "of --disk: all guests that say this name have the disk together; see --device "
@@ -168,16 +152,16 @@ static int choose_lun(const struct wish *w, const struct scsi_disk *d, uint16_t 
 /* What kind of LUN it is, which its place does not tell. */
 static void set_kind(struct scsi_lun *lun, const struct wish *w)
 {
-	const struct scsi_disk_cfg *cfg = w->cfg;
+	const struct scsi_unit_cfg *cfg = &w->cfg->unit;
 
-	lun->target = (uint8_t)cfg->target;
+	lun->target = (uint8_t)w->cfg->target;
 	if (w->type == SCSI_CD) {
 		scsi_lun_become_cd(lun);
 		return;
 	}
-	lun->block_size = block_sizes[cfg->block_size];
+	lun->block_size = medium_block_sizes[cfg->block_size];
 	if (cfg->physical_block)
-		lun->physical_block = physical_sizes[cfg->physical_block];
+		lun->physical_block = medium_physical_sizes[cfg->physical_block];
 	lun->removable = cfg->removable;
 	if (!cfg->discard)
 		lun->discard = false;
@@ -236,7 +220,7 @@ static int lun_init(struct scsi_disk *d, const struct wish *w)
 	struct disk_name name = {
 		.id = w->id, .list = w->list,
 		.path = d->medium.block ? d->medium.block->path : w->id,
-		.serial = w->cfg->serial, .wwn = w->cfg->wwn, .bus = d->bus[0]->id,
+		.serial = w->cfg->unit.serial, .wwn = w->cfg->unit.wwn, .bus = d->bus[0]->id,
 		.target = w->cfg->target,
 	};
 	char serial[SCSI_ID_MAX + 1];
@@ -271,8 +255,8 @@ static int open_medium(struct scsi_disk *d, const struct wish *w, struct platfor
 		cfg.readonly = true;
 		return medium_init(&d->medium, p, w->id, &cfg, 2048, "--cdrom", true);
 	}
-	return medium_init(&d->medium, p, w->id, &cfg, block_sizes[w->cfg->block_size], "--disk",
-			   false);
+	return medium_init(&d->medium, p, w->id, &cfg,
+			   medium_block_sizes[w->cfg->unit.block_size], "--disk", false);
 }
 
 static int create(struct platform *p, struct device_list *list, const char *id,

@@ -12,6 +12,29 @@
 
 #define SCSI_DISK_BUSES_MAX 8
 
+/* What a disk is to a guest beside what is in it, for settings of a class. */
+struct scsi_unit_cfg {
+	const char *serial, *wwn;
+	unsigned block_size, physical_block; /* numbers of medium.h's words */
+	bool removable, discard;
+};
+
+/* Rows for a struct of @settings with a struct scsi_unit_cfg @member. */
+#define SCSI_SERIAL_OPT(settings, member)                                                    \
+	{ .key = "serial", .type = OPT_STR, .offset = offsetof(settings, member.serial),     \
+	  .arg = "TEXT",                                                                     \
+	  .help = "serial number, up to 63 characters (default the file's name, or a digest)" }
+#define SCSI_UNIT_OPTS(settings, member)                                                     \
+	{ .key = "wwn", .type = OPT_STR, .offset = offsetof(settings, member.wwn),           \
+	  .arg = "HEX",                                                                      \
+	  .help = "NAA name, 16 or 32 hex digits (default made from the serial number)" },   \
+	MEDIUM_BLOCK_OPTS(settings, member.block_size, member.physical_block),               \
+	{ .key = "removable", .type = OPT_BOOL,                                              \
+	  .offset = offsetof(settings, member.removable), .def = "off",                      \
+	  .help = "the guest may eject it" },                                                \
+	{ .key = "discard", .type = OPT_BOOL, .offset = offsetof(settings, member.discard),  \
+	  .def = "on", .help = "give space back that the guest unmaps, where the store can" }
+
 struct scsi_disk {
 	struct device dev;
 	struct device *bus[SCSI_DISK_BUSES_MAX];

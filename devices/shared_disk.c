@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "devices/block/nbd_uri.h"
+#include "devices/scsi_disk.h"
 #include "devices/shared_broker.h"
 #include "devices/shared_join.h"
 #include "devices/vhost_user_scsi.h"
@@ -29,15 +30,9 @@
 struct shared_cfg {
 	struct user_device_cfg base;
 	struct medium_cfg medium; /* of it what has a row below */
-	const char *name, *initiator, *serial, *wwn;
-	unsigned block_size, physical_block;
-	bool removable, discard;
+	struct scsi_unit_cfg unit;
+	const char *name, *initiator;
 };
-
-static const char *const block_size_words[] = { "512", "4096", NULL };
-static const uint32_t block_sizes[] = { 512, 4096 };
-static const char *const physical_words[] = { "auto", "512", "4096", NULL };
-static const uint32_t physical_sizes[] = { 0, 512, 4096 };
 
 #define OPTION(name) offsetof(struct shared_cfg, name)
 
@@ -50,27 +45,12 @@ static const struct opt shared_opts[] = {
 	{ .key = "initiator", .type = OPT_STR, .offset = OPTION(initiator), .arg = "NAME",
 	  .help = "by which a guest that comes back finds what it has registered; without it a "
 		  "guest is a new one each time" },
-	{ .key = "serial", .type = OPT_STR, .offset = OPTION(serial), .arg = "TEXT",
-	  .help = "serial number, up to 63 characters (default the file's name, or a digest)" },
-	{ .key = "wwn", .type = OPT_STR, .offset = OPTION(wwn), .arg = "HEX",
-	  .help = "NAA name, 16 or 32 hex digits (default made from the serial number)" },
-	{ .key = "block-size", .type = OPT_ENUM, .offset = OPTION(block_size), .def = "512",
-	  .words = block_size_words, .help = "bytes of a logical block" },
-	{ .key = "physical-block", .type = OPT_ENUM, .offset = OPTION(physical_block),
-	  .def = "auto", .words = physical_words,
-	  .help = "bytes of a physical block; auto is as the store has it" },
-	{ .key = "removable", .type = OPT_BOOL, .offset = OPTION(removable), .def = "off",
-	  .help = "guests may eject it" },
-	{ .key = "discard", .type = OPT_BOOL, .offset = OPTION(discard), .def = "on",
-	  .help = "give space back that guests unmap, where the store can" },
+	SCSI_SERIAL_OPT(struct shared_cfg, unit),
+	SCSI_UNIT_OPTS(struct shared_cfg, unit),
 	MEDIUM_FORMAT_OPT(struct shared_cfg, medium),
 	{ .key = "readonly", .type = OPT_BOOL, .offset = OPTION(medium.readonly), .def = "off",
 	  .help = "write-protected" },
-	{ .key = "io", .type = OPT_ENUM, .offset = OPTION(medium.engine), .def = "auto",
-	  .words = medium_engine_words,
-	  .help = "how a file is read and written; auto is io_uring, or threads where it is not" },
-	{ .key = "direct", .type = OPT_BOOL, .offset = OPTION(medium.direct), .def = "off",
-	  .help = "past the host's page cache (O_DIRECT)" },
+	MEDIUM_IO_OPTS(struct shared_cfg, medium),
 	VIRTIO_TRANSPORT_OPT(struct shared_cfg, base.transport),
 	{ 0 }
 };
@@ -146,18 +126,18 @@ static void take(struct user_device *u, const struct user_device_cfg *base)
 	memcpy(h->magic, SHARED_MAGIC, sizeof(h->magic));
 	put(h->initiator, sizeof(h->initiator), cfg->initiator);
 	put(h->file, sizeof(h->file), cfg->medium.file);
-	put(h->serial, sizeof(h->serial), cfg->serial);
-	put(h->wwn, sizeof(h->wwn), cfg->wwn);
+	put(h->serial, sizeof(h->serial), cfg->unit.serial);
+	put(h->wwn, sizeof(h->wwn), cfg->unit.wwn);
 	put_node(h, cfg->medium.file);
-	h->block_size = block_sizes[cfg->block_size];
-	h->physical_block = physical_sizes[cfg->physical_block];
+	h->block_size = medium_block_sizes[cfg->unit.block_size];
+	h->physical_block = medium_physical_sizes[cfg->unit.physical_block];
 	h->format = cfg->medium.format;
 	h->engine = cfg->medium.engine;
 	h->backing = cfg->medium.backing;
 	h->readonly = cfg->medium.readonly;
 	h->direct = cfg->medium.direct;
-	h->removable = cfg->removable;
-	h->discard = cfg->discard;
+	h->removable = cfg->unit.removable;
+	h->discard = cfg->unit.discard;
 }
 
 /* No targets to look for but the one, whose number Linux counts from 0. */
@@ -190,8 +170,8 @@ static int check(const struct platform *p, const char *id, const struct shared_c
 			"leave one of them out", id, cfg->name);
 		return -EUSAGE;
 	}
-	if ((cfg->serial && strlen(cfg->serial) > SCSI_ID_MAX) ||
-	    (cfg->wwn && strlen(cfg->wwn) > SCSI_NAA_MAX)) {
+	if ((cfg->unit.serial && strlen(cfg->unit.serial) > SCSI_ID_MAX) ||
+	    (cfg->unit.wwn && strlen(cfg->unit.wwn) > SCSI_NAA_MAX)) {
 		log_err("%s: serial= may have %d characters, wwn= %d", id, SCSI_ID_MAX,
 			SCSI_NAA_MAX);
 		return -EUSAGE;

@@ -39,9 +39,6 @@ struct virtio_blk_cfg {
 #define BEST_TRANSFER (1u << 20)     /* bytes */
 
 static const char *const queues_words[] = { "cpus", NULL };
-static const char *const block_size_words[] = { "512", "4096", NULL };
-static const char *const physical_words[] = { "auto", "512", "4096", NULL };
-static const uint32_t sizes[] = { 0, 512, 4096 };
 
 #define OPTION(name) offsetof(struct virtio_blk_cfg, name)
 
@@ -50,11 +47,7 @@ static const struct opt virtio_blk_opts[] = {
 	  .help = "image or block device; 'file=' may be left out" },
 	{ .key = "serial", .type = OPT_STR, .offset = OPTION(serial), .arg = "TEXT",
 	  .help = "serial number, up to 20 characters (default the file's name, or a digest)" },
-	{ .key = "block-size", .type = OPT_ENUM, .offset = OPTION(block_size), .def = "512",
-	  .words = block_size_words, .arg = "BYTES", .help = "logical block" },
-	{ .key = "physical-block", .type = OPT_ENUM, .offset = OPTION(physical_block),
-	  .def = "auto", .words = physical_words, .arg = "BYTES",
-	  .help = "physical block; auto is that of the store" },
+	MEDIUM_BLOCK_OPTS(struct virtio_blk_cfg, block_size, physical_block),
 	{ .key = "discard", .type = OPT_BOOL, .offset = OPTION(discard), .def = "on",
 	  .help = "give space back that the guest discards, where the store can" },
 	{ .key = "queues", .type = OPT_U32, .offset = OPTION(queues), .def = "cpus", .min = 1,
@@ -264,7 +257,7 @@ static int take_options(struct virtio_blk *b, const struct virtio_blk_cfg *cfg, 
 	b->queue_size = cfg->queue_size;
 	b->iothreads = cfg->iothreads;
 	b->transport = cfg->transport;
-	b->host.block_size = sizes[cfg->block_size + 1];
+	b->host.block_size = medium_block_sizes[cfg->block_size];
 	if (!is_power_of_2(b->queue_size))
 		log_err("%s: queue-size=%u: is not a power of two", id, b->queue_size);
 	else if (b->iothreads > b->queues)
@@ -287,7 +280,7 @@ static int open_medium(struct virtio_blk *b, const struct device_list *list, con
 	block = b->medium.block;
 	b->host.block = b->medium.block;
 	b->host.discard = cfg->discard && block->can_discard;
-	b->physical_block = cfg->physical_block ? sizes[cfg->physical_block] :
+	b->physical_block = cfg->physical_block ? medium_physical_sizes[cfg->physical_block] :
 						  block->physical_block;
 	if (b->physical_block < b->host.block_size)
 		b->physical_block = b->host.block_size;
