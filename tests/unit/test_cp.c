@@ -3,32 +3,22 @@
  * "lunette ctl SOCKET cp", and a guest that is a thread here: it runs what it is asked for on this
  * machine, or answers with an archive of its own.
  */
-#include "tests/unit/unit.h"
+#include "tests/unit/ctl_fixture.h"
 
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "tests/lib/frames.h"
-#include "tests/lib/typed.h"
 #include "vmm/core/util.h"
-#include "vmm/run/run.h"
 
 Suite *cp_suite(void);
 
 #define ARGS_MAX 16
 
-static char dir[] = "/tmp/lunette-cp-XXXXXX";
-static struct stderr_text out, err;
-static int listening;
 static const char *instead; /* an archive that it answers with; NULL: what tar makes */
 
 static void sh(const char *script)
@@ -135,14 +125,7 @@ static pthread_t thread;
 
 static void set_up(void)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX, .sun_path = "s" };
-
-	signal(SIGPIPE, SIG_IGN);
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	ck_assert_int_eq(chdir(dir), 0);
-	listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	ck_assert_int_eq(bind(listening, (struct sockaddr *)&addr, sizeof(addr)), 0);
-	ck_assert_int_eq(listen(listening, 4), 0);
+	listen_there();
 	ck_assert_int_eq(pthread_create(&thread, NULL, serve, NULL), 0);
 	sh("mkdir -p there/d/sub here; echo one >there/d/one; ln -s ../one there/d/sub/link;"
 	   "head -c 200000 /dev/urandom >there/d/sub/large; chmod 750 there/d/one");
@@ -150,20 +133,16 @@ static void set_up(void)
 
 static void tear_down(void)
 {
-	char line[100];
-
 	shutdown(listening, SHUT_RDWR);
 	pthread_join(thread, NULL);
-	close(listening);
-	ck_assert_int_eq(chdir("/"), 0);
-	snprintf(line, sizeof(line), "rm -r %s", dir);
-	sh(line);
+	sh("rm -r *");
+	listen_no_more();
 }
 
 static int cp(const char *from, const char *to)
 {
 	const char *const words[] = { "s", "cp", from, to, NULL };
-	int status = command_typed(ctl_main, words, &out, &err);
+	int status = run(words);
 
 	/* Whatever happens, there is nothing half done. */
 	sh("! find . -name '.lunette*' | grep .");

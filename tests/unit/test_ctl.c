@@ -1,32 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* "lunette ctl" and a socket whose other end, a thread, answers as it is told to. */
-#include "tests/unit/unit.h"
+#include "tests/unit/ctl_fixture.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
-#include "tests/lib/typed.h"
 #include "vmm/core/util.h"
-#include "vmm/run/run.h"
 
 Suite *ctl_suite(void);
 
 #define WORDS_MAX 8
 
-static char dir[] = "/tmp/lunette-ctl-XXXXXX";
-static struct stderr_text out, err;
-
 /* The other end */
 
 static const char *const *answers; /* one after the other; NULL: it hangs up */
 static char asked[2048];           /* all lines */
-static int listening;
 static pthread_t thread;
 
 static void *serve(void *arg)
@@ -46,31 +35,6 @@ static void *serve(void *arg)
 	fclose(from);
 	fclose(to);
 	return NULL;
-}
-
-static void set_up(void)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX, .sun_path = "s" };
-
-	signal(SIGPIPE, SIG_IGN); /* the thread of a test that does not ask */
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	ck_assert_int_eq(chdir(dir), 0);
-	listening = socket(AF_UNIX, SOCK_STREAM, 0);
-	ck_assert_int_eq(bind(listening, (struct sockaddr *)&addr, sizeof(addr)), 0);
-	ck_assert_int_eq(listen(listening, 1), 0);
-}
-
-static void tear_down(void)
-{
-	close(listening);
-	unlink("s");
-	ck_assert_int_eq(rmdir(dir), 0);
-}
-
-/* Words, up to NULL. Returns the status. */
-static int run(const char *const *words)
-{
-	return command_typed(ctl_main, words, &out, &err);
 }
 
 /* The same with an other end that gives these answers. */
@@ -288,7 +252,7 @@ Suite *ctl_suite(void)
 	Suite *s = suite_create("ctl");
 	TCase *tc = unit_case(s, "ctl");
 
-	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_checked_fixture(tc, listen_there, listen_no_more);
 	tcase_add_loop_test(tc, words_become_a_line, 0, ARRAY_SIZE(requests));
 	tcase_add_loop_test(tc, words_that_make_no_sense, 0, ARRAY_SIZE(wrong));
 	tcase_add_loop_test(tc, answers_for_people, 0, ARRAY_SIZE(facts));

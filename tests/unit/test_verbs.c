@@ -1,52 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* "lunette ctl SOCKET exec", and a socket whose other end, a thread, answers as it is told to. */
-#include "tests/unit/unit.h"
+#include "tests/unit/ctl_fixture.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include "tests/lib/frames.h"
-#include "tests/lib/typed.h"
 #include "vmm/core/util.h"
 #include "vmm/run/control/verbs.h"
-#include "vmm/run/run.h"
 
 Suite *verbs_suite(void);
 
 #define WORDS_MAX 12
-
-static char dir[] = "/tmp/lunette-verbs-XXXXXX";
-static struct stderr_text out, err;
-static int listening;
-
-static void set_up(void)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX, .sun_path = "s" };
-
-	signal(SIGPIPE, SIG_IGN);
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	ck_assert_int_eq(chdir(dir), 0);
-	listening = socket(AF_UNIX, SOCK_STREAM, 0);
-	ck_assert_int_eq(bind(listening, (struct sockaddr *)&addr, sizeof(addr)), 0);
-	ck_assert_int_eq(listen(listening, 1), 0);
-}
-
-static void tear_down(void)
-{
-	close(listening);
-	unlink("s");
-	ck_assert_int_eq(rmdir(dir), 0);
-}
-
-static int run(const char *const *words)
-{
-	return command_typed(ctl_main, words, &out, &err);
-}
 
 /* The other end: an answer, and what it hears then; its status is 7. */
 
@@ -177,7 +142,7 @@ Suite *verbs_suite(void)
 	Suite *s = suite_create("verbs");
 	TCase *tc = unit_case(s, "verbs");
 
-	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_checked_fixture(tc, listen_there, listen_no_more);
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, words_of_a_command, 0, ARRAY_SIZE(good));
 	tcase_add_loop_test(tc, words_that_make_no_sense, 0, ARRAY_SIZE(wrong));
