@@ -63,12 +63,33 @@ START_TEST(memory_is_not_shared)
 }
 END_TEST
 
-/* Nobody else knows which files are open. */
-START_TEST(there_is_no_coming_back)
+/* The device explains itself by @wanted, and its server ends while it is at work. */
+static const char *what_is_said_at_the_end(const char *wanted)
 {
 	char *out = NULL;
 	size_t len;
 	FILE *f = open_memstream(&out, &len);
+
+	device_explain_all(&tb.devices, f);
+	fclose(f);
+	ck_assert_msg(strstr(out, wanted), "%s", out);
+	free(out);
+	ck_assert(vdriver_probe(&v, &tb, 0));
+	ck_assert(vdriver_start(&v, ~0ull, 2, SIZE));
+	check_echo(1);
+	stderr_begin(&said);
+	user_server_die(&server);
+	for (len = 0; !(vdriver_status(&v) & VIRTIO_CONFIG_S_NEEDS_RESET) && len < 2000; len++)
+		usleep(5000);
+	ck_assert(vdriver_status(&v) & VIRTIO_CONFIG_S_NEEDS_RESET);
+	user_server_live(&server);
+	return stderr_end(&said);
+}
+
+/* Nobody else knows which files are open. */
+START_TEST(there_is_no_coming_back)
+{
+	const char *heard;
 
 	stderr_begin(&said);
 	ck_assert_int_eq(make(",tag=work,comeback=5"), -EUSAGE);
@@ -76,48 +97,22 @@ START_TEST(there_is_no_coming_back)
 	ck_assert_ptr_nonnull(strstr(said.text, "comeback"));
 	ck_assert_int_eq(make(",tag=work"), 0);
 	testbed_start(&tb);
-	device_explain_all(&tb.devices, f);
-	fclose(f);
-	ck_assert_msg(strstr(out, "  if that ends: the guest has to reset the device, as what it "
-		      "has open there is lost\n"), "%s", out);
-	free(out);
-	ck_assert(vdriver_probe(&v, &tb, 0));
-	ck_assert(vdriver_start(&v, ~0ull, 2, SIZE));
-	check_echo(1);
-	stderr_begin(&said);
-	user_server_die(&server);
-	for (len = 0; !(vdriver_status(&v) & VIRTIO_CONFIG_S_NEEDS_RESET) && len < 2000; len++)
-		usleep(5000);
-	ck_assert_ptr_nonnull(strstr(stderr_end(&said), "has gone away"));
-	ck_assert(vdriver_status(&v) & VIRTIO_CONFIG_S_NEEDS_RESET);
-	user_server_live(&server);
+	heard = what_is_said_at_the_end("  if that ends: the guest has to reset the device, as "
+					"what it has open there is lost\n");
+	ck_assert_ptr_nonnull(strstr(heard, "has gone away"));
 }
 END_TEST
 
 /* Who looks after the program says so himself when it ends. */
 START_TEST(somebody_looks_after_it)
 {
-	char *out = NULL;
-	size_t len;
-	FILE *f = open_memstream(&out, &len);
+	const char *heard;
 
 	ck_assert_int_eq(make(",tag=work,by=a program,, of ours"), 0);
 	testbed_start(&tb);
-	device_explain_all(&tb.devices, f);
-	fclose(f);
-	ck_assert_msg(strstr(out, "  served by: a program, of ours (vhost-user), which maps the "
-			     "guest's memory\n  if that ends: the run ends, too\n"), "%s", out);
-	free(out);
-	ck_assert(vdriver_probe(&v, &tb, 0));
-	ck_assert(vdriver_start(&v, ~0ull, 2, SIZE));
-	check_echo(1);
-	stderr_begin(&said);
-	user_server_die(&server);
-	for (len = 0; !(vdriver_status(&v) & VIRTIO_CONFIG_S_NEEDS_RESET) && len < 2000; len++)
-		usleep(5000);
-	ck_assert_str_eq(stderr_end(&said), "");
-	ck_assert(vdriver_status(&v) & VIRTIO_CONFIG_S_NEEDS_RESET);
-	user_server_live(&server);
+	heard = what_is_said_at_the_end("  served by: a program, of ours (vhost-user), which maps "
+					"the guest's memory\n  if that ends: the run ends, too\n");
+	ck_assert_str_eq(heard, "");
 }
 END_TEST
 
