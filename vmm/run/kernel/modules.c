@@ -29,8 +29,10 @@ static const char *const at_boot[] = {
 	"sd_mod", "sg", "virtio_scsi", "pvpanic_mmio", "pvpanic_pci", "virtio_pci", "virtio_mmio",
 	"virtio_rng", "virtio_console", "ext4",
 };
-static const char *const when_asked[] = { "sr_mod", "virtio_blk", "virtio_net", "virtio_balloon",
-					  "erofs", "overlay", "virtiofs" };
+static const char *const when_asked[] = {
+	"sr_mod", "virtio_blk", "virtio_net", "virtio_balloon", "vmw_vsock_virtio_transport",
+	"erofs", "overlay", "virtiofs",
+};
 
 struct known {
 	char name[NAME_LEN];
