@@ -21,13 +21,14 @@ esac
 version=$1 folder=$2
 work= job= own=
 
+# Who runs this takes what is on stderr for the reason: nothing else goes there.
+exec 3>&2 2>/dev/null
 fail() {
-	echo "$*" >&2
+	echo "$*" >&3
 	exit 1
 }
 trap '[ -z "$work" ] || rm -rf "$work"' EXIT
-# Who has read our stderr may be gone.
-trap 'exec 2>/dev/null; [ -z "$job" ] || { kill "$job"; wait "$job"; }; exit 143' HUP INT TERM
+trap '[ -z "$job" ] || { kill "$job"; wait "$job"; }; exit 143' HUP INT TERM
 
 # A shell heeds signals between its commands alone: what takes long runs beside it.
 beside() {

@@ -113,14 +113,16 @@ START_TEST(some_is_covered)
 		ck_assert_int_gt(asprintf(&path[i], "%s/%s", top, names[i]), 0);
 	e.covered = (const char *const *)path;
 	e.ncovered = ARRAY_SIZE(names);
-	check("cd /sys/folder && find . | sort; cat deep/password file",
+	ck_assert_int_eq(setenv("top", top, 1), 0);
+	check("cd /sys/folder && find . | sort; cat deep/password file; ls $top/secret; "
+	      "cat $top/deep/password",
 	      ".\n./deep\n./deep/password\n./file\n./link\n./secret\ntext\n");
 	for (i = 0; i < ARRAY_SIZE(names); i++)
 		free(path[i]);
 }
 END_TEST
 
-/* Of the whole system what is covered is so in the folder, and not where the program itself is. */
+/* Of the whole system; and what it does not need itself is covered where the program is, too. */
 START_TEST(all_of_it)
 {
 	char real[PATH_MAX]; /* as /tmp may be a link */
@@ -132,6 +134,7 @@ START_TEST(all_of_it)
 	e.covered = covered;
 	e.ncovered = ARRAY_SIZE(covered);
 	check("cd /sys/folder && ls proc sys; find tmp/lunette-enclosed-*/a -type f; "
+	      "find /tmp/lunette-enclosed-*/a -type f; "
 	      "[ -e bin/sh ] && [ -e /proc/self ] && echo well; "
 	      "{ echo >tmp/lunette-new; } 2>/dev/null || echo refused",
 	      "proc:\n\nsys:\nwell\nrefused\n");

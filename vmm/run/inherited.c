@@ -54,8 +54,9 @@ void inherited_close(char *const *argv)
 
 /* Those that getenv() is asked for, and what belongs to every program: see tests/lint.sh. */
 static const char *const kept[] = {
-	"HOME", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PATH", "TERM", "TMPDIR",
-	"XDG_CACHE_HOME", "XDG_RUNTIME_DIR",
+	"APT_CONFIG", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PATH", "TERM",
+	"TMPDIR", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "ftp_proxy", "http_proxy", "https_proxy",
+	"no_proxy",
 };
 
 static bool is_variable(const char *string, const char *name)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "vmm/core/compat.h"
+#include "vmm/core/util.h"
 
 #define AROUND "/sys" /* there is one everywhere, and nobody needs it there */
 #define NOTHING AROUND "/nothing" /* an empty file, for those that are covered */
@@ -69,15 +70,11 @@ static int make_place(void)
 	return 0;
 }
 
-/* Of "/" there is none in front of what is in it. */
-static int cover(const char *dir, const char *path)
+static int cover(const char *place)
 {
-	size_t outer = strcmp(dir, "/") ? strlen(dir) : 0;
-	char place[2 * PATH_MAX];
 	struct stat st;
 	int r;
 
-	snprintf(place, sizeof(place), "%s%s", ENCLOSED_AT, path + outer);
 	if (lstat(place, &st) < 0)
 		return errno == ENOENT || errno == ENOTDIR || errno == EACCES ? 0 : -errno;
 	if (S_ISLNK(st.st_mode))
@@ -89,9 +86,43 @@ static int cover(const char *dir, const char *path)
 	return r < 0 ? -errno : 0;
 }
 
+/* A process needs them itself: they are covered in the folder alone. */
+static bool is_needed(const char *path)
+{
+	static const char *const needed[] = { "/proc", "/sys", "/dev", "/run" };
+	unsigned i;
+
+	for (i = 0; i < ARRAY_SIZE(needed); i++) {
+		if (!strcmp(path, needed[i]))
+			return true;
+	}
+	return false;
+}
+
+/* All else is so everywhere, in case that the process is not what it was. Of "/" there is none in
+ * front of what is in it. */
+static int cover_all(struct enclosed *e, bool needed)
+{
+	size_t outer = strcmp(e->dir, "/") ? strlen(e->dir) : 0;
+	char place[2 * PATH_MAX];
+	unsigned i;
+	int r = 0;
+
+	for (i = 0; r == 0 && i < e->ncovered; i++) {
+		const char *path = e->covered[i];
+
+		if (is_needed(path) != needed)
+			continue;
+		e->failed = path;
+		snprintf(place, sizeof(place), "%s%s", needed ? ENCLOSED_AT : "",
+			 path + (needed ? outer : 0));
+		r = cover(place);
+	}
+	return r;
+}
+
 static int enter(struct enclosed *e)
 {
-	unsigned i;
 	int r;
 
 	e->failed = "namespaces for users, mounts and networks";
@@ -102,15 +133,15 @@ static int enter(struct enclosed *e)
 	r = make_place();
 	if (r < 0)
 		return r;
+	r = cover_all(e, false);
+	if (r < 0)
+		return r;
 	e->failed = "a mount of the folder";
 	if (mount(e->dir, ENCLOSED_AT, NULL, MS_BIND | MS_REC, NULL) < 0)
 		return -errno;
-	for (i = 0; i < e->ncovered; i++) {
-		e->failed = e->covered[i];
-		r = cover(e->dir, e->covered[i]);
-		if (r < 0)
-			return r;
-	}
+	r = cover_all(e, true);
+	if (r < 0)
+		return r;
 	e->failed = "a mount that is read only";
 	return mount_restrict(ENCLOSED_AT, e->readonly) < 0 ? -errno : 0;
 }

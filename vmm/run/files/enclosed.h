@@ -5,7 +5,8 @@
  *
  * It is in a mount namespace, and sees the folder at ENCLOSED_AT with all that is mounted below.
  * What is to be read only cannot be written there, whoever tries; devices in it cannot be opened;
- * and what is covered is empty. It has no network, and where lunette may not make mounts, it is in
+ * and what is covered is empty, there and where the process itself is (but for /proc, /sys, /dev
+ * and /run, which it needs). It has no network, and where lunette may not make mounts, it is in
  * a user namespace, too, in which our user is 0 and everybody else is nobody. All of that is the
  * process's own: here nothing changes, and nothing is left.
  */

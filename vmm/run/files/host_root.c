@@ -22,12 +22,13 @@ static const char *const always[] = { "/proc", "/sys", "/dev", "/run" };
 static const char *const at_home[] = {
 	".ssh", ".gnupg", ".aws", ".azure", ".kube", ".netrc", ".authinfo", ".git-credentials",
 	".npmrc", ".pypirc", ".pgpass", ".my.cnf", ".vault-token", ".terraform.d",
-	".password-store", ".docker/config.json", ".cargo/credentials", ".cargo/credentials.toml",
+	".password-store", ".docker", ".cargo/credentials", ".cargo/credentials.toml",
 	".gem/credentials", ".m2/settings.xml", ".gradle/gradle.properties", ".config/gcloud",
 	".config/gh", ".config/hub", ".config/git/credentials", ".config/containers/auth.json",
 	".config/op", ".config/rclone", ".config/sops", ".config/google-chrome",
 	".config/chromium", ".config/BraveSoftware", ".config/microsoft-edge", ".mozilla",
-	".thunderbird", ".local/share/keyrings", ".local/share/kwalletd", ".pki",
+	".thunderbird", "snap/firefox", "snap/chromium", ".var/app", ".local/share/keyrings",
+	".local/share/kwalletd", ".pki",
 };
 static const char *const elsewhere[] = {
 	"/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/krb5.keytab",
@@ -97,8 +98,8 @@ static bool hide(char **list, unsigned *n, const char *home, const char *name)
 char **host_root_hidden(bool secrets)
 {
 	const char *home = getenv("HOME");
-	char own[PATH_MAX] = "";
-	char **list = calloc(ARRAY_SIZE(always) + ARRAY_SIZE(elsewhere) +
+	char own[PATH_MAX] = "", ticket[40];
+	char **list = calloc(ARRAY_SIZE(always) + ARRAY_SIZE(elsewhere) + 1 +
 			     2 * ARRAY_SIZE(at_home) + 1, sizeof(*list));
 	unsigned i, n = 0;
 	bool well = list;
@@ -109,6 +110,8 @@ char **host_root_hidden(bool secrets)
 		return list;
 	for (i = 0; well && i < ARRAY_SIZE(elsewhere); i++)
 		well = hide(list, &n, "", elsewhere[i]);
+	snprintf(ticket, sizeof(ticket), "/tmp/krb5cc_%u", (unsigned)geteuid()); /* Kerberos */
+	well = well && hide(list, &n, "", ticket);
 	for (i = 0; well && home && *home == '/' && i < ARRAY_SIZE(at_home); i++)
 		well = hide(list, &n, home, at_home[i]);
 	if (find_user("/etc/passwd", own, sizeof(own)) && home && !strcmp(home, own))
@@ -184,11 +187,28 @@ static int serve(const char *what, char **hidden, struct live *live)
 	return r;
 }
 
+/* Where would the user's secrets be? */
+static bool has_home(void)
+{
+	const char *home = getenv("HOME");
+	char own[PATH_MAX];
+
+	return (home && *home == '/') || find_user("/etc/passwd", own, sizeof(own));
+}
+
 int host_root_open(const char *what, const char *text, struct live *live, struct oci *oci)
 {
-	char **hidden = host_root_hidden(wants_secrets(text) > 0);
-	int r = hidden ? serve(what, hidden, live) : -ENOMEM;
+	bool secrets = wants_secrets(text) > 0;
+	char **hidden;
+	int r;
 
+	if (!secrets && !has_home()) {
+		log_err("%s: nobody says where your home is, and so where your keys are: set "
+			"HOME, or say host,secrets=on", what);
+		return -ENOENT;
+	}
+	hidden = host_root_hidden(secrets);
+	r = hidden ? serve(what, hidden, live) : -ENOMEM;
 	host_root_free(hidden);
 	if (r < 0)
 		return r;

@@ -3,8 +3,9 @@
  * virtiofsd.h - virtiofsd, which serves one folder to one guest, by vhost-user.
  *
  * It is started for a run and ends with it, as child.h has it, in namespaces of its own, in which
- * there is that folder and nothing else that its guest could get at (enclosed.h). So a guest that
- * asks it for "..", or takes it over, is still in the folder, and what is read only stays so.
+ * there is that folder and nothing else that its guest could ask for (enclosed.h): what is read
+ * only stays so, and ".." is not beyond. A guest that took it over could do what the user may, but
+ * for what is covered, and for the network.
  *
  * There are two programs of the name: one of its own project, and one that QEMU had until 7.2. The
  * newer one can also say whose files are; the older one wants to leave its groups, which is root's.
