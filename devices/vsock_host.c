@@ -452,7 +452,7 @@ static const uint8_t ops_owed[] = { /* in the order of enum vsock_owed */
 	VIRTIO_VSOCK_OP_SHUTDOWN, VIRTIO_VSOCK_OP_CREDIT_UPDATE, VIRTIO_VSOCK_OP_CREDIT_REQUEST,
 };
 
-/* The first that it owes. 0: that has come to nothing. */
+/* The first that it owes, of some. 0: that has come to nothing. */
 static uint32_t send_owed(struct vsock_host *h, struct vsock_conn *c, struct iovcur to)
 {
 	unsigned bit = (unsigned)__builtin_ctz(c->owed);
@@ -479,7 +479,7 @@ static uint32_t send_next(struct vsock_host *h, struct iovcur to)
 
 	while (!n && (c = TAILQ_FIRST(&h->ready))) {
 		rest(h, c);
-		n = send_owed(h, c, to);
+		n = c->owed ? send_owed(h, c, to) : 0; /* it may have ended since */
 	}
 	return n;
 }

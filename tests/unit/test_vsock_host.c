@@ -241,6 +241,27 @@ START_TEST(halves)
 }
 END_TEST
 
+/* What waited for a buffer is of no interest any more. */
+START_TEST(half_that_ends_before_its_turn)
+{
+	struct vsock_packet p = vsock_packet(CID, VIRTIO_VSOCK_OP_SHUTDOWN, GUEST_PORT, HOST_PORT);
+	int fd;
+
+	make("");
+	start_with(1);
+	fd = connected();
+	ck_assert_int_eq(send(fd, "taken", 5, 0), 5);
+	testbed_settle(&tb); /* there may be more, and no buffer */
+	p.flags = VIRTIO_VSOCK_SHUTDOWN_RCV;
+	ck_assert_int_eq(vsock_send_raw(&v, &p, 0), 0);
+	gets(VIRTIO_VSOCK_OP_RW, GUEST_PORT, HOST_PORT);
+	gets_nothing();
+	guest_says(6, 6);
+	host_hears(fd, 6, 6);
+	close(fd);
+}
+END_TEST
+
 START_TEST(host_ends_its_half)
 {
 	int fd;
@@ -473,6 +494,7 @@ Suite *vsock_host_suite(void)
 	tcase_add_test(tc, too_much);
 	tcase_add_test(tc, credit_of_the_guest);
 	tcase_add_test(tc, halves);
+	tcase_add_test(tc, half_that_ends_before_its_turn);
 	tcase_add_test(tc, host_ends_its_half);
 	tcase_add_test(tc, data_after_the_end);
 	tcase_add_test(tc, kept_bytes_outlive_the_guests_socket);
