@@ -65,7 +65,10 @@ test_program_that_never_ends() {
 
 test_guest_that_waits_for_nothing() {
 	job 'exec sleep 1000'
-	status 212 vmm --initrd initrd --timeout ${soon}s
+	for try in 1 2 3; do # it wakes for its clock now and then
+		status 212 vmm --initrd initrd --timeout ${soon}s
+		! grep -qE "^vCPU 0: $waits" err || break
+	done
 	contains err "^vCPU 0: $waits"
 }
 

@@ -175,7 +175,7 @@ test_server_is_killed() {
 test_explained_and_refused() {
 	truncate -s 8M own.img
 	status 0 vmm --vhost auto --explain --initrd "$initrd" --disk own.img,shared=own,initiator=n1
-	contains out '^shared0: disk that several guests have'
+	contains out '^shared0: disk of several guests'
 	contains out '^  initiator: n1$'
 	contains out '^  served by: process [0-9]+ \(lunette shared-disk own\), to all guests that share it, 1 now'
 	status 200 vmm --explain --initrd "$initrd" --disk own.img,shared=own,fault=read:error=EIO
