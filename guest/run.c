@@ -173,21 +173,22 @@ static int open_terminal(struct run *r, const struct winsize *size, int child[3]
 static void start(struct run *r, struct command *c, const struct winsize *size)
 {
 	int err, i;
+	pid_t pid;
 
 	c->fd[0] = c->fd[1] = c->fd[2] = -1;
 	c->tty = r->tty;
 	err = r->tty ? open_terminal(r, size, c->fd) : open_pipes(r, c->fd);
-	r->pid = err < 0 ? -1 : fork();
-	if (r->pid == 0) {
+	pid = err < 0 ? -1 : fork();
+	if (pid == 0) {
 		init_write("/proc/self/oom_score_adj", "0");
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		take_env(r);
 		command_run(c);
 	}
-	if (r->pid < 0) {
+	if (pid < 0)
 		run_fail(r, "no process for the command: ", strerror(err < 0 ? -err : errno));
-		r->pid = 0;
-	}
+	else
+		r->pid = pid;
 	for (i = 0; i < (r->tty ? 1 : 3); i++)
 		run_shut(&c->fd[i]);
 	for (i = 0; i < EXEC_STREAMS; i++) {
