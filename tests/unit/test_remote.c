@@ -62,9 +62,15 @@ static void hears(enum exec_kind kind)
 	ck_assert_msg(f.head.kind == kind, "%u, not %u", f.head.kind, kind);
 }
 
+static void is_told(void)
+{
+	frame_say(far, EXEC_READY, 0, NULL, 0);
+	hears(EXEC_SPEC);
+}
+
 static void starts(void)
 {
-	hears(EXEC_SPEC);
+	is_told();
 	frame_say(far, EXEC_STARTED, 0, NULL, 0);
 }
 
@@ -158,7 +164,7 @@ static int which;
 
 static void ends_badly(void)
 {
-	hears(EXEC_SPEC);
+	is_told();
 	frame_say(far, ends[which].kind, 0, ends[which].data, strlen(ends[which].data));
 }
 
@@ -167,6 +173,20 @@ START_TEST(bad_ends)
 	which = _i;
 	ck_assert_int_eq(run(ends_badly), ends[_i].status);
 	ck_assert_ptr_nonnull(strstr(said.text, ends[_i].line));
+}
+END_TEST
+
+static void starts_twice(void)
+{
+	starts();
+	frame_say(far, EXEC_STARTED, 0, NULL, 0);
+	frame_say(far, EXEC_EXIT, 0, "\006", 1);
+}
+
+START_TEST(started_twice)
+{
+	ck_assert_int_eq(run(starts_twice), 6);
+	ck_assert_str_eq(said.text, "");
 }
 END_TEST
 
@@ -182,10 +202,10 @@ START_TEST(end_of_the_run)
 }
 END_TEST
 
+/* Nor does it hear anything: there is nobody who could. */
 static void is_silent(void)
 {
-	while (frame_hear(far, &f))
-		;
+	ck_assert(!frame_hear(far, &f));
 }
 
 START_TEST(no_answer)
@@ -198,8 +218,7 @@ END_TEST
 
 static void is_slow(void)
 {
-	hears(EXEC_SPEC);
-	frame_say(far, EXEC_READY, 0, NULL, 0);
+	is_told();
 	usleep(200000);
 	frame_say(far, EXEC_STARTED, 0, NULL, 0);
 	frame_say(far, EXEC_EXIT, 0, "\4", 1);
@@ -349,11 +368,60 @@ END_TEST
 
 static void is_ended(void)
 {
-	hears(EXEC_SPEC);
+	is_told();
 	kill(getpid(), SIGINT);
 	while (frame_hear(far, &f))
 		;
 }
+
+static void hears_no_signal(void)
+{
+	starts();
+	hears(EXEC_IN);
+	kill(getpid(), SIGINT);
+	hears(EXEC_SIGNAL);
+	kill(getpid(), SIGINT);
+	while (frame_hear(far, &f))
+		ck_assert_uint_ne(f.head.kind, EXEC_SIGNAL);
+}
+
+/* A guest that hangs holds nobody up. */
+START_TEST(signal_that_nobody_hears)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	ck_assert_int_eq(run(hears_no_signal), 128 + SIGINT);
+}
+END_TEST
+
+static void lives_through_them(void)
+{
+	int i;
+
+	starts();
+	hears(EXEC_IN);
+	for (i = 0; i < 3; i++) {
+		kill(getpid(), SIGINT);
+		hears(EXEC_SIGNAL);
+		frame_say(far, EXEC_OUT, 0, "still here", 10);
+		usleep(100000);
+	}
+	frame_say(far, EXEC_EXIT, 0, "\005", 1);
+}
+
+START_TEST(signals_that_it_lives_through)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	ck_assert_int_eq(run(lives_through_them), 5);
+}
+END_TEST
 
 START_TEST(signal_before_it_runs)
 {
@@ -391,6 +459,7 @@ Suite *remote_suite(void)
 	tcase_add_test(tc, its_streams_and_status);
 	tcase_add_test(tc, its_surroundings);
 	tcase_add_loop_test(tc, bad_ends, 0, ARRAY_SIZE(ends));
+	tcase_add_test(tc, started_twice);
 	tcase_add_test(tc, end_of_the_run);
 	tcase_add_test(tc, no_answer);
 	tcase_add_test(tc, slow_answer);
@@ -399,6 +468,8 @@ Suite *remote_suite(void)
 	tcase_add_test(tc, too_much_output);
 	tcase_add_test(tc, reader_leaves);
 	tcase_add_test(tc, signals_are_passed_on);
+	tcase_add_test(tc, signal_that_nobody_hears);
+	tcase_add_test(tc, signals_that_it_lives_through);
 	tcase_add_test(tc, signal_before_it_runs);
 	tcase_add_test(tc, too_long);
 	return s;

@@ -28,7 +28,9 @@ static void *serve(void *arg)
 	while (n < sizeof(line) - 1 && recv(fd, line + n, 1, 0) == 1 && line[n] != '\n')
 		n++;
 	line[n] = 0;
-	if (answer && send(fd, answer, strlen(answer), MSG_NOSIGNAL) > 0 && frame_hear(fd, &f)) {
+	if (answer && send(fd, answer, strlen(answer), MSG_NOSIGNAL) > 0) {
+		frame_say(fd, EXEC_READY, 0, NULL, 0);
+		frame_hear(fd, &f);
 		frame_say(fd, EXEC_STARTED, 0, NULL, 0);
 		frame_say(fd, EXEC_OUT, 0, "said", 4);
 		frame_say(fd, EXEC_EXIT, 0, "\007", 1);
@@ -57,7 +59,6 @@ static const struct {
 } good[] = {
 	{ { "s", "exec", "--", "a", "-b" }, "arg=a\narg=-b\ngo\n" },
 	{ { "s", "exec", "--", "a", "--help" }, "arg=a\narg=--help\ngo\n" },
-	{ { "s", "exec", "a", "-x" }, "arg=a\narg=-x\ngo\n" },
 	{ { "s", "exec", "--cwd=/d", "--user", "u:g", "--env", "A=b", "--", "--", "c" },
 	  "cwd=/d\nuser=u:g\nenv=A=b\narg=--\narg=c\ngo\n" },
 	{ { "s", "shell" }, "arg=sh\narg=-l\ngo\n" },
@@ -85,6 +86,7 @@ static const struct {
 	{ { "s", "exec" }, "ctl exec: no command after --" },
 	{ { "s", "exec", "--" }, "ctl exec: no command after --" },
 	{ { "s", "exec", "--sue", "x" }, "--sue" },
+	{ { "s", "exec", "a", "-x" }, "'a' is no option of it, and a command stands behind --" },
 	{ { "s", "exec", "--cwd", "d", "--", "x" }, "a path in the guest is wanted" },
 	{ { "s", "exec", "-t", "--", "x" }, "ctl exec: --tty: stdin is not a terminal" },
 	{ { "s", "shell", "x" }, "ctl shell: 'x' is no option" },

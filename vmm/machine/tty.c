@@ -90,6 +90,8 @@ bool tty_make_raw(void)
 {
 	struct termios raw;
 
+	if (tty.is_raw) /* and what was before is known */
+		return true;
 	if (tcgetattr(STDIN_FILENO, &tty.before) < 0)
 		return false;
 	raw = tty.before;

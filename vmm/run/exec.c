@@ -33,6 +33,7 @@ struct exec {
 	bool ready;           /* somebody serves in the guest */
 	bool broken;          /* who has said what makes no sense */
 	uint32_t ids;
+	unsigned turn;        /* the first of clients that is looked at next */
 	size_t from_len, to_len;
 	uint8_t from[2 * EXEC_FRAME_MAX], to[PORT_MAX];
 	struct client *client[EXEC_COMMANDS_MAX];
@@ -198,17 +199,22 @@ static void tell_all_ready(struct exec *e)
 	}
 }
 
+/* Who has had the port last is the last to have it again, as there is room for a few at a time. */
 static void all_go_on(struct exec *e)
 {
-	unsigned i;
+	unsigned i, first = e->turn;
 
 	for (i = 0; i < EXEC_COMMANDS_MAX; i++) {
-		struct client *c = e->client[i];
+		unsigned at = (first + i) % EXEC_COMMANDS_MAX;
+		struct client *c = e->client[at];
+		size_t before = e->to_len;
 
 		if (c && c->gone)
 			client_leaves(c);
 		else if (c && c->from_len)
 			client_goes_on(c);
+		if (e->to_len != before)
+			e->turn = (at + 1) % EXEC_COMMANDS_MAX;
 	}
 }
 
@@ -255,9 +261,12 @@ static bool hand_out(struct exec *e, const struct exec_head *h, const uint8_t *d
 		return true;
 	if ((h->kind == EXEC_OUT && !take_room(c, EXEC_STDOUT, EXEC_HEAD + h->len)) ||
 	    (h->kind == EXEC_ERR && !take_room(c, EXEC_STDERR, EXEC_HEAD + h->len)) ||
-	    (h->kind == EXEC_TAKEN && data[0] != EXEC_STDIN) ||
-	    !client_put(c, h->kind, data, h->len))
+	    (h->kind == EXEC_TAKEN && data[0] != EXEC_STDIN))
 		return false;
+	if (!client_put(c, h->kind, data, h->len)) { /* it does not read, whoever is to blame */
+		client_leaves(c);
+		return true;
+	}
 	c->over = h->kind == EXEC_FAILED || h->kind == EXEC_EXIT || h->kind == EXEC_KILLED;
 	if (c->over)
 		watch(e->loop, &c->in, false);

@@ -39,6 +39,14 @@ static int cannot(const char *path, int err)
 	return 1;
 }
 
+static bool has_name(const char *path)
+{
+	const char *last = strrchr(path, '/');
+
+	last = last ? last + 1 : path;
+	return *last && strcmp(last, ".") && strcmp(last, "..");
+}
+
 /* Its last name, and the folder that is in; malloc()ed. False after one line: it has none. */
 static bool split(const char *path, char **folder, char **name)
 {
@@ -105,23 +113,24 @@ static int send_as(const char *socket, const char *path, const char *folder, con
 	thread_join(&thread);
 	if (p.left_out)
 		log_warn(WHAT ": %u left out: devices, pipes or sockets", p.left_out);
-	if (p.r == 0 || status)
-		return status;
-	log_err(WHAT ": %s", p.why);
-	return 1;
+	if (p.r < 0 && (p.r != -EPIPE || !status)) /* that is its end's, which has been said */
+		log_err(WHAT ": %s", p.why);
+	return status ? status : p.r < 0;
 }
 
 static int to_guest(const char *socket, const char *path, const char *there)
 {
-	char *const argv[] = { "sh", "-c", "[ -d \"$1\" ]", "sh", (char *)there, NULL };
+	enum { IS_FOLDER = 3 };
+	char *const argv[] = { "sh", "-c", "[ ! -d \"$1\" ] || exit 3", "sh", (char *)there, NULL };
 	char *folder = NULL, *name = NULL, *real = realpath(path, NULL);
 	int status = real ? run(socket, argv, -1, STDOUT_FILENO) : cannot(path, errno);
 
-	if (real && status == 0) {
+	if (real && status == IS_FOLDER) {
 		status = 1;
-		if (split(real, &folder, &name))
+		if (split(has_name(path) ? path : real, &folder, &name))
 			status = send_as(socket, real, there, name);
-	} else if (real && status == 1) {
+	} else if (real && status == 0) {
+		status = 1;
 		if (split(there, &folder, &name))
 			status = send_as(socket, real, folder, name);
 	}
@@ -186,7 +195,7 @@ static int unpack_in(int fd, int spool, const char *name, const char *path)
 	struct stat st;
 	struct extract_cfg cfg = {
 		.what = WHAT, .archive = spool, .folder = fd, .limit = LIMIT,
-		.entries = EXTRACT_ENTRIES_MAX, .deadline = now_ms() + TIME_MS,
+		.entries = EXTRACT_ENTRIES_MAX, .above = 1, .deadline = now_ms() + TIME_MS,
 	};
 	int sig, r;
 

@@ -42,7 +42,7 @@ struct remote {
 	size_t spec_at, spec_len;
 	bool ready; /* the guest's init is there */
 	bool started, in_ended;
-	bool passing; /* a signal is on its way */
+	uint8_t passed; /* the last signal; 0: the guest has said something since */
 	int status;   /* -1: not known yet */
 	size_t room;  /* for its input */
 	uint64_t deadline;
@@ -150,7 +150,6 @@ static bool send_some(struct remote *r)
 		return errno == EAGAIN || errno == EINTR;
 	r->to_len -= (size_t)n;
 	memmove(r->to, r->to + n, r->to_len);
-	r->passing = r->passing && r->to_len;
 	return true;
 }
 
@@ -182,9 +181,9 @@ static void heard_ready(struct remote *r, const uint8_t *data, size_t len)
 static void heard_started(struct remote *r, const uint8_t *data, size_t len)
 {
 	(void)data, (void)len;
-	r->started = true;
-	if (r->cfg->tty)
+	if (r->cfg->tty && !r->started)
 		tty_make_raw();
+	r->started = true;
 }
 
 static void heard_output(struct remote *r, enum exec_stream i, const uint8_t *data, size_t len)
@@ -299,6 +298,7 @@ static void receive(struct remote *r)
 		return;
 	}
 	r->from_len += (size_t)n;
+	r->passed = 0;
 	take_frames(r);
 }
 
@@ -345,7 +345,10 @@ static bool is_written(const struct remote *r)
 	       r->output[EXEC_STDERR].at == r->output[EXEC_STDERR].end;
 }
 
-/* Signals are the command's, as soon as it is there and they get to it. False: this ends here. */
+/*
+ * Signals are the command's, as soon as it is there. One that comes again while the guest has said
+ * nothing since is not heard there: this ends here. False: so it does.
+ */
 static bool take_signal(struct remote *r)
 {
 	struct signalfd_siginfo info;
@@ -358,12 +361,12 @@ static bool take_signal(struct remote *r)
 		put_size(r);
 		return true;
 	}
-	if (!r->started || r->passing || r->status >= 0 || !has_room(r, SMALL)) {
+	if (!r->started || r->passed == number || r->status >= 0 || !has_room(r, SMALL)) {
 		r->status = 128 + number;
 		return false;
 	}
 	put(r, EXEC_SIGNAL, &number, 1);
-	r->passing = true;
+	r->passed = number;
 	return true;
 }
 
@@ -385,7 +388,8 @@ static bool serve(struct remote *r)
 	struct output *o = r->output;
 	int n;
 
-	put_spec(r);
+	if (r->ready)
+		put_spec(r);
 	put_taken(r);
 	if (r->cfg->in < 0 && wants_input(r))
 		read_input(r); /* the end of it */

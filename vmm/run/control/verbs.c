@@ -88,13 +88,12 @@ static bool take_words(struct remote_cfg *cfg, char **words, bool command)
 		n = opt_word(&r, words);
 		if (n < 0)
 			return false;
-		if (n == 0 && (**words == '-' || !command)) {
-			log_err("%s: '%s' is no option of it; lunette ctl --help lists them",
-				cfg->what, *words);
+		if (n == 0) {
+			log_err("%s: '%s' is no option of it%s; lunette ctl --help lists them",
+				cfg->what, *words,
+				command ? ", and a command stands behind --" : "");
 			return false;
 		}
-		if (n == 0)
-			break;
 	}
 	if (*words && !strcmp(*words, "--"))
 		words++;

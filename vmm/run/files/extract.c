@@ -79,13 +79,13 @@ static int depth_of(const char *path)
  * May stand there: relative, and up only at its beginning and no further than the top. Behind a
  * name that may itself be a link, a ".." could lead anywhere.
  */
-static bool stays_inside(const char *path, const char *target)
+static bool stays_inside(const char *path, const char *target, unsigned above)
 {
-	int up = 0, depth = depth_of(path);
+	int up = 0, depth = depth_of(path) - (int)above;
 	bool down = false;
 	size_t len;
 
-	if (*target == '/' || !*target)
+	if (*target == '/' || !*target || depth < 0)
 		return false;
 	for (; *target; target += len + (target[len] == '/')) {
 		len = strcspn(target, "/");
@@ -114,7 +114,7 @@ static int place_a_symlink(struct extract *x, struct archive_entry *e, const cha
 	const char *target = entry_symlink(e);
 	struct timespec mtime = entry_mtime(e);
 
-	if (!target || !stays_inside(path, target))
+	if (!target || !stays_inside(path, target, x->cfg->above))
 		return LEFT_OUT;
 	return place_symlink(x->place, path, target, &mtime);
 }

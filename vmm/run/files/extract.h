@@ -28,6 +28,7 @@ struct extract_cfg {
 	uint64_t limit;    /* bytes of all files, without their holes */
 	uint64_t entries;  /* with the folders that are made for them */
 	uint64_t deadline; /* CLOCK_MONOTONIC in ms */
+	unsigned above;    /* folders of an entry's name that no link may lead to: its first ones */
 };
 
 /*
