@@ -16,8 +16,8 @@ kernel_for() { # NAME GUEST ARCH: as the table "places" has it
 	elif [ "$1" = modules ]; then echo backports # whose modules are packed
 	elif [ "$1" = atomic ]; then echo backports # which has atomic writes
 	elif [ -n "${KERNEL-}" ]; then echo "$KERNEL"
-	elif [ "$2" != - ]; then echo "$2"
-	elif [[ $stock_files == *" $1 "* ]] || [ ! -e "$(micro "$3")" ]; then echo stock
+	elif [[ $2 != @(-|micro) ]]; then echo "$2"
+	elif [[ $2$stock_files == -*" $1 "* ]] || [ ! -e "$(micro "$3")" ]; then echo stock
 	else echo micro
 	fi
 }
@@ -302,8 +302,7 @@ l1=tests/lab/l1
 # with "make test-all" all of them, ask what guests do to the host's memory, by a kernel that looks at freed
 # memory.
 places='
-short intel stock    -     boot
-short intel stock    -     vhost+intel+job
+short intel stock    micro vhost+intel+job+boot
 all  intel stock     -     job vhost boot intel
 short aarch64 stock  -     boot
 test aarch64 stock   -     state
@@ -330,11 +329,11 @@ many_cpus=' hostile many paths rebind resets soak stores vhost '
 # for a minute each: one of each kind. Of a file that is not here, all.
 declare -A part=(
 	[boot]='usual_image pvh four_cpus'
-	[job]='signal panic reboot streams_are_apart hostile_control_port'
-	[vhost]='module_not_loaded configfs_not_mounted store_module_not_loaded both_paths_are_the_same
-		workers killed bus_mastering_in_kernel hand_over_on_pci'
-	[hang]='threads task_management_is_answered'
-	[modules]='as_the_distribution_has_them no_driver_of_disks damaged_module share_without_its_driver'
+	[job]='signal panic reboot streams_are_apart'
+	[vhost]='module_not_loaded configfs_not_mounted store_module_not_loaded killed bus_mastering_in_kernel
+		hand_over_on_pci'
+	[hang]='task_management_is_answered'
+	[modules]='as_the_distribution_has_them no_driver_of_disks'
 )
 
 # Short files, which leave a lab host as it was, share one: each has the same kernel of guests. (vhost.sh

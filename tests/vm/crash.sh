@@ -46,7 +46,7 @@ test_sysrq() {
 	contains out 'Kernel panic - not syncing: sysrq triggered crash'
 }
 
-test_nmi() {
+long_nmi() {
 	begin 'echo up; sleep 1000' --cpus 2
 	lunette ctl socket nmi 1
 	status 205 wait $vmm

@@ -217,12 +217,12 @@ test_at() {
 	truncate -s 1M more.img
 	job 'echo "say when"; until [ -e /sys/block/sda ]; do sleep 0.1; done
 		cat /sys/block/sda/size; echo now larger
-		until [ "$(cat /sys/block/sda/size)" = 8192 ]; do sleep 0.1; done; sleep 1000'
+		until [ "$(cat /sys/block/sda/size)" = 8192 ]; do sleep 0.1; done; echo all; sleep 1000'
 	status 208 vmm --initrd initrd --json json --at "console:'say when' plug more.img,serial=x" \
-		--device virtio-scsi --at 'console:larger resize lun:0 4M' --at '50s eject lun:9' \
-		--at '60s quit' --at 'console:never quit'
+		--device virtio-scsi --at 'console:larger resize lun:0 4M' --at '1s eject lun:9' \
+		--at 'console:all quit' --at 'console:never quit'
 	contains out '^2048'
-	contains err "^lunette: error: --at 50s eject lun:9: "
+	contains err "^lunette: error: --at 1s eject lun:9: "
 	contains json '"serial": "x"'
 	contains json '"size": 4194304'
 	contains json '"ms": null'

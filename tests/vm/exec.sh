@@ -187,7 +187,7 @@ test_beside_a_command() {
 }
 
 # A guest whose init is another one.
-test_another_init() {
+long_another_init() {
 	local vmm
 	rootfs <<-'END'
 		#!/bin/sh

@@ -72,7 +72,7 @@ long_on_hvc() {
 	comes_back --console hvc --disk disk.img
 }
 
-test_every_way() {
+long_every_way() {
 	only x86_64
 	for way in acpi kbd pci triple; do
 		counts /dev/sda 2 'reboot -f'

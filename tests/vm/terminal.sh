@@ -101,21 +101,21 @@ test_command_jobs() { on_terminal 5 command_jobs -t -- sh; }
 test_command_end_of_file() { on_terminal 0 command_end_of_file -t -- sh; }
 two_disks='--disk store=null,size=3M,serial=first --disk store=null,size=5M,serial=second,target=2,lun=7'
 test_shell() { on_terminal 0 greeting -t $two_disks; }
-test_shell_reboot() { on_terminal 204 plain_reboot -t; }
+long_shell_reboot() { on_terminal 204 plain_reboot -t; }
 test_shell_on_the_console() { on_terminal 0 greeting $two_disks; }
 test_reboot() { on_terminal 204 plain_reboot; }
 test_command_escape() { on_terminal 208 escape -t -- sh; }
-test_hvc_poweroff() { on_terminal 0 poweroff_it --console hvc; }
+long_hvc_poweroff() { on_terminal 0 poweroff_it --console hvc; }
 test_hvc_escape() { on_terminal 208 escape --console hvc; }
-test_hvc_interrupt() { on_terminal 0 interrupt --console hvc; }
-test_hvc_resize() { on_terminal 0 resize --console hvc; }
+long_hvc_interrupt() { on_terminal 0 interrupt --console hvc; }
+long_hvc_resize() { on_terminal 0 resize --console hvc; }
 test_hvc_resize_with_ports() { on_terminal 0 resize --console hvc --device console-port,name=p; }
 test_poweroff() { on_terminal 0 poweroff_it; }
 test_panic() { on_terminal 205 panic_it; }
 test_sigterm() { on_terminal 143 sigterm; }
-test_sighup() { on_terminal 129 sighup; }
+long_sighup() { on_terminal 129 sighup; }
 test_crash() { on_terminal 139 crash; }
-test_abort() { on_terminal 134 abort; }
+long_abort() { on_terminal 134 abort; }
 test_escape() { on_terminal 208 escape; }
 test_interrupt() { on_terminal 0 interrupt; }
 
