@@ -30,7 +30,8 @@ static struct {
 	uint32_t id, queues, config_len;
 	uint16_t queue_size;
 	uint64_t features, backend;
-	uint8_t status, refused; /* bits of the status that it does not take */
+	_Atomic uint8_t status; /* asked for by the device's thread, too */
+	uint8_t refused;        /* bits of the status that it does not take */
 	uint8_t config[FAKE_CONFIG];
 	unsigned long failing; /* the request that fails, */
 	int error;             /* with this */
