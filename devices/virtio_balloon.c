@@ -11,12 +11,12 @@
 #include <linux/virtio_balloon.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "devices/balloon_pages.h"
 #include "devices/devices.h"
 #include "virtio/virtio.h"
+#include "vmm/core/clock.h"
 #include "vmm/core/fail.h"
 #include "vmm/core/iov.h"
 #include "vmm/core/mem.h"
@@ -88,14 +88,6 @@ static struct virtio_balloon *balloon_of(struct virtio_device *vdev)
 static struct virtio_balloon *balloon_dev(const struct device *dev)
 {
 	return container_of(dev, struct virtio_balloon, dev);
-}
-
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000ull + now.tv_nsec / 1000000;
 }
 
 /* Queues. */

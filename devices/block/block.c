@@ -4,12 +4,12 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "devices/block/fault.h"
 #include "devices/block/guard.h"
 #include "devices/block/disk_image.h"
 #include "devices/block/overlay.h"
+#include "vmm/core/clock.h"
 #include "vmm/core/fail.h"
 #include "vmm/core/log.h"
 #include "vmm/core/loop.h"
@@ -182,14 +182,6 @@ void block_done(struct block_chan *chan, struct block_req *req, int err)
 	chan->ended++;
 	chan->late = false;
 	req->done(req, err);
-}
-
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000ull + t.tv_nsec / 1000000;
 }
 
 struct block_wait block_wait_begin(const struct block_chan *chan, int ms)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "devices/block/fault_rule.h"
+#include "vmm/core/clock.h"
 #include "vmm/core/iov.h"
 #include "vmm/core/log.h"
 #include "vmm/core/loop.h"
@@ -56,14 +57,6 @@ struct fault {
 static struct fault *fault_of(struct block *block)
 {
 	return container_of(block, struct fault, block);
-}
-
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000ull + t.tv_nsec / 1000000;
 }
 
 static struct fault_op *take(struct fault_queue *queue)

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vmm/core/clock.h"
 #include "vmm/core/util.h"
 
 /* The handshake. */
@@ -44,14 +45,6 @@ struct talk {
 	int fd;
 	uint64_t until; /* CLOCK_MONOTONIC, ms */
 };
-
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000ull + t.tv_nsec / 1000000;
-}
 
 static struct talk talk_begin(int fd)
 {

@@ -16,10 +16,10 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "tests/lib/stderr.h"
+#include "vmm/core/clock.h"
 #include "vmm/core/util.h"
 #include "vmm/run/files/extract.h"
 
@@ -119,14 +119,6 @@ static inline void put_end(void)
 
 	ck_assert_int_eq(pwrite(archive, zeroes, sizeof(zeroes), size), sizeof(zeroes));
 	size += sizeof(zeroes);
-}
-
-static inline uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000ull + t.tv_nsec / 1000000;
 }
 
 static inline int extract(void)

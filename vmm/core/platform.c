@@ -1,21 +1,13 @@
 /* SPDX-License-Identifier: MIT */
+#include "vmm/core/clock.h"
 #include "vmm/core/platform.h"
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "vmm/core/bus.h"
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
-
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000ull + now.tv_nsec / 1000000;
-}
 
 bool platform_hurries(struct platform *p)
 {

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vmm/core/clock.h"
 #include "vmm/core/log.h"
 #include "vmm/core/opt.h"
 
@@ -131,14 +132,6 @@ static void boot_is_over(void *arg)
 	log_err("--boot-timeout %s: the guest has not got to its command. Where its CPUs are "
 		"follows; how far it got is on its console", opt_time_text(l->cfg.boot, text));
 	begin(l, CAUSE_BOOT);
-}
-
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000ull + now.tv_nsec / 1000000;
 }
 
 int limits_start(struct limits *l, const struct limits_cfg *cfg, const struct limits_ops *ops,

@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "vmm/core/clock.h"
 #include "vmm/core/log.h"
 #include "vmm/core/loop.h"
 #include "vmm/core/mem.h"
@@ -12,14 +12,6 @@
 #include "vmm/core/state.h"
 #include "vmm/machine/arch/arch.h"
 #include "vmm/machine/machine.h"
-
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000ull + now.tv_nsec / 1000000;
-}
 
 static void visit(void *object, struct state *s)
 {

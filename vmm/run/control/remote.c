@@ -11,10 +11,10 @@
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "guest/exec.h"
+#include "vmm/core/clock.h"
 #include "vmm/core/log.h"
 #include "vmm/core/outlet.h"
 #include "vmm/core/utf8.h"
@@ -50,14 +50,6 @@ struct remote {
 	uint8_t to[TO_MAX], from[2 * EXEC_FRAME_MAX];
 	struct output output[EXEC_STREAMS]; /* the first is none */
 };
-
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 /* What is sent. */
 

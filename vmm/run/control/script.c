@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vmm/core/clock.h"
 #include "vmm/core/fail.h"
 #include "vmm/core/log.h"
 #include "vmm/core/loop.h"
@@ -53,14 +54,6 @@ struct script {
 	unsigned count;
 	struct event event[];
 };
-
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000ull + now.tv_nsec / 1000000;
-}
 
 /* From text */
 

@@ -11,23 +11,15 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "vmm/core/clock.h"
 #include "vmm/core/compat.h"
 #include "vmm/core/libc.h"
 #include "vmm/core/util.h"
 
 #define END_MS 5000  /* for its end once it is killed */
 #define FILES_MAX 64 /* numbers of those it opens are below */
-
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000ull + t.tv_nsec / 1000000;
-}
 
 /* The process. */
 

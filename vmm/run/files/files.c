@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "vmm/core/claim.h"
+#include "vmm/core/clock.h"
 #include "vmm/core/fail.h"
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
@@ -441,14 +441,6 @@ void files_heard_lost(struct files *f)
 {
 	if (f)
 		f->lost = true;
-}
-
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000ull + t.tv_nsec / 1000000;
 }
 
 int files_collect(struct files *f, uint64_t deadline, int *sig)

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vmm/core/clock.h"
 #include "vmm/core/log.h"
 #include "vmm/run/files/cache.h"
 
@@ -21,14 +22,6 @@
 #define CACHE_BYTES (8ull << 30)   /* of all images; the longest unused go first, ... */
 #define CACHE_SECONDS (30 * 86400) /* ... and those that nobody has used for so long, ... */
 #define FRESH_SECONDS 60           /* ... but not one that a run may be about to open */
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000ll + t.tv_nsec / 1000000;
-}
 
 struct kept {
 	char name[NAME_MAX + 1];
@@ -115,7 +108,7 @@ static void say_made(const char *what, const char *image, int64_t begun)
 /* As kept_image(). [locked] */
 static int make(const char *what, const char *folder, const char *image, kept_make *fn, void *arg)
 {
-	int64_t begun = now_ms();
+	uint64_t begun = now_ms();
 	char *fresh;
 	int r;
 

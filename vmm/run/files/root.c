@@ -11,10 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "vmm/core/claim.h"
+#include "vmm/core/clock.h"
 #include "vmm/core/fail.h"
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
@@ -35,14 +35,6 @@ bool root_is_files(const char *text)
 bool root_has_command(const char *text)
 {
 	return text && !strncmp(text, OCI, strlen(OCI));
-}
-
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000ull + t.tv_nsec / 1000000;
 }
 
 /* As kept_make(). A signal that has ended the work ends this process, too. */

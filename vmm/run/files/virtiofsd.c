@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "vmm/core/clock.h"
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
 #include "vmm/run/files/enclosed.h"
@@ -166,14 +166,6 @@ static void put_call(struct call *c, const struct virtiofsd_program *p,
 }
 
 /* Its start. */
-
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000ull + t.tv_nsec / 1000000;
-}
 
 /* The newer one has the time, and more, in front of what it says. */
 static void words_of(const struct child *c, char *text, size_t size)
