@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "guest/ending.h"
@@ -67,7 +68,7 @@ _Noreturn void command_run(const struct command *c)
 		ioctl(STDIN_FILENO, TIOCSCTTY, 0);
 	ending_forget();
 	signal(SIGPIPE, SIG_DFL);
-	if (become(c) < 0 || enter(c) < 0) {
+	if (become(c) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || enter(c) < 0) {
 		dprintf(STDERR_FILENO, "lunette: %s: %s\n", c->cwd ? c->cwd : "/",
 			strerror(errno));
 		_exit(126);

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -181,7 +180,6 @@ static void start(struct run *r, struct command *c, const struct winsize *size)
 	pid = err < 0 ? -1 : fork();
 	if (pid == 0) {
 		init_write("/proc/self/oom_score_adj", "0");
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		take_env(r);
 		command_run(c);
 	}

@@ -2,11 +2,13 @@
 /* The guest's side of commands: its process serves on this machine, and the test is lunette. */
 #include "tests/unit/unit.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -355,17 +357,27 @@ START_TEST(many)
 }
 END_TEST
 
-/* The first process makes another one; what was said to the one before is not for it. */
+/*
+ * The first process makes another one; what was said to the one before is not for it. The commands
+ * of that one are over, whoever they are.
+ */
 START_TEST(server_is_killed)
 {
+	struct pollfd command = { .events = POLLIN };
 	struct ucred who;
 	socklen_t len = sizeof(who);
 	int status;
 
-	run(1, "sleep 1000");
+	run_with(1, getuid() ? "" : "cwd=/\nuser=1234:1234\n", "echo $$; exec sleep 1000");
+	hears(EXEC_STARTED, 1);
+	hears(EXEC_OUT, 1);
+	command.fd = (int)syscall(SYS_pidfd_open, atoi((char *)f.data), 0);
+	ck_assert_int_ge(command.fd, 0);
 	ck_assert_int_eq(getsockopt(port, SOL_SOCKET, SO_PEERCRED, &who, &len), 0);
 	ck_assert_int_eq(kill(who.pid, SIGKILL), 0);
 	ck_assert_int_eq(waitpid(who.pid, &status, 0), who.pid);
+	ck_assert_int_eq(poll(&command, 1, 20000), 1);
+	close(command.fd);
 	close(port);
 	exec_ended(who.pid + 1, status);
 	exec_ended(who.pid, status);
