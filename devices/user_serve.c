@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "vmm/core/bell.h"
@@ -15,6 +17,7 @@
 
 #define ANSWER_MS 10000 /* for a client to take an answer, or to end a message */
 #define NO_FD 0x100     /* in a message about a ring's eventfd: there is none */
+#define PLACE_MAX (1ull << 40) /* of guest memory, and in its file */
 
 /* As the device's transport. */
 
@@ -113,6 +116,12 @@ static const char *settle(struct user_serve *s)
 	return NULL;
 }
 
+/* After a change of @r. The device is left alone if it neither has that ring nor is to have it. */
+static const char *settle_ring(struct user_serve *s, const struct user_serve_ring *r)
+{
+	return s->vdev->vq[r - s->ring].s.ready != is_ready(r) ? settle(s) : NULL;
+}
+
 static void put_fd(int *to, int fd)
 {
 	if (*to >= 0)
@@ -195,6 +204,14 @@ static const char *nothing(struct user_serve *s, struct user_message *m)
 	return NULL;
 }
 
+/* A page of it that there is not yet is made when we look, unless all memory is used up. */
+static bool is_plain(int fd)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
+}
+
 static bool can_shrink(int fd, uint64_t end)
 {
 	int seals = fcntl(fd, F_GET_SEALS);
@@ -212,10 +229,13 @@ static const char *map(struct user_serve *s, const struct user_message *m, unsig
 	const struct mem_region *last = i ? &s->mem.region[i - 1] : NULL;
 	struct mem_region *r = &s->mem.region[i];
 
-	if (!size || size % page || gpa % page || offset % page || !add_u64(gpa, size, &end) ||
-	    !add_u64(m->memory.region[i].address, size, &end) || !add_u64(offset, size, &end) ||
+	if (!size || size % page || gpa % page || offset % page ||
+	    !add_u64(m->memory.region[i].address, size, &end) || !add_u64(gpa, size, &end) ||
+	    end > PLACE_MAX || !add_u64(offset, size, &end) || end > PLACE_MAX ||
 	    (last && gpa < last->gpa + last->size))
 		return "has memory of impossible sizes, or at impossible places";
+	if (!is_plain(m->fd[i]))
+		return "has memory of huge pages, or in a file; a plain memfd is wanted";
 	if (can_shrink(m->fd[i], end))
 		return "has memory that can become shorter, or is too short; a memfd with "
 		       "F_SEAL_SHRINK is wanted";
@@ -303,7 +323,7 @@ static const char *set_addr(struct user_serve *s, struct user_message *m)
 	return NULL;
 }
 
-/* Neither to read nor to write it may wait. */
+/* Neither to read nor to write it may wait; but its flags stay the client's, too: see bell.h. */
 static bool is_eventfd(int fd)
 {
 	char link[32], name[64];
@@ -312,7 +332,7 @@ static bool is_eventfd(int fd)
 
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	n = readlink(link, name, sizeof(name) - 1);
-	if (n >= 0 && (n != 20 || memcmp(name, "anon_inode:[eventfd]", 20)))
+	if (n != 20 || memcmp(name, "anon_inode:[eventfd]", 20))
 		return false;
 	flags = fcntl(fd, F_GETFL);
 	return flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
@@ -322,6 +342,8 @@ static const char *set_fd(struct user_serve *s, struct user_message *m)
 {
 	struct user_serve_ring *r = ring_of(s, m->u64 & 0xff);
 	unsigned wanted = m->u64 & NO_FD ? 0 : 1;
+	struct virtio_device *vdev = s->vdev;
+	bool used;
 	int *to;
 
 	if (!r || m->u64 & ~(uint64_t)(NO_FD | 0xff))
@@ -330,10 +352,13 @@ static const char *set_fd(struct user_serve *s, struct user_message *m)
 		return "sends something else where an eventfd is wanted";
 	to = m->h.request == USER_SET_VRING_KICK ? &r->kick :
 	     m->h.request == USER_SET_VRING_CALL ? &r->call : &r->err;
-	take_back(s); /* nobody holds the old one */
+	/* Whoever finds a ring broken, of any queue, says so by the first one's. */
+	used = vdev->vq[r - s->ring].s.ready || (to == &s->ring[0].err && vdev->started);
+	if (used)
+		take_back(s); /* nobody holds the old one */
 	put_fd(to, wanted ? m->fd[0] : -1);
 	m->fd[0] = -1;
-	return settle(s);
+	return used ? settle(s) : settle_ring(s, r);
 }
 
 static const char *enable(struct user_serve *s, struct user_message *m)
@@ -343,7 +368,7 @@ static const char *enable(struct user_serve *s, struct user_message *m)
 	if (!r)
 		return no_ring;
 	r->enabled = m->state.num;
-	return settle(s);
+	return settle_ring(s, r);
 }
 
 static const char *get_base(struct user_serve *s, struct user_message *m)
@@ -354,7 +379,7 @@ static const char *get_base(struct user_serve *s, struct user_message *m)
 	if (!r)
 		return no_ring;
 	r->enabled = false;
-	wrong = settle(s);
+	wrong = settle_ring(s, r);
 	m->state.num = r->base;
 	forget_ring(r);
 	return wrong;
@@ -503,7 +528,7 @@ void user_serve_init(struct user_serve *s, struct virtio_device *vdev)
 	unsigned q;
 
 	BUG_ON(vdev->nvq > USER_SERVE_RINGS);
-	*s = (struct user_serve){ .vdev = vdev, .sock = -1 };
+	*s = (struct user_serve){ .vdev = vdev, .sock = -1, .mem.shared = true };
 	s->protocol = 1ull << USER_P_MQ | 1ull << USER_P_REPLY_ACK | 1ull << USER_P_RESET_DEVICE;
 	for (q = 0; q < USER_SERVE_RINGS; q++)
 		s->ring[q] = (struct user_serve_ring){ .kick = -1, .call = -1, .err = -1 };

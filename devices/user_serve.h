@@ -8,8 +8,9 @@
  * eventfds that it sends, too. A client is one process with one guest, and neither
  * is trusted. What a client says is checked, and who says what cannot be is told
  * nothing more: the connection ends, its device stops, and other devices, with
- * threads of their own, go on. Its memory must be a memfd that cannot become
- * shorter (F_SEAL_SHRINK), as a look at what is gone would be the end of us.
+ * threads of their own, go on. Its memory must be a memfd of plain pages that cannot
+ * become shorter (F_SEAL_SHRINK), as a look at what is not there, or is gone, would be
+ * the end of us.
  */
 #ifndef DEVICES_USER_SERVE_H
 #define DEVICES_USER_SERVE_H

@@ -2,9 +2,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 
 #include "virtio/virtio.h"
+#include "vmm/core/bell.h"
 #include "vmm/core/loop.h"
 #include "vmm/core/util.h"
 
@@ -33,9 +33,8 @@ static uint64_t local_features(struct virtio_backend *be)
 static void queue_kicked(void *arg)
 {
 	struct local_queue *lq = arg;
-	eventfd_t count;
 
-	eventfd_read(lq->kick.fd, &count);
+	bell_take(lq->kick.fd);
 	if (!virtio_is_broken(lq->vdev))
 		lq->vdev->class->kick(lq->vdev, lq->q);
 }

@@ -2,12 +2,15 @@
 #include "tests/unit/unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <string.h>
 #include <time.h>
 
 #include "tests/lib/echo.h"
 #include "tests/lib/vdriver.h"
+#include "vmm/core/bell.h"
 #include "vmm/core/util.h"
 
 Suite *local_suite(void);
@@ -311,6 +314,47 @@ START_TEST(no_leak)
 }
 END_TEST
 
+static const struct virtio_class *own;
+static sem_t reached, go;
+
+static void gated_kick(struct virtio_device *vdev, unsigned q)
+{
+	if (q == 0) {
+		sem_post(&reached);
+		sem_wait(&go);
+	}
+	own->kick(vdev, q);
+}
+
+/* Another process has the eventfd, too: it may have it wait, and take what a kick has put there. */
+START_TEST(kick_that_another_takes)
+{
+	struct virtio_class gated;
+	int fd;
+
+	sem_init(&reached, 0, 0);
+	sem_init(&go, 0, 0);
+	start(ECHO_QUEUES);
+	testbed_settle(&tb);
+	own = echo.vdev.class;
+	gated = *own;
+	gated.kick = gated_kick;
+	echo.vdev.class = &gated;
+	fd = echo.vdev.transport->kick_fd(&echo.vdev, 1);
+	ck_assert_int_eq(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK), 0);
+	vdriver_notify(&v, 0);
+	sem_wait(&reached);
+	vdriver_notify(&v, 0); /* both are seen in the loop's next round, in this order */
+	vdriver_notify(&v, 1);
+	sem_post(&go);
+	sem_wait(&reached);
+	ck_assert_uint_ge(bell_take(fd), 1);
+	sem_post(&go);
+	testbed_settle(&tb);
+	echo.vdev.class = own;
+}
+END_TEST
+
 static void add_tests(TCase *tc, SFun set_up_on)
 {
 	tcase_add_checked_fixture(tc, set_up_on, tear_down);
@@ -323,6 +367,7 @@ static void add_tests(TCase *tc, SFun set_up_on)
 	tcase_add_test(tc, stop_answers_what_is_in_flight);
 	tcase_add_loop_test(tc, hand_over_under_load, 0, 3);
 	tcase_add_test(tc, reset_under_load);
+	tcase_add_test(tc, kick_that_another_takes);
 	tcase_add_test(tc, no_leak);
 }
 

@@ -22,6 +22,7 @@ Suite *user_serve_suite(void);
 
 #define PATIENCE 20000
 #define SIZE 0x10000
+#define HUGE (1u << 30) /* a multiple of all sizes that pages have by default */
 
 static struct testbed far;
 static struct echo echo;
@@ -201,7 +202,24 @@ static bool wraps_there(void) { return tell_memory(0, 0x2000, ~0xfffull, 0, memo
 static bool wraps_in_file(void) { return tell_memory(0, 0x2000, ADDRESS, ~0xfffull, memory); }
 static bool too_long(void) { return tell_memory(0, SIZE + 0x1000, ADDRESS, 0, memory); }
 static bool behind(void) { return tell_memory(0, 0x1000, ADDRESS, SIZE, memory); }
+static bool too_high(void) { return tell_memory(0xfffffff000, 0x2000, ADDRESS, 0, memory); }
+static bool too_far(void) { return tell_memory(0, 0x1000, ADDRESS, 1ull << 40, memory); }
 static bool no_memfd(void) { return tell_memory(0, 0x1000, ADDRESS, 0, event); }
+
+/* Where there is no page left, who looks there is killed. A kernel without them has other files. */
+static bool huge_pages(void)
+{
+	int fd = memfd_create("huge", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
+	bool told;
+
+	if (fd < 0)
+		fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	else if (ftruncate(fd, HUGE) == 0)
+		ck_assert_int_eq(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
+	told = tell_memory(0, HUGE, ADDRESS, 0, fd);
+	close(fd);
+	return told;
+}
 
 static bool can_shrink(void)
 {
@@ -270,7 +288,10 @@ static const struct {
 	{ wraps_in_file, "impossible sizes" },
 	{ too_long, "F_SEAL_SHRINK is wanted" },
 	{ behind, "F_SEAL_SHRINK is wanted" },
-	{ no_memfd, "F_SEAL_SHRINK is wanted" },
+	{ too_high, "impossible sizes" },
+	{ too_far, "impossible sizes" },
+	{ no_memfd, "a plain memfd is wanted" },
+	{ huge_pages, "a plain memfd is wanted" },
 	{ can_shrink, "F_SEAL_SHRINK is wanted" },
 	{ overlaps, "impossible sizes" },
 	{ under_way, "while rings are in use" },
@@ -286,6 +307,50 @@ START_TEST(who_lies_is_left_alone)
 	join();
 	ck_assert_ptr_nonnull(serve.wrong);
 	ck_assert_msg(strstr(serve.wrong, lies[_i].wrong), "%s", serve.wrong);
+}
+END_TEST
+
+/* What happens to one ring is nothing to the others, which go on. */
+START_TEST(others_go_on)
+{
+	int other = eventfd(0, EFD_CLOEXEC);
+
+	ck_assert(prepare());
+	ck_assert_uint_eq(echo.starts, 0);
+	ck_assert(tell_ring(USER_SET_VRING_ENABLE, 0, 1));
+	ck_assert_uint_eq(echo.starts, 1);
+	ck_assert(tell_ring(USER_SET_VRING_ENABLE, 0, 1));
+	ck_assert(tell_fd(USER_SET_VRING_KICK, 1, other));
+	ck_assert(tell_fd(USER_SET_VRING_CALL, 1, other));
+	ck_assert(tell_fd(USER_SET_VRING_ERR, 1, other));
+	ck_assert(tell_ring(USER_SET_VRING_ENABLE, 1, 1));
+	ck_assert(tell_ring(USER_GET_VRING_BASE, 1, 0));
+	ck_assert_uint_eq(echo.stops, 0);
+	ck_assert_uint_eq(echo.starts, 1);
+	ck_assert(tell_fd(USER_SET_VRING_CALL, 0, other));
+	ck_assert_uint_eq(echo.stops, 1);
+	ck_assert_uint_eq(echo.starts, 2);
+	ck_assert(tell_fd(USER_SET_VRING_ERR, 0, other));
+	ck_assert_uint_eq(echo.stops, 2);
+	ck_assert_uint_eq(echo.starts, 3);
+	ck_assert(tell_ring(USER_SET_VRING_ENABLE, 0, 0));
+	ck_assert_uint_eq(echo.stops, 3);
+	ck_assert(!echo.vdev.started);
+	close(other);
+}
+END_TEST
+
+/* The client has filled an eventfd, whose writers wait then: nobody here does. */
+START_TEST(full_eventfd)
+{
+	ck_assert(serve.mem.shared); /* virtio_queue_again() */
+	ck_assert(prepare());
+	ck_assert_int_eq(fcntl(event, F_SETFL, 0), 0);
+	ck_assert_int_eq(eventfd_write(event, UINT64_MAX - 1), 0);
+	ck_assert(tell_ring(USER_SET_VRING_ENABLE, 0, 1));
+	ck_assert(tell_ring(USER_GET_VRING_BASE, 0, 0));
+	join();
+	ck_assert_ptr_null(serve.wrong);
 }
 END_TEST
 
@@ -311,6 +376,8 @@ Suite *user_serve_suite(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, a_ring_begins_and_ends);
 	tcase_add_loop_test(tc, who_lies_is_left_alone, 0, ARRAY_SIZE(lies));
+	tcase_add_test(tc, others_go_on);
+	tcase_add_test(tc, full_eventfd);
 	tcase_add_test(tc, a_bad_ring);
 	return s;
 }
