@@ -152,11 +152,17 @@ enum scsi_sense scsi_bad_parameter(struct scsi_cmd *cmd, unsigned byte, unsigned
 /*
  * COMPARE AND WRITE must not be interrupted by another command that changes the same blocks (SBC-3
  * 5.2). So whoever changes blocks claims them, COMPARE AND WRITE exclusively, until it ends. False:
- * another claim is in the way, and one of the two is exclusive. The command then ends with BUSY,
- * and the initiator tries again: nothing waits for another thread, and drain and abort have nothing
- * to untangle.
+ * another claim is in the way, and one of the two is exclusive; or since the command came, another
+ * initiator has ended it, or has got a reservation that refuses it. The command then ends with
+ * BUSY, and the initiator tries again: nothing waits for another thread, and drain and abort have
+ * nothing to untangle.
  */
 bool scsi_claim(struct scsi_cmd *cmd, uint64_t lba, uint64_t blocks, bool exclusive);
+/*
+ * Are commands of other initiators than that of @nexus under way that were ended from outside, and
+ * have claims until the store gives them back? There are no new ones of them. Any thread.
+ */
+bool scsi_others_linger(const struct scsi_nexus *nexus);
 
 /* sbc.c: blocks and the store */
 

@@ -12,6 +12,8 @@
  */
 #include <stdlib.h>
 
+#include "devices/block/block.h"
+#include "devices/block/count.h"
 #include "devices/scsi/op.h"
 #include "vmm/core/util.h"
 
@@ -265,6 +267,7 @@ enum scsi_sense reserve_report_capabilities(struct scsi_cmd *cmd)
 
 /* PERSISTENT RESERVE OUT, SPC-4 6.16: each action under the lock. */
 
+#define PREEMPT_AND_ABORT 0x05
 #define PARAMETERS 24
 
 struct action {
@@ -356,7 +359,7 @@ static unsigned remove_registrants(struct action *a, bool any)
 		nexus->registered = false;
 		nexus->key = 0;
 		scsi_nexus_attention(nexus, SENSE_REGISTRATIONS_PREEMPTED);
-		if (a->cmd->op->action == 0x05) /* AND ABORT */
+		if (a->cmd->op->action == PREEMPT_AND_ABORT)
 			scsi_nexus_end_commands(nexus);
 		n++;
 	}
@@ -437,7 +440,7 @@ static const struct {
 	[0x02] = { .run = act_release },
 	[0x03] = { .run = act_clear },
 	[0x04] = { .run = act_preempt },
-	[0x05] = { .run = act_preempt },
+	[PREEMPT_AND_ABORT] = { .run = act_preempt },
 	[0x06] = { .run = act_register, .any_key = true },
 	[0x07] = { .run = act_move, .has_type = true, .extra = TRANSPORT_ID },
 };
@@ -483,6 +486,22 @@ static bool key_matches(const struct action *a)
 	return a->key == a->nexus->key;
 }
 
+/*
+ * What PREEMPT AND ABORT has ended is over before it ends itself (SPC-4 5.13.11.2.6): of a node
+ * that was thrown out nothing is written any more. I/O threads do not wait for one another, so it
+ * has the store flush, which takes as long as the store does, and looks again. Reads change
+ * nothing, and are not waited for.
+ */
+static enum scsi_sense await_others(struct scsi_cmd *cmd)
+{
+	if (!scsi_others_linger(cmd->nexus))
+		return SENSE_NONE;
+	if (block_count_now() - cmd->began > BLOCK_PATIENCE_TMF * 1000000ull)
+		return SENSE_INTERNAL_FAILURE;
+	cmd->next = await_others;
+	return sbc_submit(cmd, BLOCK_FLUSH, 0, 0, 0);
+}
+
 enum scsi_sense reserve_out(struct scsi_cmd *cmd)
 {
 	struct action a = { .cmd = cmd, .nexus = cmd->nexus, .lun = cmd->unit };
@@ -494,5 +513,5 @@ enum scsi_sense reserve_out(struct scsi_cmd *cmd)
 	why = key_matches(&a) ? actions[cmd->op->action].run(&a) : SENSE_CONFLICT;
 	reserve_update(a.lun);
 	pthread_mutex_unlock(&a.lun->lock);
-	return why;
+	return why || cmd->op->action != PREEMPT_AND_ABORT ? why : await_others(cmd);
 }

@@ -447,8 +447,9 @@ void scsi_submit(struct scsi_cmd *cmd);
 /*
  * Task management for the commands of all @nctx threads, on the first one's thread; the others are
  * asked by loop_call(). When it returns, every command of this port that was to end has had its
- * done called, but after FAILURE: then they, and always those of other ports that a function
- * concerns, end as soon as the store gives them back. [thread of ctx[0]]
+ * done called, and what those of other ports, which a function concerns, were to change is changed
+ * or will not be; but after FAILURE: then they, and always the others' reads, end as soon as the
+ * store gives them back. [thread of ctx[0]]
  */
 enum scsi_tmf_response scsi_tmf(struct scsi_ctx *const *ctx, unsigned nctx,
 				const struct scsi_tmf_request *request);

@@ -494,7 +494,8 @@ bool scsi_claim(struct scsi_cmd *cmd, uint64_t lba, uint64_t blocks, bool exclus
 	bool free_now;
 
 	pthread_mutex_lock(&lun->lock);
-	free_now = !claimed(&lun->claims[true], lba, end) &&
+	free_now = cmd->epoch == cmd->nexus->epoch && !(cmd->op->access & cmd->nexus->refused) &&
+		   !claimed(&lun->claims[true], lba, end) &&
 		   !(exclusive && claimed(&lun->claims[false], lba, end));
 	if (free_now) {
 		cmd->claim.held = true;
@@ -504,6 +505,21 @@ bool scsi_claim(struct scsi_cmd *cmd, uint64_t lba, uint64_t blocks, bool exclus
 	}
 	pthread_mutex_unlock(&lun->lock);
 	return free_now;
+}
+
+bool scsi_others_linger(const struct scsi_nexus *nexus)
+{
+	struct scsi_lun *lun = nexus->lun;
+	const struct scsi_cmd *cmd;
+	bool found = false;
+	unsigned i;
+
+	pthread_mutex_lock(&lun->lock);
+	for (i = 0; i < ARRAY_SIZE(lun->claims); i++)
+		LIST_FOREACH(cmd, &lun->claims[i], claim.link)
+			found |= cmd->nexus != nexus && cmd->epoch != cmd->nexus->epoch;
+	pthread_mutex_unlock(&lun->lock);
+	return found;
 }
 
 enum scsi_sense scsi_reply(struct scsi_cmd *cmd, const void *data, size_t len, size_t alloc_len)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <assert.h>
+#include <time.h>
 
+#include "devices/block/count.h"
 #include "devices/scsi/op.h"
 #include "vmm/core/loop.h"
 #include "vmm/core/util.h"
@@ -28,6 +30,8 @@ static const struct tmf_kind {
 };
 
 static_assert(ARRAY_SIZE(kinds) == SCSI_TMF_COUNT, "a function has no row");
+
+#define LOOK_NS 1000000 /* between looks whether others' commands have ended */
 
 struct tmf {
 	const struct tmf_kind *kind;
@@ -113,6 +117,22 @@ static void reset_luns(const struct tmf *tmf)
 	}
 }
 
+/*
+ * Those of other initiators that change blocks, on threads of their own. Such a thread may be here,
+ * too, and wait for what ours has of another LUN: so this has an end. False: they have not ended.
+ */
+static bool others_end(const struct scsi_nexus *nexus)
+{
+	uint64_t until = block_count_now() + BLOCK_PATIENCE_TMF * 1000000ull;
+
+	while (scsi_others_linger(nexus)) {
+		if (block_count_now() >= until)
+			return false;
+		nanosleep(&(struct timespec){ .tv_nsec = LOOK_NS }, NULL);
+	}
+	return true;
+}
+
 /* COMPLETE: it can be done. */
 static enum scsi_tmf_response check(const struct scsi_tmf_request *request, bool has_target,
 				    bool has_lun)
@@ -135,6 +155,7 @@ enum scsi_tmf_response scsi_tmf(struct scsi_ctx *const *ctx, unsigned nctx,
 				const struct scsi_tmf_request *request)
 {
 	struct tmf tmf = { .request = request, .ctx = ctx[0] };
+	const struct scsi_nexus *nexus;
 	enum scsi_tmf_response answer;
 	unsigned i;
 
@@ -143,12 +164,13 @@ enum scsi_tmf_response scsi_tmf(struct scsi_ctx *const *ctx, unsigned nctx,
 	if (answer != SCSI_TMF_COMPLETE)
 		return answer;
 	tmf.kind = &kinds[request->what];
+	nexus = tmf.path ? tmf.path->nexus : NULL; /* functions for all LUNs leave others alone */
 	reset_luns(&tmf);
 	for (i = 0; i < nctx; i++) {
 		tmf.ctx = ctx[i];
 		loop_call(ctx[i]->loop, tmf_on_thread, &tmf);
 	}
-	if (tmf.hangs)
+	if (tmf.hangs || (tmf.kind->others && !others_end(nexus)))
 		return SCSI_TMF_FAILURE;
 	return !tmf.kind->end && tmf.found ? SCSI_TMF_SUCCEEDED : SCSI_TMF_COMPLETE;
 }

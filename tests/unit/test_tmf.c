@@ -2,6 +2,10 @@
 #include "tests/lib/scsi_run.h"
 
 #include "tests/unit/unit.h"
+
+#include <pthread.h>
+#include <time.h>
+
 #include "vmm/core/loop.h"
 #include "vmm/core/util.h"
 
@@ -331,11 +335,105 @@ START_TEST(two_threads)
 }
 END_TEST
 
+/* Another initiator's write, on a thread of its own, is in flight; who waits for it is here. */
+struct writer {
+	struct loop *loop;
+	struct scsi_rig_port other;
+	struct scsi_flight flight;
+	uint8_t block[512];
+	bool ends;
+};
+
+static int writer_start(void *arg)
+{
+	struct writer *w = arg;
+
+	ck_assert_int_eq(scsi_ctx_init(&w->other.ctx, &w->other.port, w->loop), 0);
+	memset(w->block, 0x77, sizeof(w->block));
+	flight_prepare(&w->flight, &rig, CDB(0x2a, [8] = 1), w->block, 512, NULL, 0);
+	w->flight.cmd.ctx = &w->other.ctx;
+	scsi_submit(&w->flight.cmd);
+	return 0;
+}
+
+static int writer_step(void *arg)
+{
+	struct writer *w = arg;
+
+	return ramstore_step(w->other.ctx.path[0]->chan);
+}
+
+static int writer_stop(void *arg)
+{
+	struct writer *w = arg;
+
+	scsi_ctx_fini(&w->other.ctx);
+	return 0;
+}
+
+static void *end_soon(void *arg)
+{
+	struct writer *w = arg;
+
+	nanosleep(&(struct timespec){ .tv_nsec = 50000000 }, NULL);
+	ck_assert_int_eq(loop_call(w->loop, writer_step, w), 1);
+	return NULL;
+}
+
+static const enum scsi_tmf of_others[] = { SCSI_LOGICAL_UNIT_RESET, SCSI_CLEAR_TASK_SET };
+
+/* What it was to write is written when the function is done; or it is not done. */
+static void end_a_writer(struct writer *w, enum scsi_tmf what)
+{
+	pthread_t thread;
+	uint8_t byte;
+
+	w->loop = loop_create("writer");
+	scsi_port_init(&w->other.port, 2);
+	ck_assert_int_eq(scsi_port_add(&w->other.port, &rig.lun), 0);
+	rig.lun.nexuses.lh_first->attentions = 0;
+	ck_assert_int_eq(loop_start(w->loop), 0);
+	loop_call(w->loop, writer_start, w);
+	if (w->ends)
+		ck_assert_int_eq(pthread_create(&thread, NULL, end_soon, w), 0);
+	ck_assert_int_eq(ask(what, 0), w->ends ? SCSI_TMF_COMPLETE : SCSI_TMF_FAILURE);
+	pthread_mutex_lock(&rig.ram->lock);
+	byte = rig.ram->bytes[0];
+	pthread_mutex_unlock(&rig.ram->lock);
+	if (w->ends)
+		pthread_join(thread, NULL);
+	ck_assert_uint_eq(byte, w->ends ? 0x77 : rig_byte(0));
+	loop_call(w->loop, writer_stop, w);
+	ck_assert_uint_eq(flight_result(&w->flight), RIG_RESPONSE(SCSI_RESPONSE_RESET));
+	scsi_port_fini(&w->other.port);
+	loop_join(w->loop);
+	loop_destroy(w->loop);
+}
+
+START_TEST(write_of_another)
+{
+	static struct writer w;
+
+	w.ends = true;
+	end_a_writer(&w, of_others[_i]);
+}
+END_TEST
+
+/* For ten seconds, and no longer. */
+START_TEST(write_of_another_hangs)
+{
+	static struct writer w;
+
+	end_a_writer(&w, SCSI_LOGICAL_UNIT_RESET);
+}
+END_TEST
+
 Suite *tmf_suite(void)
 {
 	Suite *suite = suite_create("tmf");
 	TCase *tc = unit_case(suite, "tmf");
 
+	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, abort_task);
 	tcase_add_test(tc, abort_and_clear_task_set);
@@ -349,6 +447,8 @@ Suite *tmf_suite(void)
 	tcase_add_test(tc, other_lun);
 	tcase_add_test(tc, other_initiator);
 	tcase_add_test(tc, two_threads);
+	tcase_add_loop_test(tc, write_of_another, 0, ARRAY_SIZE(of_others));
+	tcase_add_test(tc, write_of_another_hangs);
 	return suite;
 }
 
