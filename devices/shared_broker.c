@@ -25,6 +25,7 @@
 
 #define HELLO_MS 5000 /* for a guest to say what it wants */
 #define LOOK_MS 20    /* between looks whether it is over */
+#define GUESTS_MAX (SHARED_INITIATORS + 16) /* with those that have not said yet what they want */
 
 struct broker;
 
@@ -45,24 +46,40 @@ struct broker {
 	struct shared_lun lun;
 	struct loop *loop;
 	struct loop_source incoming, ended, timer;
-	bool starved; /* incoming is paused: no thread, or no descriptor, for one more */
+	bool starved; /* incoming is paused: no thread, descriptor or place for one more */
+	int lock; /* from take_leave() on; else -1 */
+	unsigned nguests;
 	LIST_HEAD(, guest) guests;
 };
 
+static void let_lock_go(struct broker *b)
+{
+	if (b->lock >= 0)
+		close(b->lock);
+	b->lock = -1;
+}
+
 /* With the lock nobody can be about to come, but who is in the socket's queue already. */
-static bool take_leave(const struct broker *b)
+static bool take_leave(struct broker *b)
 {
 	struct pollfd waiting = { .fd = b->listener, .events = POLLIN };
-	int lock = shared_lock(&b->place, 0);
-	bool alone = lock >= 0 && poll(&waiting, 1, 0) == 0;
+	bool alone;
 
-	if (alone) {
+	b->lock = shared_lock(&b->place, 0);
+	alone = b->lock >= 0 && poll(&waiting, 1, 0) == 0;
+	if (alone)
 		unlink(b->place.socket);
-		unlink(b->place.lock);
-	}
-	if (lock >= 0)
-		close(lock);
+	else
+		let_lock_go(b);
 	return alone;
+}
+
+/* The disk is closed: who comes next, and has waited, finds it free. */
+static void leave(struct broker *b)
+{
+	if (b->lock >= 0)
+		unlink(b->place.lock);
+	let_lock_go(b);
 }
 
 static int accept_one(const struct broker *b)
@@ -124,8 +141,10 @@ static void add_guest(struct broker *b, int sock, const struct shared_hello *hel
 		if (hello)
 			g->hello = *hello;
 		LIST_INSERT_HEAD(&b->guests, g, link);
-		if (thread_start(&g->thread, THREAD_STORE, "client", guest_main, g) == 0)
+		if (thread_start(&g->thread, THREAD_STORE, "client", guest_main, g) == 0) {
+			b->nguests++;
 			return;
+		}
 		LIST_REMOVE(g, link);
 		free(g);
 	}
@@ -144,12 +163,13 @@ static void incoming(void *arg)
 	struct broker *b = arg;
 	int sock = accept_one(b);
 
-	if (sock >= 0) {
+	if (sock >= 0)
 		add_guest(b, sock, NULL);
-	} else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
-		b->starved = true; /* until the next one ends */
+	else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM)
+		b->starved = true;
+	b->starved |= b->nguests == GUESTS_MAX;
+	if (b->starved) /* until the next one ends */
 		loop_pause(b->loop, &b->incoming);
-	}
 }
 
 static void ended(void *arg)
@@ -165,6 +185,7 @@ static void ended(void *arg)
 			continue;
 		thread_join(&g->thread);
 		LIST_REMOVE(g, link);
+		b->nguests--;
 		close(g->sock);
 		free(g);
 	}
@@ -296,7 +317,7 @@ static int await_first(struct broker *b, int (*confine)(void))
 
 int shared_broker(int argc, char **argv, int (*confine)(void))
 {
-	struct broker b = { .listener = SHARED_LISTENER };
+	struct broker b = { .listener = SHARED_LISTENER, .lock = -1 };
 	int listens = 0, r;
 	socklen_t len = sizeof(listens);
 	pid_t pid;
@@ -320,6 +341,7 @@ int shared_broker(int argc, char **argv, int (*confine)(void))
 	b.name = argv[0];
 	LIST_INIT(&b.guests);
 	r = await_first(&b, confine);
+	leave(&b);
 	close(b.listener);
 	return r;
 }

@@ -300,7 +300,7 @@ static int greet(const char *name, int sock, const struct shared_hello *hello,
 	return 1;
 }
 
-/* As shared_join(); 1: the server has gone meanwhile; -EBUSY without a line. */
+/* As shared_join(); -EAGAIN: the server has gone meanwhile; it and -EADDRINUSE without a line. */
 static int join_once(const char *name, const struct shared_place *place,
 		     const struct shared_hello *hello, struct shared_answer *answer)
 {
@@ -324,7 +324,7 @@ static int join_once(const char *name, const struct shared_place *place,
 		return sock;
 	if (sock >= 0)
 		close(sock);
-	if (r < 0 && r != -EBUSY && *answer->text)
+	if (r < 0 && r != -EADDRINUSE && *answer->text)
 		log_err("%s", answer->text);
 	return r > 0 ? -EAGAIN : r;
 }
@@ -340,15 +340,15 @@ int shared_join(const char *name, const struct shared_hello *hello, struct share
 	for (;;) {
 		*answer = (struct shared_answer){ 0 };
 		r = join_once(name, &place, hello, answer);
-		if ((r != -EBUSY && r != -EAGAIN) || user_now() >= until)
+		if ((r != -EADDRINUSE && r != -EAGAIN) || user_now() >= until)
 			break;
 		nap();
 	}
-	if (r == -EBUSY)
+	if (r == -EADDRINUSE)
 		log_err("%s; give this one another name", answer->text);
 	else if (r == -EAGAIN)
 		log_err("shared=%s: its server ends whenever it is asked", name);
-	return r == -EBUSY ? -EUSAGE : r;
+	return r == -EADDRINUSE ? -EUSAGE : r;
 }
 
 /* What nobody listens at is removed, with its lock. */

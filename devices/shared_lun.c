@@ -307,8 +307,8 @@ static int get_initiator(struct shared_lun *s, const struct shared_hello *hello,
 	unsigned i = 0;
 
 	if (it && it->lives)
-		return refuse(answer, -EBUSY, "--disk %.150s: shared=%s: initiator=%s is another "
-			      "guest that runs", hello->file, s->name, it->name);
+		return refuse(answer, -EADDRINUSE, "--disk %.150s: shared=%s: initiator=%s is "
+			      "another guest that runs", hello->file, s->name, it->name);
 	while (!it && i < SHARED_INITIATORS && s->initiator[i])
 		i++;
 	if (!it && i == SHARED_INITIATORS)

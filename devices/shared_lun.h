@@ -39,7 +39,7 @@ struct shared_hello {
 };
 
 struct shared_answer {
-	int32_t err; /* 0; -EBUSY: its initiator is there; other -errno: @text says why */
+	int32_t err; /* 0; -EADDRINUSE: its initiator is there; other -errno; @text says why */
 	uint32_t guests; /* that have it, with this one */
 	int32_t server;  /* its process */
 	uint64_t size;

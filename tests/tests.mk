@@ -78,6 +78,7 @@ $(out)/tests/unit/test_$(ARCH)_state: $(patsubst %,$(out)/vmm/machine/%.o,vm vcp
 	$(patsubst %,arch/$(ARCH)/%,state vcpu vm))
 
 $(out)/tests/unit/test_shared_broker: $(patsubst %,$(out)/vmm/%.o,host/serve machine/sandbox)
+$(out)/tests/unit/test_shared_broker: LDFLAGS += -Wl,--wrap=shared_lun_close
 $(out)/tests/unit/test_doctor: $(out)/vmm/host/doctor.o
 $(out)/tests/unit/test_matrix: $(out)/vmm/run/matrix/matrix.o
 $(out)/tests/unit/test_clean: $(out)/vmm/host/clean.o

@@ -110,6 +110,81 @@ START_TEST(silent_ones)
 }
 END_TEST
 
+/* A number from what the kernel says of the server. */
+static unsigned threads(void)
+{
+	char path[40], line[200];
+	unsigned n = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)server);
+	f = fopen(path, "r");
+	while (f && fgets(line, sizeof(line), f))
+		sscanf(line, "Threads: %u", &n);
+	if (f)
+		fclose(f);
+	return n;
+}
+
+/* Those that are to be heard are not too many; who was there is served, who comes later is. */
+START_TEST(silent_crowd)
+{
+	int mute[120], other;
+	unsigned i, ms = 0;
+
+	for (i = 0; i < ARRAY_SIZE(mute); i++)
+		mute[i] = dial();
+	for (; threads() < SHARED_INITIATORS && ms < PATIENCE; ms += 10)
+		usleep(10000);
+	usleep(100000);
+	ck_assert_uint_ge(threads(), SHARED_INITIATORS);
+	ck_assert_uint_le(threads(), SHARED_INITIATORS + 16 + 4);
+	ck_assert(is_served(first));
+	other = join("other");
+	ck_assert_int_ge(other, 0);
+	ck_assert(is_served(other));
+	close(other);
+	for (i = 0; i < ARRAY_SIZE(mute); i++)
+		close(mute[i]);
+}
+END_TEST
+
+/* The server has this in place of what the linker would give it. */
+void __real_shared_lun_close(struct shared_lun *s);
+void __wrap_shared_lun_close(struct shared_lun *s);
+
+void __wrap_shared_lun_close(struct shared_lun *s)
+{
+	if (getenv("SLOW"))
+		usleep(500000);
+	__real_shared_lun_close(s);
+}
+
+/* Who comes when it ends waits until it has ended its writes, and the image is free. */
+START_TEST(slow_end)
+{
+	struct shared_hello h = hello_of(image, "");
+	struct shared_lun next;
+	int lock;
+
+	close(first);
+	await_left(0);
+	setenv("SLOW", "1", 1);
+	first = join("first");
+	ck_assert_int_ge(first, 0);
+	close(first);
+	first = -1;
+	await_left(1); /* the socket has gone */
+	lock = shared_lock(&place, PATIENCE);
+	ck_assert_int_ge(lock, 0);
+	unsetenv("SLOW");
+	ck_assert_msg(shared_lun_open(&next, "x", &h, &answer) == 0, "%s", answer.text);
+	shared_lun_close(&next);
+	unlink(place.lock);
+	close(lock);
+}
+END_TEST
+
 /* A guest that is killed is noticed; its name is free for the next one. */
 START_TEST(killed_guest)
 {
@@ -190,6 +265,8 @@ Suite *shared_broker_suite(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, a_liar_among_others);
 	tcase_add_test(tc, silent_ones);
+	tcase_add_test(tc, silent_crowd);
+	tcase_add_test(tc, slow_end);
 	tcase_add_test(tc, killed_guest);
 	tcase_add_test(tc, is_nobodys);
 	tcase_add_test(tc, killed_server);

@@ -6,6 +6,8 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
+#include "virtio/user_msg.h"
+
 Suite *shared_join_suite(void);
 
 static struct shared_place place;
@@ -167,6 +169,28 @@ START_TEST(cannot_be_opened)
 }
 END_TEST
 
+/* Its image is somebody else's: that is said, at once, and no other name would help. */
+START_TEST(image_in_use)
+{
+	struct shared_hello h = hello_of(image, "a");
+	struct shared_answer answer;
+	struct shared_lun lun;
+	uint64_t began;
+
+	ck_assert_int_eq(shared_lun_open(&lun, "y", &h, &answer), 0);
+	began = user_now();
+	stderr_begin(&said);
+	ck_assert_int_eq(shared_join("x", &h, &answer), -EBUSY);
+	stderr_end(&said);
+	ck_assert_uint_lt(user_now() - began, 4000); /* who has the same name has 5 s to go */
+	ck_assert_msg(strstr(said.text, "in use by process") && strstr(said.text, image), "%s",
+		      said.text);
+	ck_assert_ptr_null(strstr(said.text, "another name"));
+	shared_lun_close(&lun);
+	await_left(0);
+}
+END_TEST
+
 Suite *shared_join_suite(void)
 {
 	Suite *s = suite_create("shared_join");
@@ -181,6 +205,7 @@ Suite *shared_join_suite(void)
 	tcase_add_test(tc, first_and_last);
 	tcase_add_test(tc, many_at_once);
 	tcase_add_test(tc, cannot_be_opened);
+	tcase_add_test(tc, image_in_use);
 	return s;
 }
 

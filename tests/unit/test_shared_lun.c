@@ -54,7 +54,7 @@ START_TEST(names)
 	struct shared_initiator *other, *third;
 
 	ck_assert_int_eq(join("a", &who), 0);
-	ck_assert_int_eq(join("a", &other), -EBUSY);
+	ck_assert_int_eq(join("a", &other), -EADDRINUSE);
 	ck_assert_ptr_nonnull(strstr(answer.text, "initiator=a is another guest that runs"));
 	ck_assert_int_eq(join("", &other), 0);
 	ck_assert_int_eq(join("", &third), 0);
