@@ -68,11 +68,12 @@ promise "a licence in every source (SPDX)" <"$found"
 parts='vmm/run/report/tap_keep.c:tap vmm/run/report/tap_level.c:tap vmm/run/report/tap_line.c:tap
 	vmm/run/report/junit_names.c:junit vmm/run/report/report_out.c:report_file vmm/run/exec_client.c:exec
 	vmm/machine/arch/fdt.c:aarch64_describe vmm/machine/arch/linux_image.c:aarch64_boot
-	vmm/machine/probe.c:x86_64_probe vmm/host/serve.c:shared_broker'
+	vmm/machine/probe.c:x86_64_probe vmm/machine/gdb_xml.c:gdb_stub vmm/host/serve.c:shared_broker'
 # KVM of another architecture, which this machine's headers do not know: guests in its lab test it, and
 # tests/vm/ARCH/state.c does.
 without='vmm/machine/arch/aarch64/probe.c vmm/machine/arch/aarch64/state.c
 	vmm/machine/arch/aarch64/vcpu.c vmm/machine/arch/aarch64/vm.c
+	vmm/machine/arch/aarch64/debug.c vmm/machine/arch/riscv64/debug.c
 	vmm/machine/arch/riscv64/probe.c vmm/machine/arch/riscv64/state.c
 	vmm/machine/arch/riscv64/vcpu.c vmm/machine/arch/riscv64/vm.c'
 suite_of() {

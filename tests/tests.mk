@@ -13,7 +13,7 @@ replays = $(fuzzers:%=$(out)/tests/fuzz/replay_%)
 
 # Above that: what needs neither KVM nor a whole machine.
 above = $(patsubst vmm/%.c,%,$(wildcard vmm/run/*/*.c)) machine/arch/$(ARCH)/boot \
-	$(addprefix machine/,cause console_log exits halt image limits memlimit tty unpack) \
+	$(addprefix machine/,cause console_log exits gdb_packet gdb_stub gdb_xml halt image limits memlimit tty unpack) \
 	$(addprefix run/,cmdline exec_client facts inherited kernel_fetch net run_words wanted) host/host_check
 above := $(filter-out run/matrix/matrix,$(above)) \
 	$(if $(filter-out x86_64,$(ARCH)),$(with_tree:vmm/%.c=%))
@@ -63,6 +63,8 @@ $(out)/tests/unit/test_console $(out)/tests/unit/test_console_sysrq: $(patsubst 
 $(addprefix $(out)/tests/unit/test_,machine machine_end restart): \
 	$(patsubst %,$(out)/vmm/machine/%.o,machine restart)
 $(out)/tests/unit/test_dump: $(out)/vmm/machine/dump.o
+$(out)/tests/unit/test_gdb: $(out)/vmm/machine/gdb.o
+$(out)/tests/unit/test_$(ARCH)_debug: $(out)/vmm/machine/arch/$(ARCH)/debug.o
 $(out)/tests/unit/test_sandbox: $(out)/vmm/machine/sandbox.o
 $(out)/tests/unit/test_tty: $(out)/vmm/machine/tty.o
 $(out)/tests/unit/test_crash: $(patsubst %,$(out)/vmm/machine/%.o,crash tty)

@@ -424,16 +424,16 @@ static void resume_vcpus(struct machine *m)
 {
 	unsigned i;
 
-	for (i = 0; i < m->ncpus; i++)
+	for (i = 0; !m->held && !m->paused && i < m->ncpus; i++)
 		vcpu_resume(&m->vcpu[i]);
 }
 
-/* What a vCPU is at may need this thread, and takes the locks of devices: they come second. */
-int machine_pause(struct machine *m)
+/* What a vCPU is at may need this thread. */
+static int rest_all(struct machine *m)
 {
 	unsigned tries = 0;
 
-	while (!m->paused && !all_rest(m)) {
+	while (!all_rest(m)) {
 		if (++tries == PAUSE_TRIES || atomic_load(&m->over)) {
 			resume_vcpus(m);
 			log_err("the guest cannot be paused now: what it has sent to the terminal "
@@ -442,6 +442,33 @@ int machine_pause(struct machine *m)
 		}
 		loop_serve(m->main_loop);
 	}
+	return 0;
+}
+
+int machine_hold(struct machine *m)
+{
+	bool was = m->held;
+	int r;
+
+	m->held = false;
+	r = rest_all(m);
+	m->held = r == 0 || was;
+	return r;
+}
+
+void machine_release(struct machine *m)
+{
+	m->held = false;
+	resume_vcpus(m);
+}
+
+/* The vCPUs first: what they are at takes the locks of devices. */
+int machine_pause(struct machine *m)
+{
+	int r = m->paused ? 0 : rest_all(m);
+
+	if (r < 0)
+		return r;
 	vm_take_collected(&m->vm, &m->pio);
 	if (!m->paused)
 		device_pause_all(&m->devices, true);

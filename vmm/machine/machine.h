@@ -87,6 +87,7 @@ struct machine {
 	struct restart restart;
 	bool triple_fault_resets;   /* is how the guest's kernel was told to reset */
 	bool paused;
+	bool held; /* a debugger says which vCPUs run */
 	atomic_bool panicked;       /* the guest has said so, ... */
 	struct loop_source silence; /* ... and is given time to say why: a timer; fd -1 before */
 	unsigned long printed;      /* by it, when the timer ran last */
@@ -117,6 +118,12 @@ int machine_load(struct machine *m, const struct image *kernel, const struct ima
 int machine_pause(struct machine *m);
 /* Of a machine that is not paused: nothing to do. */
 void machine_resume(struct machine *m);
+/*
+ * For a debugger: all vCPUs rest, and none goes on by machine_resume(), until they are released;
+ * devices go on. -EBUSY after one line: one does not come to rest. [main]
+ */
+int machine_hold(struct machine *m);
+void machine_release(struct machine *m);
 /* Returns why the run is over, once no vCPU runs any more. [main] */
 enum cause machine_run(struct machine *m);
 /*

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -33,7 +34,7 @@ int vcpu_create(struct vcpu *vcpu, const struct vcpu_host *host, unsigned id)
 {
 	int err;
 
-	*vcpu = (struct vcpu){ .host = host, .id = id,
+	*vcpu = (struct vcpu){ .host = host, .id = id, .debug_fd = -1,
 			       .exits = calloc(1, sizeof(*vcpu->exits)) };
 	if (!vcpu->exits) {
 		log_err("vCPU %u: out of memory", id);
@@ -119,6 +120,20 @@ static void handle_system_event(struct vcpu *vcpu)
 	}
 }
 
+/* KVM_RUN has been interrupted: it has taken what the guest has read before. */
+static void rest(struct vcpu *vcpu);
+
+/* The debugger looks at it, and has it go on. Nothing of the guest's is half done. */
+static void handle_debug(struct vcpu *vcpu)
+{
+	if (vcpu->debug_fd < 0)
+		return;
+	atomic_store(&vcpu->pausing, true);
+	atomic_store(&vcpu->debugged, true);
+	eventfd_write(vcpu->debug_fd, 1);
+	rest(vcpu);
+}
+
 static void handle_exit(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
@@ -128,6 +143,9 @@ static void handle_exit(struct vcpu *vcpu)
 		handle_mmio(vcpu);
 		break;
 	case KVM_EXIT_INTR:
+		break;
+	case KVM_EXIT_DEBUG:
+		handle_debug(vcpu);
 		break;
 	case KVM_EXIT_SHUTDOWN:
 		vcpu->shut_down = true;
@@ -175,7 +193,6 @@ static bool may_run(struct vcpu *vcpu)
 	return !atomic_load(&vcpu->stop) && !atomic_load(vcpu->host->over);
 }
 
-/* KVM_RUN has been interrupted: it has taken what the guest has read before. */
 static void rest(struct vcpu *vcpu)
 {
 	pthread_mutex_lock(&vcpu->rest_lock);
@@ -216,7 +233,8 @@ int vcpu_start(struct vcpu *vcpu)
 	atomic_store(&vcpu->stop, false);
 	atomic_store(&vcpu->asked, 0);
 	vcpu->shut_down = false;
-	__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+	/* One that is to rest does so before the guest's first instruction. */
+	__atomic_store_n(&vcpu->run->immediate_exit, atomic_load(&vcpu->pausing), __ATOMIC_SEQ_CST);
 	snprintf(name, sizeof(name), "vcpu%u", vcpu->id);
 	r = thread_start(&vcpu->thread, THREAD_VCPU, name, vcpu_main, vcpu);
 	if (r < 0) {
@@ -252,9 +270,9 @@ bool vcpu_pause(struct vcpu *vcpu)
 	struct timespec until;
 	bool rests;
 
+	atomic_store(&vcpu->pausing, true);
 	if (!vcpu->has_thread)
 		return true;
-	atomic_store(&vcpu->pausing, true);
 	kick(vcpu);
 	soon(&until);
 	pthread_mutex_lock(&vcpu->rest_lock);

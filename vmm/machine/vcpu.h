@@ -62,6 +62,9 @@ struct vcpu {
 	pthread_cond_t rest_changed;
 	bool rests; /* its thread is neither in the guest nor at what the guest has touched */
 
+	atomic_bool debugged; /* it rests as it has come to what the debugger waits for */
+	int debug_fd;         /* an eventfd that is told then; -1: there is no debugger */
+
 	atomic_bool halted; /* the answer to VCPU_HALTED; false: none yet */
 };
 
@@ -69,7 +72,7 @@ struct vcpu {
 int vcpu_create(struct vcpu *vcpu, const struct vcpu_host *host, unsigned id);
 void vcpu_destroy(struct vcpu *vcpu);
 
-/* Also once more, after vcpu_stop(). -errno after one line. */
+/* Also once more, after vcpu_stop(). One that was told to pause rests. -errno after one line. */
 int vcpu_start(struct vcpu *vcpu);
 /*
  * Has the thread do it once it is back from the guest, where this brings it; when it waits for
@@ -79,7 +82,8 @@ int vcpu_start(struct vcpu *vcpu);
 void vcpu_ask(struct vcpu *vcpu, enum vcpu_question what);
 /*
  * Has the thread leave the guest and rest, with nothing half done, until vcpu_resume(). Waits a
- * few ms for that. False: not yet, so to be called again. True, too: there is no thread. [main]
+ * few ms for that. False: not yet, so to be called again. True, too: there is no thread yet, which
+ * is to rest when it begins. [main]
  */
 bool vcpu_pause(struct vcpu *vcpu);
 void vcpu_resume(struct vcpu *vcpu);

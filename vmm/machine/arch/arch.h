@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * arch.h - what an architecture has to give. Every vmm/machine/arch/ARCH/ has the same
- * files: vm.c, vcpu.c, state.c, boot.c, describe.c, probe.c, layout.h. The Makefile takes
+ * files: vm.c, vcpu.c, state.c, debug.c, boot.c, describe.c, probe.c, layout.h. The Makefile takes
  * the folder by ARCH; nothing else in the project asks which one it is.
  *
  * All of it is set-up, but for the functions that say [vcpu].
@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/procfs.h>
+
+#include "vmm/machine/gdb_stub.h"
 
 struct device_list;
 struct image;
@@ -126,6 +128,41 @@ bool arch_vcpu_halted(struct vcpu *vcpu);
 void arch_vcpu_paused(struct vcpu *vcpu);
 /* An interrupt that a guest cannot switch off: its kernel is to panic and say where. [vcpu] */
 void arch_vcpu_nmi(struct vcpu *vcpu);
+
+/* Why a vCPU has left the guest for the debugger. */
+struct arch_debug_stop {
+	bool trap;     /* an instruction of a breakpoint, which may be the guest's own */
+	uint64_t pc;
+	int kind;      /* enum gdb_kind of a point that watches, or GDB_SOFT */
+	uint64_t addr; /* that it watches */
+};
+
+/* How it is to go on. */
+struct arch_debug {
+	bool on; /* false: nothing of it; the rest is of no interest */
+	bool step;
+	bool inject; /* the trap that it has stopped at is the guest's own, which gets it now */
+	const struct gdb_point *point; /* soft ones are passed over */
+	unsigned points;
+};
+
+/*
+ * What GDB is to know, and may ask; gdb_stub.h has the words. Of a vCPU whose thread rests. -errno;
+ * -ENOSPC of check: more than this processor has; -EFAULT of translate: no memory is there.
+ * [main] (debug.c)
+ */
+extern const char arch_debug_name[];
+extern const struct gdb_reg arch_debug_regs[];
+extern const uint8_t arch_debug_trap[];
+extern const unsigned arch_debug_trap_len;
+int arch_debug_get(const struct vcpu *vcpu, uint8_t *regs);
+int arch_debug_set(const struct vcpu *vcpu, const uint8_t *regs);
+int arch_debug_translate(const struct vcpu *vcpu, uint64_t addr, uint64_t *gpa);
+int arch_debug_check(const struct vcpu *vcpu, const struct gdb_point *point, unsigned count);
+int arch_debug_control(const struct vcpu *vcpu, const struct arch_debug *how);
+/* It has left the guest by KVM_EXIT_DEBUG. */
+void arch_debug_why(const struct vcpu *vcpu, const struct arch_debug *how,
+		    struct arch_debug_stop *why);
 
 /*
  * Visit what a guest has made of a vCPU, whose thread rests or has not begun, and of the VM's
