@@ -282,6 +282,8 @@ test_devices() { # what their own tables and files say
 200 |R --device virtio-balloon --disk a.img,direct=on|scsi-disk0: direct=on has the kernel keep all of .*; give it io=threads
 200 |R --device virtio-balloon --balloon|balloon1: there is a balloon already
 200 |R --balloon=1M|--balloon
+200 |R --gdb 0|--gdb 0: a port, 1 to 65535, or a path is wanted
+200 |R --gdb x,wait=maybe|--gdb: wait=maybe
 200 |R --vsock 2|cid=2: out of range, 3 to 4294967294
 200 |R --vsock x|cid=x:
 200 |R --vsock 3,path=|path=:

@@ -26,6 +26,7 @@
 #include "vmm/core/claim.h"
 #include "vmm/core/fail.h"
 #include "vmm/core/util.h"
+#include "vmm/machine/gdb.h"
 #include "vmm/machine/arch/arch.h"
 #include "vmm/machine/console.h"
 #include "vmm/machine/dump.h"
@@ -139,6 +140,18 @@ void machine_resume(struct machine *m)
 {
 	(void)m;
 	call("resume");
+}
+
+int gdb_create(struct gdb **gdb, struct machine *m, const char *text)
+{
+	(void)m;
+	*gdb = NULL;
+	return text ? call("gdb") : 0;
+}
+
+void gdb_destroy(struct gdb *gdb)
+{
+	ck_assert_ptr_null(gdb);
 }
 
 void vcpu_ask(struct vcpu *vcpu, enum vcpu_question what)

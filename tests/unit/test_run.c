@@ -22,7 +22,7 @@ START_TEST(defaults)
 			 "console_log=NULL\nconsole_limit=67108864\nfile_limit=17179869184\n"
 			 "run_ms=0\non_reboot=0\nreboot_limit=10\nboot_ms=0\nkernel=vmlinux\n"
 			 "initrds=\nappend=\nat=\nroot=NULL\nnet=none\npublish=\nvsock=NULL\n"
-			 "balloon=0\n"
+			 "gdb=NULL\nballoon=0\n"
 			 "control=NULL\ndump=NULL\ntrace=NULL\noverlay=0\nconsole=0\n"
 			 "disks=\ncdroms=\ndevices=\nargv=NULL\ncwd=NULL\nenv=\ntty=0\nshell=0\n"
 			 "files=1\nexpect=\nbudget_ms=0\nreported=NULL\n");
@@ -53,6 +53,7 @@ static const struct {
 	{ K "--net tap=tap0", { "net=tap=tap0" } },
 	{ K "--vsock auto,path=v", { "vsock=auto,path=v" } },
 	{ K "--balloon", { "balloon=1" } },
+	{ K "--gdb 1234,wait=on", { "gdb=1234,wait=on" } },
 	{ K "--vhost off --on-enospc fail", { "vhost=2", "on_enospc=2" } },
 	{ K "--vhost on --on-enospc stop", { "vhost=1", "on_enospc=1" } },
 	{ K "--overlay on --commit --keep-on-fail kept",

@@ -14,6 +14,7 @@
 #include "vmm/core/util.h"
 #include "vmm/machine/console.h"
 #include "vmm/machine/dump.h"
+#include "vmm/machine/gdb.h"
 #include "vmm/machine/image.h"
 #include "vmm/machine/picture.h"
 #include "vmm/run/cmdline.h"
@@ -299,6 +300,8 @@ static int build(struct guest *g)
 		r = check_kernel(g);
 	if (r == 0)
 		r = load(g);
+	if (r == 0)
+		r = gdb_create(&g->gdb, &g->machine, g->cfg->gdb);
 	return r ? r : setup_control(g);
 }
 
@@ -389,6 +392,7 @@ void guest_destroy(struct guest *g)
 
 	control_destroy(g->control);
 	files_unwatch(g->cfg->job.files);
+	gdb_destroy(g->gdb);
 	machine_close(m);
 	script_destroy(g->script); /* nobody prints any more */
 	job_destroy(g->job);

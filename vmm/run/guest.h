@@ -18,6 +18,7 @@
 
 struct control;
 struct exec;
+struct gdb;
 struct report;
 struct script;
 
@@ -26,7 +27,7 @@ enum guest_console { CONSOLE_SERIAL, CONSOLE_HVC };
 
 struct guest_cfg {
 	struct machine_spec machine; /* what is open there is decided by what else is asked for */
-	const char *kernel, *control, *trace, *root, *net, *vsock;
+	const char *kernel, *control, *trace, *root, *net, *vsock, *gdb;
 	const char *dump; /* a folder for the guest's memory, if the run fails; NULL: none */
 	struct opt_list initrds, append, at;
 	bool balloon;
@@ -53,6 +54,7 @@ struct guest {
 	struct command_host host;    /* what commands work on, ... */
 	struct control *control;     /* ... and where they come from; NULL: not from there */
 	struct script *script;
+	struct gdb *gdb;             /* NULL: there is no debugger */
 };
 
 /* Returns CAUSE_POWEROFF when all is well; otherwise, after one line, the reason why not. [main] */

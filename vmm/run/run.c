@@ -20,6 +20,7 @@
 #include "vmm/core/policy.h"
 #include "vmm/core/util.h"
 #include "vmm/machine/crash.h"
+#include "vmm/machine/gdb.h"
 #include "vmm/run/control/script.h"
 #include "vmm/run/files/files.h"
 #include "vmm/run/files/root.h"
@@ -113,6 +114,9 @@ static const struct opt run_opts[] = {
 	  .help = "a socket for commands while the guest runs; see lunette ctl --help" },
 	{ "at", OPT_LIST, AT(guest.at), .arg = "'TIME|console:TEXT COMMAND'",
 	  .help = "a command of lunette ctl so long after the start, or once that is printed" },
+	{ "gdb", OPT_STR, AT(guest.gdb), .written = true, .arg = "PORT|PATH[,wait=on]",
+	  .help = "GDB debugs the guest, by a port of 127.0.0.1 or a socket; wait: from its first "
+		  "instruction" },
 	{ "trace", OPT_STR, AT(guest.trace), .written = true, .arg = "scsi=FILE",
 	  .help = "a line for each SCSI command, with its result, in a file" },
 	{ "file-limit", OPT_SIZE, AT(guest.machine.file_limit), "16G", KIB(64), GIB(1024),
@@ -265,6 +269,7 @@ static bool check(const struct run_cfg *cfg, const struct opt_reader *r)
 	}
 	return job_check(job) == 0 && script_check(&cfg->guest.at) == 0 &&
 	       net_check(cfg->guest.net, &cfg->guest.publish) == 0 &&
+	       gdb_check(cfg->guest.gdb) == 0 &&
 	       expect_check(&cfg->guest.expect) == 0;
 }
 

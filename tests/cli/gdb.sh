@@ -1,0 +1,75 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# gdb.sh - a real GDB debugs a guest of a few instructions (run --gdb), on this machine's own /dev/kvm.
+. "$(dirname "$0")/../vm/lib.sh"
+top=$(readlink -f "$tests/../..")
+PATH=${LUNETTE:+$(dirname "$LUNETTE"):}$top:$PATH
+
+start() { # [OPTION...]: a guest that counts, with symbols, with ./gdb
+	[ -r /dev/kvm ] && [ -w /dev/kvm ] || skip 'no /dev/kvm that may be used'
+	command -v gdb >/dev/null || skip 'no gdb (apt-get install gdb)'
+	cat >guest.S <<-'END'
+		.globl _start, again, count
+		_start:	xor %eax, %eax
+		again:	inc %rax
+			mov %rax, count
+			nop
+			jmp again
+		.data
+		.balign 8
+		count:	.quad 0
+		.section .note.GNU-stack, "", @progbits
+	END
+	gcc -g -nostdlib -static -no-pie -Wl,--build-id=none,-z,noseparate-code \
+		-Wl,-Ttext-segment=0x200000 -o guest.elf guest.S
+	timeout -k 5 150 lunette run --vhost off --kernel guest.elf --memory 64M "$@" >out 2>err </dev/null &
+	run=$!
+	until_true 20 [ -S gdb ]
+}
+
+# debug COMMAND...: what GDB says to them
+debug() {
+	local words=()
+	for word; do words+=(-ex "$word"); done
+	timeout 100 gdb -nx -q -batch -ex 'set pagination off' guest.elf -ex 'target remote ./gdb' \
+		"${words[@]}" >said 2>&1 </dev/null || fail "$(cat said)"
+}
+
+# From the first instruction: registers, steps, breakpoints of the processor, memory, the description.
+test_from_the_start() {
+	start --gdb gdb,wait=on
+	equal "$(stat -c %a gdb)" 600
+	debug 'p $pc == &_start' 'stepi' 'stepi' 'p $rax' 'hbreak again' 'continue' 'p $rax' \
+		'set var $rax = 100' 'delete' 'stepi' 'stepi' 'p (long)count' 'set var *(long *)&count = 7' 'x/gx &count' \
+		'info registers cr0 fs_base' 'info threads' 'kill'
+	contains said '^\$1 = 1$'
+	contains said '^\$2 = 1$'
+	contains said '^\$3 = '
+	contains said '^\$4 = 101$'
+	contains said ':.0x0000000000000007$'
+	contains said '^cr0 +0x'
+	contains said 'Thread 1 .*vCPU 0'
+	status 208 wait $run
+	[ ! -e gdb ] || fail 'the socket is still there'
+	equal "$(cat err)" ''
+}
+
+# It comes when the guest runs, stops it, and lets it go.
+test_comes_and_goes() {
+	start --gdb gdb --control socket
+	debug 'p (long)count > 0' 'detach'
+	contains said '^\$1 = 1$'
+	debug 'hbreak again' 'continue' 'p $pc == &again' 'detach'
+	contains said '^\$1 = 1$'
+	lunette ctl socket quit
+	status 208 wait $run
+}
+
+test_words() {
+	for words in 0 65536 x,wait=maybe; do
+		status 200 lunette run --kernel guest.elf --gdb $words 2>err
+		contains err '--gdb'
+	done
+}
+
+run_tests
