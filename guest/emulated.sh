@@ -129,6 +129,7 @@ lab_option() { # OPTION VALUE
 	--vsock) no_such --vsock 'which has no sockets to this one' ;;
 	--net) [ "$2" = none ] || no_such "--net $2" 'which has no network' ;;
 	--publish) no_such "--publish $2" 'which has no network' ;;
+	--gdb) no_such "--gdb $2" 'whose sockets and ports are not seen here' ;;
 	--control) no_such "--control $2" 'whose sockets are not seen here' ;;
 	--vhost) [ "$2" != on ] || no_such '--vhost on' 'where lunette itself serves disks' ;;
 	esac

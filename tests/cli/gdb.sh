@@ -5,7 +5,7 @@
 top=$(readlink -f "$tests/../..")
 PATH=${LUNETTE:+$(dirname "$LUNETTE"):}$top:$PATH
 
-start() { # [OPTION...]: a guest that counts, with symbols, with ./gdb
+begin() { # [OPTION...]: a guest that counts, with symbols
 	[ -r /dev/kvm ] && [ -w /dev/kvm ] || skip 'no /dev/kvm that may be used'
 	command -v gdb >/dev/null || skip 'no gdb (apt-get install gdb)'
 	cat >guest.S <<-'END'
@@ -24,14 +24,18 @@ start() { # [OPTION...]: a guest that counts, with symbols, with ./gdb
 		-Wl,-Ttext-segment=0x200000 -o guest.elf guest.S
 	timeout -k 5 150 lunette run --vhost off --kernel guest.elf --memory 64M "$@" >out 2>err </dev/null &
 	run=$!
+}
+start() { # [OPTION...]: the same with ./gdb
+	begin "$@"
 	until_true 20 [ -S gdb ]
 }
 
+target=./gdb
 # debug COMMAND...: what GDB says to them
 debug() {
 	local words=()
 	for word; do words+=(-ex "$word"); done
-	timeout 100 gdb -nx -q -batch -ex 'set pagination off' guest.elf -ex 'target remote ./gdb' \
+	timeout 100 gdb -nx -q -batch -ex 'set pagination off' guest.elf -ex "target remote $target" \
 		"${words[@]}" >said 2>&1 </dev/null || fail "$(cat said)"
 }
 
@@ -63,6 +67,35 @@ test_comes_and_goes() {
 	contains said '^\$1 = 1$'
 	lunette ctl socket quit
 	status 208 wait $run
+}
+
+# A port; who connects to it and says nothing has the guest stand, and no more: the run ends in time. Others
+# are turned away meanwhile.
+test_silent() {
+	port=$((20000 + $$ % 10000))
+	begin --gdb $port --timeout 8s
+	until_true 20 eval 'exec 5<>/dev/tcp/127.0.0.1/$port'
+	exec 6<>/dev/tcp/127.0.0.1/$port
+	equal "$(timeout 10 cat <&6)" ''
+	status 212 wait $run
+	equal "$(timeout 10 cat <&5)" '$W00#b7'
+}
+
+# Somebody else: what a browser was made to send, damaged packets, and a line that is cut in the middle.
+test_strangers() {
+	port=$((20000 + $$ % 10000))
+	begin --gdb $port --control socket
+	until_true 20 eval 'exec 5<>/dev/tcp/127.0.0.1/$port'
+	exec 5<&-
+	for text in 'POST / HTTP/1.1\r\n\r\n$k#6b' '$k#00' '$m0,ffffffffffffffff#xx$Z0' '\00\0377\00' '$G00#d7' '---'; do
+		printf '%b' "$text" >/dev/tcp/127.0.0.1/$port
+	done
+	target=:$port
+	debug 'p (long)count > 0' 'detach'
+	contains said '^\$1 = 1$'
+	lunette ctl socket quit
+	status 208 wait $run
+	equal "$(cat err)" ''
 }
 
 test_words() {

@@ -35,7 +35,7 @@ static char dir[] = "/tmp/lunette-gdb-XXXXXX";
 static uint64_t reg[2];
 static struct arch_debug control[2];
 static struct arch_debug_stop stop_why;
-static int hold_error;
+static int hold_error, control_error;
 static unsigned holds, releases, ends;
 
 const char arch_debug_name[] = "unit";
@@ -73,7 +73,7 @@ int arch_debug_check(const struct vcpu *vcpu, const struct gdb_point *point, uns
 int arch_debug_control(const struct vcpu *vcpu, const struct arch_debug *how)
 {
 	control[vcpu->id] = *how;
-	return 0;
+	return control_error;
 }
 
 void arch_debug_why(const struct vcpu *vcpu, const struct arch_debug *how,
@@ -123,7 +123,7 @@ static void set_up(void)
 		m.vcpu[i].debug_fd = -1;
 		reg[i] = 0x10 + i;
 	}
-	hold_error = 0;
+	hold_error = control_error = 0;
 	holds = releases = ends = 0;
 	stop_why = (struct arch_debug_stop){ .kind = GDB_SOFT };
 	ck_assert_ptr_nonnull(mkdtemp(dir));
@@ -240,6 +240,17 @@ START_TEST(port_of_this_machine)
 }
 END_TEST
 
+START_TEST(kvm_cannot)
+{
+	control_error = -EINVAL;
+	ck_assert_int_eq(gdb_create(&gdb, &m, "gdb"), -EINVAL);
+	ck_assert_ptr_null(gdb);
+	ck_assert_str_eq(stderr_end(&said),
+			 "lunette: error: --gdb gdb: this machine's KVM cannot debug guests: "
+			 "Invalid argument; Linux 6.10 can on every architecture\n");
+}
+END_TEST
+
 START_TEST(waits_for_it)
 {
 	ck_assert_int_eq(gdb_create(&gdb, &m, "gdb,wait=on"), 0);
@@ -266,7 +277,6 @@ START_TEST(stops_and_goes)
 	close(fd);
 	loop_round(m.main_loop);
 	ck_assert(!m.held && !control[0].on);
-	ck_assert_int_eq(m.vcpu[0].debug_fd, -1);
 }
 END_TEST
 
@@ -308,6 +318,61 @@ START_TEST(breakpoint)
 	ask(fd, "D");
 	ck_assert_uint_eq(m.mem.region[0].hva[15 * 4096 + 16], 0);
 	ck_assert_str_eq(hear(fd), "(end)");
+	ck_assert(!m.held);
+	close(fd);
+}
+END_TEST
+
+/* It goes while a vCPU that does not come to rest keeps them running; one has met a point. */
+START_TEST(leaves_what_does_not_rest)
+{
+	int fd = begin();
+
+	ask(fd, "QStartNoAckMode");
+	ask(fd, "Z0,10,1");
+	ask(fd, "vCont;c");
+	hold_error = -EBUSY;
+	close(fd);
+	loop_round(m.main_loop);
+	ck_assert_uint_eq(m.mem.region[0].hva[15 * 4096 + 16], 0);
+	ck_assert(control[1].on);
+	comes_to(1);
+	loop_round(m.main_loop);
+	ck_assert(!control[1].on);
+	ck_assert(!atomic_load(&m.vcpu[1].pausing));
+}
+END_TEST
+
+/* A browser, say, that some page has sent here. */
+START_TEST(somebody_else)
+{
+	static const char text[] = "POST / HTTP/1.1\r\n\r\n$k#6b";
+	int fd = begin();
+
+	ck_assert_int_eq(send(fd, text, strlen(text), 0), (ssize_t)strlen(text));
+	loop_round(m.main_loop);
+	ck_assert_uint_eq(ends, 0);
+	ck_assert(!m.held && m.main_loop);
+	close(fd);
+	fd = connect_to("gdb");
+	ck_assert_str_eq(ask(fd, "?"), "+$T05thread:1;#d7");
+	close(fd);
+}
+END_TEST
+
+/* What it asks for and does not take is not kept. */
+START_TEST(does_not_read)
+{
+	int fd = begin(), i;
+	ssize_t n = 0;
+
+	ask(fd, "QStartNoAckMode");
+	ask(fd, "m0,800");
+	for (i = 0; n >= 0 && i < 1000; i++) {
+		n = send(fd, "$m0,800#c5", 10, MSG_NOSIGNAL);
+		loop_round(m.main_loop);
+	}
+	ck_assert_int_lt(i, 1000);
 	ck_assert(!m.held);
 	close(fd);
 }
@@ -418,10 +483,14 @@ Suite *gdb_suite(void)
 	tcase_add_loop_test(tc, what_makes_sense, 0, ARRAY_SIZE(texts));
 	tcase_add_test(tc, socket_of_a_path);
 	tcase_add_test(tc, port_of_this_machine);
+	tcase_add_test(tc, kvm_cannot);
 	tcase_add_test(tc, waits_for_it);
 	tcase_add_test(tc, stops_and_goes);
 	tcase_add_test(tc, memory);
 	tcase_add_test(tc, breakpoint);
+	tcase_add_test(tc, leaves_what_does_not_rest);
+	tcase_add_test(tc, somebody_else);
+	tcase_add_test(tc, does_not_read);
 	tcase_add_test(tc, trap_of_the_guests);
 	tcase_add_test(tc, step_and_watch);
 	tcase_add_test(tc, one_at_a_time);

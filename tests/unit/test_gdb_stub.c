@@ -43,7 +43,7 @@ static int read_memory(void *arg, unsigned cpu, uint64_t addr, void *to, size_t 
 	if (!range_ok(addr, len, sizeof(memory)))
 		return -EFAULT;
 	memcpy(to, memory + addr, len);
-	return error;
+	return 0;
 }
 
 static int write_memory(void *arg, unsigned cpu, uint64_t addr, const void *from, size_t len)
@@ -53,7 +53,7 @@ static int write_memory(void *arg, unsigned cpu, uint64_t addr, const void *from
 	if (!range_ok(addr, len, sizeof(memory)))
 		return -EFAULT;
 	memcpy(memory + addr, from, len);
-	return error;
+	return 0;
 }
 
 static int check(void *arg, const struct gdb_point *point, unsigned count)
@@ -198,6 +198,58 @@ static const struct {
 	{ "qXfer:features:read:target.xml:0", "E00" },
 	{ "qXfer:features:read:target.xml:99999,10", "l" },
 	{ "gx", "" },
+	/* There is more than belongs to them, or less. */
+	{ "m10,4x", "E22" },
+	{ "m10;4", "E22" },
+	{ "m10,", "E22" },
+	{ "m-1,1", "E22" },
+	{ "M10,2", "E22" },
+	{ "M10,2:", "E22" },
+	{ "M10,2:abcdef", "E22" },
+	{ "M10,ffffffffffffffff:ab", "E22" },
+	{ "X10,ffffffffffffffff:", "E22" },
+	{ "X10,2:abc", "E22" },
+	{ "X,1:a", "E22" },
+	{ "Z0,10,1;X1,0", "E22" },
+	{ "Z0", "E22" },
+	{ "Z", "E22" },
+	{ "Z0,,1", "E22" },
+	{ "Zffffffffffffffff,10,1", "E22" },
+	{ "Z0,ffffffffffffffff,1", "E01" },
+	{ "z", "E22" },
+	{ "z2,10,8", "OK" },
+	{ "Hg1x", "E22" },
+	{ "Hg", "E22" },
+	{ "Hg-2", "E22" },
+	{ "Hgffffffffffffffffff", "E22" },
+	{ "T", "E22" },
+	{ "T1x", "E22" },
+	{ "Tp1.1", "E22" },
+	{ "qThreadExtraInfo,", "E22" },
+	{ "qThreadExtraInfo,1,1", "E22" },
+	{ "qXfer:features:read:target.xml:0,10,", "E00" },
+	{ "qXfer:features:read:", "E00" },
+	{ "qXfer:features:read:target.xml:ffffffffffffffff,ffffffffffffffff", "l" },
+	{ "P", "E22" },
+	{ "P=", "E22" },
+	{ "P0=", "E22" },
+	{ "Pffffffffffffffff=00", "E22" },
+	{ "p0x", "E22" },
+	{ "G", "E22" },
+	{ "G000102030405060708090a0b0c0dxx", "E22" },
+	{ "G000102030405060708090a0b0cxx", "E22" },
+	{ "c100", "" },
+	{ "C", "(none)" },
+	{ "C05;100", "E22" },
+	{ "Cxx", "E22" },
+	{ "S05x", "E22" },
+	{ "vCont;c:1x", "E22" },
+	{ "vCont;C", "E22" },
+	{ "vCont;C:1", "E22" },
+	{ "vCont;;c", "E22" },
+	{ "vCont;c:-1;", "E22" },
+	{ "vContx", "E22" },
+	{ "vCont;c:ffffffffffffffffff", "E22" },
 	{ "", "" },
 	{ "!", "" },
 };
@@ -205,7 +257,7 @@ static const struct {
 START_TEST(answers)
 {
 	says(simple[_i].text, simple[_i].answer);
-	ck_assert_uint_eq(goes, 0);
+	ck_assert_uint_eq(goes, s.no_answer);
 }
 END_TEST
 
@@ -342,6 +394,58 @@ START_TEST(leaves)
 }
 END_TEST
 
+/* Something else is there now, as after a reset: it stays. */
+START_TEST(trap_is_gone)
+{
+	says("Z0,10,1", "OK");
+	memory[0x10] = 0x90;
+	says("z0,10,1", "OK");
+	ck_assert_uint_eq(memory[0x10], 0x90);
+}
+END_TEST
+
+/* They do not come to rest: the guest's code is as before all the same. */
+START_TEST(leaves_what_does_not_stop)
+{
+	says("Z0,10,1", "OK");
+	says("c", "(none)");
+	error = -EBUSY;
+	gdb_stub_end(&s);
+	ck_assert_uint_eq(stops, 1);
+	ck_assert_uint_eq(goes, 1);
+	ck_assert(s.runs && !s.points);
+}
+END_TEST
+
+/* Whatever bytes they are: no more than the table has, and nothing out of bounds. */
+START_TEST(any_bytes)
+{
+	static const char begins[] = "?gGpPmMXZzvcCsSHTqQDk!";
+	uint32_t n = 12345 + (uint32_t)_i;
+	char text[GDB_TEXT_MAX + 1];
+	unsigned i, tries;
+	size_t len;
+
+	for (tries = 0; tries < 20000; tries++) {
+		n = n * 1103515245 + 12345;
+		len = n >> 16 & 31;
+		for (i = 0; i < len; i++) {
+			n = n * 1103515245 + 12345;
+			text[i] = n >> 30 ? "0123456789abcdef,:;=-x\0p"[(n >> 16) % 24] :
+					    (char)(n >> 16);
+		}
+		text[0] = begins[n % (sizeof(begins) - 1)];
+		text[len] = 0;
+		gdb_stub_packet(&s, text, len);
+		ck_assert_uint_le(s.len, GDB_TEXT_MAX);
+		ck_assert_uint_le(s.points, GDB_POINTS_MAX);
+		ck_assert_uint_lt(s.cpu, CPUS);
+		if (s.runs)
+			gdb_stub_stopped(&s, n >> 8 & 1, GDB_SOFT, 0);
+	}
+}
+END_TEST
+
 START_TEST(killed)
 {
 	says(_i ? "k" : "vKill;1", "OK");
@@ -387,6 +491,9 @@ Suite *gdb_stub_suite(void)
 	tcase_add_test(tc, cannot_go_on);
 	tcase_add_test(tc, interrupted);
 	tcase_add_loop_test(tc, leaves, 0, 2);
+	tcase_add_test(tc, trap_is_gone);
+	tcase_add_test(tc, leaves_what_does_not_stop);
+	tcase_add_loop_test(tc, any_bytes, 0, 3);
 	tcase_add_loop_test(tc, killed, 0, 2);
 	tcase_add_test(tc, description);
 	return suite;

@@ -2,6 +2,7 @@
 #include "vmm/machine/gdb.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -22,6 +23,8 @@
 #include "vmm/machine/gdb_packet.h"
 #include "vmm/machine/gdb_stub.h"
 #include "vmm/machine/machine.h"
+
+static_assert(GDB_CPUS_MAX >= MACHINE_CPUS_MAX, "each vCPU is a thread");
 
 #define PAGE 4096
 #define OUT_MAX (256 * 1024) /* bytes that wait for a debugger that does not read */
@@ -163,15 +166,11 @@ static void kill_guest(void *arg)
 /* It goes, by itself or as it is not to be understood, and the guest runs. */
 static void drop(struct gdb *g)
 {
-	unsigned i;
-
 	loop_del(g->m->main_loop, &g->client);
 	close(g->client.fd);
 	g->client.fd = -1;
 	g->there = false;
 	gdb_stub_end(&g->stub);
-	for (i = 0; i < g->m->ncpus; i++)
-		g->m->vcpu[i].debug_fd = -1;
 }
 
 /* One that does not read what it has asked for is dropped. */
@@ -209,6 +208,8 @@ static bool take(struct gdb *g, uint8_t byte)
 	case GDB_BREAK:
 		gdb_stub_break(&g->stub);
 		return answer(g);
+	case GDB_NOISE:
+		return false;
 	case GDB_MORE:
 		break;
 	}
@@ -230,7 +231,6 @@ static void client_ready(void *arg)
 
 static int begin(struct gdb *g)
 {
-	unsigned i;
 	int r = machine_hold(g->m);
 
 	if (r < 0)
@@ -238,8 +238,6 @@ static int begin(struct gdb *g)
 	g->packet = (struct gdb_packet){ 0 };
 	g->wire_len = 0;
 	g->there = true;
-	for (i = 0; i < g->m->ncpus; i++)
-		g->m->vcpu[i].debug_fd = g->stops.fd;
 	gdb_stub_begin(&g->stub, &g->target);
 	return 0;
 }
@@ -276,10 +274,22 @@ static bool is_guests(struct gdb *g, unsigned cpu, const struct arch_debug_stop 
 	how.step = g->steps[cpu];
 	if (arch_debug_control(vcpu_of(g, cpu), &how) < 0)
 		return false;
-	vcpu_resume(&g->m->vcpu[cpu]);
+	if (!g->m->paused)
+		vcpu_resume(&g->m->vcpu[cpu]);
 	return true;
 }
 
+/* It came to a point before KVM was told that there are none any more. */
+static void forget(struct gdb *g, unsigned cpu)
+{
+	static const struct arch_debug off;
+
+	arch_debug_control(vcpu_of(g, cpu), &off);
+	if (!g->m->paused)
+		vcpu_resume(&g->m->vcpu[cpu]);
+}
+
+/* False: it has gone on, or cannot be told of yet. */
 static bool report(struct gdb *g, unsigned cpu)
 {
 	struct arch_debug_stop why;
@@ -303,8 +313,12 @@ static void vcpu_stops(void *arg)
 	unsigned i;
 
 	eventfd_read(g->stops.fd, &count);
-	for (i = 0; g->there && g->stub.runs && i < g->m->ncpus; i++) {
-		if (atomic_exchange(&g->m->vcpu[i].debugged, false) && report(g, i))
+	for (i = 0; g->stub.runs && i < g->m->ncpus; i++) {
+		if (!atomic_exchange(&g->m->vcpu[i].debugged, false))
+			continue;
+		if (!g->there)
+			forget(g, i);
+		else if (report(g, i))
 			return;
 	}
 }
@@ -411,14 +425,23 @@ static int listen_at(struct gdb *g, const char *at)
 
 static int start(struct gdb *g, const struct gdb_cfg *cfg)
 {
-	int r;
+	static const struct arch_debug off;
+	unsigned i;
+	int r = arch_debug_control(vcpu_of(g, 0), &off);
 
+	if (r < 0) {
+		log_err("--gdb %s: this machine's KVM cannot debug guests: %s; Linux 6.10 can on "
+			"every architecture", cfg->at, strerror(-r));
+		return r;
+	}
 	g->stops.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (g->stops.fd < 0)
 		return failed(cfg->at, errno);
 	r = loop_add(g->m->main_loop, &g->stops);
 	if (r < 0)
 		return failed(cfg->at, -r);
+	for (i = 0; i < g->m->ncpus; i++)
+		g->m->vcpu[i].debug_fd = g->stops.fd;
 	r = listen_at(g, cfg->at);
 	/* There are no threads yet: they rest as soon as they begin. */
 	if (r == 0 && cfg->wait)

@@ -30,7 +30,17 @@ static enum gdb_got outside(struct gdb_packet *p, uint8_t byte)
 		p->len = 0;
 		p->too_long = false;
 	}
-	return byte == BREAK ? GDB_BREAK : byte == '-' ? GDB_AGAIN : GDB_MORE;
+	switch (byte) {
+	case '$':
+	case '+':
+		return GDB_MORE;
+	case '-':
+		return GDB_AGAIN;
+	case BREAK:
+		return GDB_BREAK;
+	default:
+		return GDB_NOISE;
+	}
 }
 
 static void add(struct gdb_packet *p, uint8_t byte)

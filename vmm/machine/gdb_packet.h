@@ -21,6 +21,7 @@ enum gdb_got {
 	GDB_BROKEN, /* one that is too long, or damaged: it is to come again */
 	GDB_AGAIN,  /* the other side has not understood the last one */
 	GDB_BREAK,  /* the guest is to be interrupted */
+	GDB_NOISE,  /* GDB says no such thing: somebody else, a browser that was sent here */
 };
 
 /* All zero at first. */

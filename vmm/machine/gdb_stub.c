@@ -84,7 +84,7 @@ static void get_reg(struct gdb_stub *s, const char *text, size_t len)
 	uint64_t n;
 
 	(void)len;
-	reg = gdb_number(&text, &n) ? find_reg(t, n, &at) : NULL;
+	reg = gdb_number(&text, &n) && !*text ? find_reg(t, n, &at) : NULL;
 	if (!reg || t->get_regs(t->arg, s->cpu, regs) < 0)
 		say(s, "E22");
 	else
@@ -125,7 +125,7 @@ static void get_memory(struct gdb_stub *s, const char *text, size_t unused)
 	uint64_t addr, len;
 
 	(void)unused;
-	if (!take_range(&text, &addr, &len))
+	if (!take_range(&text, &addr, &len) || *text)
 		say(s, "E22");
 	else if (t->read(t->arg, s->cpu, addr, bytes, len) < 0)
 		say(s, "E14");
@@ -185,7 +185,8 @@ static bool take_point(const char *text, struct gdb_point *p)
 	uint64_t kind, len;
 
 	if (!gdb_number(&text, &kind) || kind >= GDB_KINDS || *text++ != ',' ||
-	    !gdb_number(&text, &p->addr) || *text++ != ',' || !gdb_number(&text, &len) || len > 8)
+	    !gdb_number(&text, &p->addr) || *text++ != ',' || !gdb_number(&text, &len) ||
+	    len > 8 || *text)
 		return false;
 	p->kind = (enum gdb_kind)kind;
 	p->len = (unsigned)len;
@@ -227,12 +228,17 @@ static void insert(struct gdb_stub *s, const char *text, size_t len)
 		say_result(s, put_point(s, &p));
 }
 
-/* The memory may be gone from the guest's tables: then there is nothing to put back. */
+/*
+ * The memory may be gone from the guest's tables, or have something else in it, as after a reset:
+ * then there is nothing to put back.
+ */
 static void take_out(struct gdb_stub *s, struct gdb_point *p)
 {
 	const struct gdb_target *t = s->target;
+	uint8_t is[sizeof(p->was)];
 
-	if (p->kind == GDB_SOFT)
+	if (p->kind == GDB_SOFT && t->read(t->arg, s->cpu, p->addr, is, t->trap_len) == 0 &&
+	    !memcmp(is, t->trap, t->trap_len))
 		t->write(t->arg, s->cpu, p->addr, p->was, t->trap_len);
 	*p = s->point[--s->points];
 }
@@ -266,12 +272,17 @@ static void run(struct gdb_stub *s, const enum gdb_go *how)
 	s->no_answer = true; /* it comes when they stop */
 }
 
-/* "c" and "s", with an address from which to go on, which nobody uses. */
-static void go_on(struct gdb_stub *s, enum gdb_go this, enum gdb_go others)
+/* "c" and "s", or with a signal, which a guest does not get, "C05" and "S05". */
+static void go_on(struct gdb_stub *s, const char *text, enum gdb_go this, enum gdb_go others)
 {
 	enum gdb_go how[GDB_CPUS_MAX];
+	uint64_t signal;
 	unsigned i;
 
+	if (*text && (!gdb_number(&text, &signal) || *text)) {
+		say(s, "E22");
+		return;
+	}
 	for (i = 0; i < s->target->cpus; i++)
 		how[i] = i == s->cpu ? this : others;
 	run(s, how);
@@ -279,16 +290,14 @@ static void go_on(struct gdb_stub *s, enum gdb_go this, enum gdb_go others)
 
 static void go(struct gdb_stub *s, const char *text, size_t len)
 {
-	(void)text;
 	(void)len;
-	go_on(s, GDB_RUN, GDB_RUN);
+	go_on(s, text, GDB_RUN, GDB_RUN);
 }
 
 static void step(struct gdb_stub *s, const char *text, size_t len)
 {
-	(void)text;
 	(void)len;
-	go_on(s, GDB_STEP, GDB_STAND);
+	go_on(s, text, GDB_STEP, GDB_STAND);
 }
 
 /* A thread's number: -1 and 0 are all of them, or any. False: there is none such. */
@@ -300,6 +309,12 @@ static bool take_thread(const struct gdb_stub *s, const char **text, uint64_t *t
 		return true;
 	}
 	return gdb_number(text, thread) && *thread <= s->target->cpus;
+}
+
+/* That is all of it. */
+static bool take_last_thread(const struct gdb_stub *s, const char *text, uint64_t *thread)
+{
+	return take_thread(s, &text, thread) && !*text;
 }
 
 /* ";c", ";s:2", ";C05:1": of the first that names a thread, or all, that is what it does. */
@@ -391,7 +406,7 @@ static void choose_thread(struct gdb_stub *s, const char *text, size_t len)
 	uint64_t thread;
 
 	(void)len;
-	if ((*text != 'g' && *text != 'c') || !(++text, take_thread(s, &text, &thread))) {
+	if ((*text != 'g' && *text != 'c') || !take_last_thread(s, text + 1, &thread)) {
 		say(s, "E22");
 		return;
 	}
@@ -405,7 +420,7 @@ static void is_alive(struct gdb_stub *s, const char *text, size_t len)
 	uint64_t thread;
 
 	(void)len;
-	say(s, take_thread(s, &text, &thread) && thread ? "OK" : "E22");
+	say(s, take_last_thread(s, text, &thread) && thread ? "OK" : "E22");
 }
 
 static void list_threads(struct gdb_stub *s, const char *text, size_t len)
@@ -418,13 +433,6 @@ static void list_threads(struct gdb_stub *s, const char *text, size_t len)
 	for (i = 0; i < s->target->cpus; i++)
 		s->len += (size_t)snprintf(s->answer + s->len, sizeof(s->answer) - s->len, "%c%x",
 					   i ? ',' : 'm', i + 1);
-}
-
-static void no_more_threads(struct gdb_stub *s, const char *text, size_t len)
-{
-	(void)text;
-	(void)len;
-	say(s, "l");
 }
 
 static void this_thread(struct gdb_stub *s, const char *text, size_t len)
@@ -440,7 +448,7 @@ static void name_thread(struct gdb_stub *s, const char *text, size_t len)
 	char name[16];
 
 	(void)len;
-	if (!take_thread(s, &text, &thread) || !thread) {
+	if (!take_last_thread(s, text, &thread) || !thread) {
 		say(s, "E22");
 		return;
 	}
@@ -476,7 +484,7 @@ static void features(struct gdb_stub *s, const char *text, size_t unused)
 	(void)unused;
 	if (strncmp(text, file, strlen(file)) ||
 	    !(text += strlen(file), gdb_number(&text, &off)) || *text++ != ',' ||
-	    !gdb_number(&text, &len)) {
+	    !gdb_number(&text, &len) || *text) {
 		say(s, "E00");
 		return;
 	}
@@ -487,20 +495,6 @@ static void features(struct gdb_stub *s, const char *text, size_t unused)
 	s->answer[0] = off + len == all ? 'l' : 'm';
 	memcpy(s->answer + 1, xml + off, len);
 	s->len = len + 1;
-}
-
-static void attached(struct gdb_stub *s, const char *text, size_t len)
-{
-	(void)text;
-	(void)len;
-	say(s, "1");
-}
-
-static void can_go(struct gdb_stub *s, const char *text, size_t len)
-{
-	(void)text;
-	(void)len;
-	say(s, "vCont;c;C;s;S");
 }
 
 /* The end. */
@@ -522,6 +516,11 @@ static void kill_guest(struct gdb_stub *s, const char *text, size_t len)
 	say(s, "OK");
 }
 
+/* What is always the same. */
+static const char *const constants[][2] = {
+	{ "vCont?", "vCont;c;C;s;S" }, { "qsThreadInfo", "l" }, { "qAttached", "1" },
+};
+
 /* THE TABLE: of those that match the first one counts. What is not here has an empty answer. */
 static const struct {
 	const char *begins;
@@ -538,22 +537,19 @@ static const struct {
 	{ "X", false, set_binary },
 	{ "Z", false, insert },
 	{ "z", false, take_away },
-	{ "vCont?", true, can_go },
 	{ "vCont", false, actions },
 	{ "vKill", false, kill_guest },
-	{ "c", false, go },
+	{ "c", true, go }, /* no address follows: it goes on from where it stands */
 	{ "C", false, go },
-	{ "s", false, step },
+	{ "s", true, step },
 	{ "S", false, step },
 	{ "H", false, choose_thread },
 	{ "T", false, is_alive },
 	{ "qfThreadInfo", true, list_threads },
-	{ "qsThreadInfo", true, no_more_threads },
 	{ "qC", true, this_thread },
 	{ "qThreadExtraInfo,", false, name_thread },
 	{ "qSupported", false, supported },
 	{ "qXfer:features:read:", false, features },
-	{ "qAttached", false, attached },
 	{ "QStartNoAckMode", true, no_acks },
 	{ "D", false, detach },
 	{ "k", true, kill_guest },
@@ -569,10 +565,13 @@ void gdb_stub_packet(struct gdb_stub *s, const char *text, size_t len)
 {
 	size_t i, n;
 
-	s->len = 0;
-	s->answer[0] = 0;
+	say(s, "");
 	s->no_answer = s->runs; /* nothing can be said of what runs */
-	for (i = 0; !s->runs && i < ARRAY_SIZE(packets); i++) {
+	for (i = 0; !s->runs && i < ARRAY_SIZE(constants); i++) {
+		if (!strcmp(text, constants[i][0]))
+			say(s, constants[i][1]);
+	}
+	for (i = 0; !s->runs && !s->len && i < ARRAY_SIZE(packets); i++) {
 		n = strlen(packets[i].begins);
 		if (strncmp(text, packets[i].begins, n) || (packets[i].whole && len != n))
 			continue;
@@ -581,15 +580,17 @@ void gdb_stub_packet(struct gdb_stub *s, const char *text, size_t len)
 	}
 }
 
+/* Also where they cannot be stopped: then a vCPU that has met what is taken out tells of it. */
 void gdb_stub_end(struct gdb_stub *s)
 {
 	enum gdb_go how[GDB_CPUS_MAX];
 	unsigned i;
+	bool stood = !s->runs || s->target->stop(s->target->arg) == 0;
 
-	if (s->runs && s->target->stop(s->target->arg) < 0)
-		return;
 	while (s->points)
 		take_out(s, &s->point[0]);
+	if (!stood)
+		return;
 	for (i = 0; i < s->target->cpus; i++)
 		how[i] = GDB_RUN;
 	s->target->go(s->target->arg, how, NULL, 0);
