@@ -129,12 +129,15 @@ test_no_medium() {
 
 # Of a disk on two controllers; what the guest has of each path.
 test_paths() {
-	local far state
+	local far state host
 	truncate -s 8M both.img
 	lunette ctl --wait "$shared/socket" plug "$PWD/both.img,bus=virtio-scsi0+s1,lun=9,serial=both" >answer
 	contains answer 'bus=virtio-scsi0.s1 .*paths=virtio-scsi0=optimized.s1=optimized'
 	guest_says 10 'ls -d /sys/bus/scsi/devices/1:0:0:9/scsi_generic/sg*' '/scsi_generic/sg[0-9]' # and not ls, that there is none
 	far=/dev/$(sed -n 's,.*/,,;s/sg/&/p' said | head -n 1)
+	for host in 0 1; do # what a guest still looks at meets states that the test does not ask for
+		guest_says 30 "dmesg | grep ' $host:0:0:9: .*Attached'" 'Attached SCSI disk'
+	done
 	for state in 'standby 2/04/0b' 'unavailable 2/04/0c' 'optimized 0/00/00'; do
 		ctl path lun:9 s1 "${state% *}" >answer
 		contains answer "s1=${state% *}"
