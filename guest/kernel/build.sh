@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # build.sh - build a small kernel for guests from Debian's kernel source.
 #
-#   usage: build.sh [-a ARCH] [full]   prints the folder
+#   usage: build.sh [-a ARCH] [-n] [full]   prints the folder
 #
 # "make guest-kernel", with ARCH= and FULL=1, and "lunette kernel build" run this. Where it has been installed
 # with lunette it installs no packages, but says which are missing.
@@ -11,8 +11,9 @@
 # kernel-full in ${XDG_CACHE_HOME:-~/.cache}/lunette, or for another architecture in ARCH there, gets
 # vmlinux, what lunette boots and is not packed: x86_64's is an ELF file, stripped, others' an Image;
 # x86_64's bzImage; and config. Nothing is done when they come from the same source and options:
-# common.config and ARCH.config here, for "full" with full.config behind them. Where there is ccache it
-# is used. Some fifteen minutes on two processors, and 2 GB of disk meanwhile.
+# common.config and ARCH.config here, for "full" with full.config behind them. With -n nothing is built in
+# any case: the exit status is 1 when it would be. Where there is ccache it is used. Some fifteen minutes on
+# two processors, and 2 GB of disk meanwhile.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 top=$here/../..
@@ -24,6 +25,8 @@ if [ "${1-}" = -a ] && [ $# -gt 1 ]; then
 	arch=$2
 	shift 2
 fi
+ask=
+[ "${1-}" != -n ] || { ask=1; shift; }
 
 fail() { # STATUS MESSAGE
 	echo "guest/kernel: $2" >&2
@@ -66,7 +69,7 @@ if [ "$arch" != "$(uname -m)" ]; then
 	setup+=("cross-$arch") cross=$arch-linux-gnu- cache=$cache/$arch
 fi
 mkdir -p "$cache"
-"${setup[@]}"
+[ -n "$ask" ] || "${setup[@]}"
 # What Linux calls it, what is built, and of which source: Linux 6.12 knows riscv64's AIA.
 suite=bookworm
 case $arch in
@@ -83,8 +86,9 @@ version=$(zcat "$changes" | sed -n '1s/.*(\(.*\)).*/\1/p')
 date=$(zcat "$changes" | awk '/^ -- / && !found++ { sub(/.*>  /, ""); print }')
 key=$({ wanted "${fragments[@]}"; echo "$version"; } | sha256sum | cut -c 1-12)
 dir=$cache/kernel-$name
-[ -n "$installed" ] || "$top/guest/mkinitramfs.sh" -a "$arch" base - "$("$top/tests/lab/busybox" "$arch")" >/dev/null
+[ -n "$installed$ask" ] || "$top/guest/mkinitramfs.sh" -a "$arch" base - "$("$top/tests/lab/busybox" "$arch")" >/dev/null
 [ "$(readlink "$dir")" != "kernel-$name-$key" ] || { echo "$dir"; exit; }
+[ -z "$ask" ] || exit 1
 
 exec 9>"$cache/linux.lock"
 flock 9

@@ -247,6 +247,7 @@ recipe() {
 }
 
 test_build() {
+	local build
 	installed
 	recipe
 	status 0 "$lunette" kernel build >out 2>err
@@ -259,6 +260,15 @@ test_build() {
 	contains <("$lunette" kernel list) "^  full  +$PWD/cache/lunette/kernel-full/vmlinux$"
 	status 0 "$lunette" kernel build >out 2>err # it is there
 	equal "$(cat err)" ''
+	# other options are another kernel; -n asks alone
+	build=$(dirname "$lunette")/../share/lunette/kernel/build.sh
+	status 0 "$build" -n >out
+	equal "$(cat out)" "$PWD/cache/lunette/kernel-micro"
+	echo CONFIG_ONE_MORE=y >>"$(dirname "$build")/common.config"
+	status 1 "$build" -n >out
+	[ ! -s out ] && ! grep -q ONE_MORE cache/lunette/kernel-micro/config
+	status 0 "$lunette" kernel build >out 2>err
+	contains cache/lunette/kernel-micro/config '^CONFIG_ONE_MORE=y$'
 	# what is missing is said, and not installed
 	printf '#!/bin/sh\necho "setup.sh: packages are missing; as root: x" >&2\nexit 201\n' >opt/share/lunette/kernel/setup.sh
 	status 201 "$lunette" kernel build 2>err
