@@ -9,6 +9,11 @@ arch_of() { # CPU, as the table "places" has it
 	case $1 in amd | intel) echo x86_64 ;; *) echo "$1" ;; esac
 }
 
+# archs_of FIELD PATTERN: of the lines of what places_of prints whose FIELD is so
+archs_of() {
+	awk -v n="$1" -v re="$2" '$n ~ re { print $1 }' | while read -r cpu; do arch_of "$cpu"; done | sort -u
+}
+
 # The kernel for a file of tests: the stock kernel stays tested in a few.
 stock_files=' balloon boot crash fs kernels '
 kernel_for() { # NAME GUEST ARCH: as the table "places" has it
@@ -123,19 +128,28 @@ conformance() {
 		"${files[@]}"
 }
 
-# Servers of vhost-user, of images and of vDPA, for the lab hosts of tests/vm/user.sh, live.sh, image.sh and
-# vdpa.sh; and Debian 13's virtiofsd with all that it needs.
-servers() {
-	local list files tree
-	tree=$(tests/lab/deb -s trixie -r virtiofsd) || return
-	mkdir "$work/trixie" && cp -L -t "$work/trixie" "$tree/usr/libexec/virtiofsd" \
-		"$tree"/lib64/ld-linux-x86-64.so.2 "$tree"/usr/lib/x86_64-linux-gnu/lib{c,m,gcc_s,seccomp,cap-ng}.so.? || return
+# $work/ARCH-servers.cpio: servers of vhost-user, of images and of vDPA, for the lab hosts of tests/vm/user.sh,
+# live.sh, image.sh and vdpa.sh; and Debian 13's virtiofsd with all that it needs.
+servers() { # ARCH
+	local list files tree new=$work/$1-trixie
+	tree=$(tests/lab/deb -a "$1" -s trixie -r virtiofsd) || return
+	mkdir "$new" && cp -L -t "$new" "$tree/usr/libexec/virtiofsd" "$tree"/usr/lib*/ld-linux-*.so.? \
+		"$tree/usr/lib/$1-linux-gnu"/lib{c,m,gcc_s,seccomp,cap-ng}.so.? || return
+	if [ "$1" != "$(uname -m)" ]; then others_servers "$1" "$new"; return; fi
 	list=$(unpacked qemu-system-common qemu-utils iproute2 libmnl0 libaio1 libcap-ng0 libffi8 libfuse3-3 libglib2.0-0 libgmp10 \
 		libgnutls30 libhogweed6 libidn2-0 libnettle8 libnuma1 libp11-kit0 libpcre2-8-0 libseccomp2 \
 		libtasn1-6 libunistring2 liburing2 libzstd1 |
 		grep '\.so\|/bin/qemu-storage-daemon:\|/bin/qemu-img:\|/bin/qemu-nbd:\|/virtiofsd:\|/sbin/vdpa:') || return
 	mapfile -t files <<<"$list"
-	guest/mkinitramfs.sh extra "$work/servers.cpio" "${files[@]}" "$work/trixie:/lab/trixie"
+	guest/mkinitramfs.sh extra "$work/$1-servers.cpio" "${files[@]}" "$new:/lab/trixie"
+}
+others_servers() { # ARCH FOLDER
+	local tree file files=("$2:/lab/trixie")
+	tree=$(tests/lab/deb -a "$1" -r qemu-system-common qemu-utils iproute2) || return
+	for file in bin/qemu-{storage-daemon,img,nbd} lib/qemu/virtiofsd sbin/vdpa; do # Debian 13 has that one elsewhere
+		[ ! -e "$tree/usr/$file" ] || files+=("$tree/usr/$file:/usr/$file")
+	done
+	guest/mkinitramfs.sh -a "$1" -r "$tree" extra "$work/$1-servers.cpio" "${files[@]}"
 }
 
 # The modules of a kernel that guests may want, and an initramfs without any, for tests/vm/kernels.sh.
@@ -156,15 +170,15 @@ ingredients() { # reads what places_of prints
 	while read -r arch kernel; do
 		kernel_files "$arch" "$kernel" || return
 	done < <(while read -r cpu _ kernel _; do echo "$(arch_of "$cpu") $kernel"; done <<<"$all" | sort -u)
-	for arch in $(cut -d ' ' -f 1 <<<"$all" | while read -r cpu; do arch_of "$cpu"; done | sort -u); do
+	for arch in $(archs_of 1 . <<<"$all"); do
 		[ "$arch" = "$(uname -m)" ] ||
 			step "build ARCH=$arch" 900 "${make[@]}" "ARCH=$arch" lunette lab-programs
 		tools_of "$arch" && belongings "$arch" || return
 		! grep -q ' kernels ' <<<"$all" || modules_apart "$arch" || return
 	done
+	for arch in $(archs_of 4 '^(user|image|live|vdpa)$' <<<"$all"); do servers "$arch" || return; done
 	! grep -q ' fs ' <<<"$all" || storage || return
-	! grep -q ' conformance ' <<<"$all" || conformance || return
-	! grep -qE ' (user|image|live|vdpa) ' <<<"$all" || servers
+	! grep -q ' conformance ' <<<"$all" || conformance
 }
 
 # $work/ARCH-tools.cpio: what a guest may have beside busybox
@@ -271,7 +285,7 @@ vm_file() {
 	[ "$1" != hostile ] || own+=(--add "build/x86_64/tests/hostile/guest.elf:/lab/guest.elf"
 		--add "$PWD/tests/hostile/README.md:/lab/hostile.md")
 	[ "$1" != kernels ] || own+=(--add "$work/$arch-modules:/lab/modules" --add "$work/$arch-base.cpio:/lab/base.cpio")
-	[[ ' user image live vdpa ' != *" $1 "* ]] || own+=(--add "$work/servers.cpio:/lab/servers.cpio")
+	[[ ' user image live vdpa ' != *" $1 "* ]] || own+=(--add "$work/$arch-servers.cpio:/lab/servers.cpio")
 	[ "$1" != wide ] && [ -z "${ICOUNT-}" ] || own+=(--icount)
 	[ "$1" != conformance ] || own+=(--add "$work/conformance.cpio:/lab/conformance.cpio")
 	took=$(seconds "$me")

@@ -12,7 +12,7 @@
 # Which program the next runs find: Debian 13's or 12's
 newer() {
 	mkdir -p path
-	printf '#!/bin/sh\nd=/lab/trixie\nexec $d/ld-linux-x86-64.so.2 --library-path $d $d/virtiofsd "$@"\n' >path/virtiofsd
+	printf '#!/bin/sh\nd=/lab/trixie\nexec $d/ld-linux-*.so.? --library-path $d $d/virtiofsd "$@"\n' >path/virtiofsd
 	chmod 755 path/virtiofsd
 }
 older() { rm -rf path; }
