@@ -12,16 +12,9 @@
 #include "virtio/user_msg.h"
 #include "virtio/virtio.h"
 #include "virtio/wire_kernel.h"
+#include "vmm/core/compat.h"
 #include "vmm/core/mem.h"
 #include "vmm/core/util.h"
-
-/* Of Linux 6.0, and so not in the headers of older systems. */
-#ifndef VHOST_VDPA_SUSPEND
-#define VHOST_VDPA_SUSPEND _IO(VHOST_VIRTIO, 0x7D)
-#endif
-#ifndef VHOST_BACKEND_F_SUSPEND
-#define VHOST_BACKEND_F_SUSPEND 0x4
-#endif
 
 #define MESSAGES VIRTIO_BIT(VHOST_BACKEND_F_IOTLB_MSG_V2)
 #define SUSPENDS VIRTIO_BIT(VHOST_BACKEND_F_SUSPEND)

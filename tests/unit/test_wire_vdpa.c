@@ -186,7 +186,7 @@ START_TEST(reset_instead)
 {
 	uint32_t base;
 
-	fake.failing = FAKE_SUSPEND;
+	fake.failing = VHOST_VDPA_SUSPEND;
 	fake.error = EIO;
 	stderr_begin(&said);
 	ck_assert_int_eq(wire->ops->run(wire, false), 0);

@@ -20,9 +20,9 @@
 #include <unistd.h>
 
 #include "virtio/virtio.h"
+#include "vmm/core/compat.h"
 
 #define FAKE_CONFIG 60
-#define FAKE_SUSPEND _IO(VHOST_VIRTIO, 0x7D)
 #define FAKE_MSG_V2 VIRTIO_BIT(1)
 #define FAKE_CAN_SUSPEND VIRTIO_BIT(4)
 
@@ -111,7 +111,7 @@ static void fake_answer(unsigned long request, void *arg)
 	case VHOST_SET_VRING_KICK: heard("kick%u=%d ", file->index, file->fd >= 0); break;
 	case VHOST_SET_VRING_CALL: heard("call%u=%d ", file->index, file->fd >= 0); break;
 	case VHOST_SET_VRING_ERR: heard("err%u=%d ", file->index, file->fd >= 0); break;
-	case FAKE_SUSPEND: heard("suspend "); break;
+	case VHOST_VDPA_SUSPEND: heard("suspend "); break;
 	default: ck_abort_msg("request %lx", request);
 	}
 }

@@ -34,6 +34,19 @@ static inline int pidfd_send_signal(int fd, int sig, siginfo_t *info, unsigned f
 #define IORING_SETUP_COOP_TASKRUN (1u << 8)
 #endif
 
+#ifndef VHOST_VDPA_GET_CONFIG_SIZE
+#define VHOST_VDPA_GET_CONFIG_SIZE _IOR(VHOST_VIRTIO, 0x79, uint32_t)
+#endif
+#ifndef VHOST_VDPA_SUSPEND
+#define VHOST_VDPA_SUSPEND _IO(VHOST_VIRTIO, 0x7D)
+#endif
+#ifndef VHOST_BACKEND_F_SUSPEND
+#define VHOST_BACKEND_F_SUSPEND 0x4
+#endif
+#ifndef VHOST_VDPA_GET_VQS_COUNT
+#define VHOST_VDPA_GET_VQS_COUNT _IOR(VHOST_VIRTIO, 0x80, uint32_t)
+#endif
+
 /* What O_DIRECT asks of memory and of offsets; false: nobody tells. */
 static inline bool statx_dioalign(int fd, uint32_t *memory, uint32_t *offset)
 {
