@@ -11,7 +11,7 @@
 # make lint       the order of the floors and other promises of ARCHITECTURE.md
 # make soak       kills lunette 200 times while a guest writes, and looks at the image; has 1,100 runs
 #                 side by side, and looks at what they leave
-# make real       busybox's own test suite in a guest, its sources shared in, its results out
+# make real       other projects' test suites in guests: busybox's, shared in, and e2fsprogs' with --root host
 # make bench      figures; BENCH='boot io' for some of them (see tests/bench/run.sh); ARCH=aarch64: in a
 #                 lab host of arm64
 # make man        the manual pages, of docs/man and the tables of options

@@ -208,6 +208,7 @@ soak:
 # The test suite of busybox, from Debian's source, in a guest.
 real:
 	tests/real/busybox.sh
+	tests/real/e2fsprogs.sh
 
 # What tests/bench/run.sh measures with, some of it in the lab host and, static, in its guests; it
 # sets up, and makes them, before it does.
