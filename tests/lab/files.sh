@@ -158,9 +158,14 @@ modules_apart() { # ARCH
 	from=$(echo "$(tests/lab/kernel -a "$1")"/lib/modules/*)
 	mkdir "$to" "$to/${from##*/}" || return
 	(cd "$from" && find modules.* && find kernel -name '*.ko*' | grep -E \
-		'/(sd_mod|sr_mod|sg|cdrom|.*scsi_.*|virtio.*|pvpanic.*|.*failover|erofs|overlay|fuse|libcrc32c)\.ko') |
+		'/(sd_mod|sr_mod|sg|cdrom|.*scsi_.*|virtio.*|pvpanic.*|.*failover|.*vsock.*|erofs|overlay|fuse|libcrc32c)\.ko') |
 		cpio -pdL --quiet -D "$from" "$to/${from##*/}" &&
 		cp "$(guest/mkinitramfs.sh -a "$1" base - "$(tests/lab/busybox "$1")")" "$work/$1-base.cpio"
+}
+# And lunette as it is installed below /opt.
+installed() { # ARCH
+	step "make install ARCH=$1" 600 "${make[@]}" "ARCH=$1" "DESTDIR=$work/$1-installed" PREFIX=/opt \
+		"GUEST_KERNEL=$(micro "$1")/vmlinux" install
 }
 
 # What guests in the lab host are made of: see tests/vm/lib.sh.
@@ -174,7 +179,7 @@ ingredients() { # reads what places_of prints
 		[ "$arch" = "$(uname -m)" ] ||
 			step "build ARCH=$arch" 900 "${make[@]}" "ARCH=$arch" lunette lab-programs
 		tools_of "$arch" && belongings "$arch" || return
-		! grep -q ' kernels ' <<<"$all" || modules_apart "$arch" || return
+		! grep -q ' kernels ' <<<"$all" || { modules_apart "$arch" && installed "$arch"; } || return
 	done
 	for arch in $(archs_of 4 '^(user|image|live|vdpa)$' <<<"$all"); do servers "$arch" || return; done
 	! grep -q ' fs ' <<<"$all" || storage || return
@@ -284,7 +289,8 @@ vm_file() {
 	[ "$extent" != all ] && [[ $poisoned != *" $1 "* ]] || own+=(--append slub_debug=FZPU)
 	[ "$1" != hostile ] || own+=(--add "build/x86_64/tests/hostile/guest.elf:/lab/guest.elf"
 		--add "$PWD/tests/hostile/README.md:/lab/hostile.md")
-	[ "$1" != kernels ] || own+=(--add "$work/$arch-modules:/lab/modules" --add "$work/$arch-base.cpio:/lab/base.cpio")
+	[ "$1" != kernels ] || own+=(--add "$work/$arch-modules:/lab/modules" --add "$work/$arch-base.cpio:/lab/base.cpio"
+		--add "$work/$arch-installed/opt:/opt")
 	[[ ' user image live vdpa ' != *" $1 "* ]] || own+=(--add "$work/$arch-servers.cpio:/lab/servers.cpio")
 	[ "$1" != wide ] && [ -z "${ICOUNT-}" ] || own+=(--icount)
 	[ "$1" != conformance ] || own+=(--add "$work/conformance.cpio:/lab/conformance.cpio")

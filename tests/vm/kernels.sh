@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # kernels.sh - kernels with modules that nobody has made an initramfs for: this system's, as an
-# installed lunette takes it, and a build tree. The base of all is /lab/base.cpio.
+# installed lunette takes it, a build tree, and one that was fetched; and all of an installed lunette.
+# The base of all is /lab/base.cpio.
 . "$(dirname "$0")/lib.sh"
 
 release=$(cat /lab/release)
@@ -49,6 +50,10 @@ test_host() {
 	rm -rf cache
 	status 201 user env XDG_CACHE_HOME="$PWD/none" lunette run --kernel host -- true 2>err
 	contains err "^lunette: error: --kernel host: /boot/vmlinuz-$release: Permission denied, as Ubuntu.*chmod a\+r"
+	status 201 user env XDG_CACHE_HOME="$PWD/none" lunette run -- true 2>err # nor has a command another one
+	contains err "no kernel for the guest: no small one, .*'lunette kernel build' makes it.*; --kernel host: .*chmod a\+r"
+	contains err "Permission denied, as Ubuntu has it"
+	equal "$(wc -l <err)" 1
 	without_it
 	status 201 run --kernel host -- true
 	contains err '^lunette: error: --kernel host: no kernel of this system'
@@ -102,6 +107,65 @@ test_file_with_its_modules_beside() {
 	cp /lab/vmlinuz "vmlinuz-$release"
 	status 0 run --kernel "vmlinuz-$release" -- sh -c "$look"
 	saw
+}
+
+# As "lunette kernel get" leaves it: a package that was unpacked has no index.
+test_version() {
+	local dir=cache/lunette/kernels/$release name
+	mkdir -p "$dir/lib/modules/$release"
+	cp /lab/vmlinuz "$dir/vmlinuz"
+	for name in kernel modules.order modules.builtin; do
+		ln -s "/lab/modules/$release/$name" "$dir/lib/modules/$release"
+	done
+	ln -s "$release" cache/lunette/kernels/6
+	status 0 run --kernel 6 -- sh -c "$look"
+	saw
+	status 0 run --kernel "$release" -- uname -r
+	equal "$(cat out)" "$release"
+}
+
+# image: ./oci, whose one layer is ./root
+image() {
+	local layer config manifest
+	mkdir -p oci/blobs/sha256
+	tar -c -C root -f layer .
+	layer=$(sha256sum layer | cut -c 1-64)
+	printf '{"architecture":"any","os":"linux","config":{}}' >config
+	config=$(sha256sum config | cut -c 1-64)
+	printf '{"schemaVersion":2,"config":{"digest":"sha256:%s"},"layers":[{"mediaType":"%s","digest":"sha256:%s","size":1}]}' \
+		"$config" application/vnd.oci.image.layer.v1.tar "$layer" >manifest
+	manifest=$(sha256sum manifest | cut -c 1-64)
+	for name in layer config manifest; do
+		mv $name "oci/blobs/sha256/$(sha256sum $name | cut -c 1-64)"
+	done
+	printf '{"imageLayoutVersion":"1.0.0"}' >oci/oci-layout
+	printf '{"schemaVersion":2,"manifests":[{"digest":"sha256:%s"}]}' "$manifest" >oci/index.json
+}
+
+# As "make install" has left it where there is neither a source tree nor make, for somebody without rights, a home
+# and a cache.
+test_installed_for_anybody() {
+	[ -e /opt/share/lunette/kernel-micro/vmlinux ] || skip 'no small kernel has been made'
+	! find / -xdev \( -name Makefile -o -name config.mk \) ! -path '/proc/*' ! -path '/lab/modules/*' | grep . ||
+		fail 'here is a source tree'
+	tree
+	mkdir -p root/bin root/etc
+	cp /bin/busybox root/bin
+	ln -s busybox root/bin/cat
+	echo 'NAME=small' >root/etc/os-release
+	image
+	chmod 777 .
+	anybody() {
+		user env -i PATH=/opt/bin:/bin TMPDIR="$PWD" timeout -k 5 "$seconds" lunette "$@" >out 2>err </dev/null
+	}
+	status 0 anybody run --boot-timeout none -- true
+	equal "$(cat out err)" ''
+	status 0 anybody run --boot-timeout none --root oci:oci -- cat /etc/os-release
+	equal "$(cat out err)" 'NAME=small'
+	status 0 anybody run --boot-timeout none --kernel tree -- uname -r
+	equal "$(cat out err)" "$release"
+	status 0 anybody kernel list
+	contains out '^\* micro +/opt/share/lunette/kernel-micro/vmlinux$'
 }
 
 run_tests
