@@ -96,7 +96,7 @@ static int accept_one(const struct broker *b)
 
 static bool get_hello(int sock, struct shared_hello *hello)
 {
-	return shared_get(sock, hello, sizeof(*hello), HELLO_MS) && shared_hello_ok(hello);
+	return shared_get(sock, hello, sizeof(*hello), NULL, HELLO_MS) && shared_hello_ok(hello);
 }
 
 /* Guests. */
@@ -110,10 +110,10 @@ static void serve(struct guest *g)
 	if (!g->known && !get_hello(g->sock, &g->hello))
 		return;
 	if (shared_lun_join(lun, &g->hello, &answer, &initiator) < 0) {
-		shared_put(g->sock, &answer, sizeof(answer));
+		shared_put(g->sock, &answer, sizeof(answer), -1);
 		return;
 	}
-	if (shared_put(g->sock, &answer, sizeof(answer)))
+	if (shared_put(g->sock, &answer, sizeof(answer), -1))
 		shared_lun_serve(initiator, g->sock);
 	shared_lun_leave(lun, initiator);
 }
@@ -286,7 +286,7 @@ static int open_for(struct broker *b, int sock, struct shared_hello *hello)
 		return -EPROTO;
 	r = shared_lun_open(&b->lun, b->name, hello, &answer);
 	if (r < 0)
-		shared_put(sock, &answer, sizeof(answer));
+		shared_put(sock, &answer, sizeof(answer), -1);
 	return r;
 }
 

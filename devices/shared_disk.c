@@ -32,6 +32,7 @@ struct shared_cfg {
 	struct medium_cfg medium; /* of it what has a row below */
 	struct scsi_unit_cfg unit;
 	const char *name, *initiator;
+	struct shared_place place; /* of @name */
 };
 
 #define OPTION(name) offsetof(struct shared_cfg, name)
@@ -89,7 +90,7 @@ static int dial(struct user_device *u)
 		gone(u);
 		return -EPIPE;
 	}
-	sock = shared_join(s->name, &s->hello, &s->answer);
+	sock = shared_join(s->name, &s->place, &s->hello, &s->answer);
 	s->came = sock >= 0;
 	return sock;
 }
@@ -121,7 +122,7 @@ static void take(struct user_device *u, const struct user_device_cfg *base)
 	struct shared_hello *h = &s->hello;
 
 	s->name = cfg->name;
-	shared_place_of(base->socket, &s->place);
+	s->place = cfg->place;
 	u->socket = s->place.socket;
 	memcpy(h->magic, SHARED_MAGIC, sizeof(h->magic));
 	put(h->initiator, sizeof(h->initiator), cfg->initiator);
@@ -223,7 +224,6 @@ static int shared_create(struct platform *p, struct device_list *list, const cha
 {
 	struct shared_cfg cfg = *(const struct shared_cfg *)config;
 	char path[PATH_MAX + SHARED_FILE_MAX];
-	struct shared_place place;
 	int r = check(p, id, &cfg);
 
 	(void)list;
@@ -232,11 +232,11 @@ static int shared_create(struct platform *p, struct device_list *list, const cha
 	if (!r)
 		r = claim(p, path);
 	if (!r)
-		r = shared_place(cfg.name, &place);
+		r = shared_place(cfg.name, &cfg.place);
 	if (r < 0)
 		return r;
 	cfg.medium.file = path;
-	cfg.base.socket = place.socket;
+	cfg.base.socket = cfg.place.socket;
 	cfg.base.queues = USER_DEVICE_AUTO;
 	return user_device_create(p, id, &cfg.base, &shared_kind, dev);
 }

@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +20,7 @@
 #include "vmm/core/fail.h"
 #include "vmm/core/libc.h"
 #include "vmm/core/log.h"
+#include "vmm/core/own_folder.h"
 #include "vmm/core/utf8.h"
 #include "vmm/core/util.h"
 
@@ -51,39 +51,24 @@ int shared_name_check(const char *id, const char *key, const char *name)
 	return -EUSAGE;
 }
 
-/* Where others may write, somebody else may have been first. */
-static bool is_own(const char *path)
+/* Number @i, from 0 on, of those where they may meet. False: no more. */
+static bool folder(unsigned i, char path[PATH_MAX])
 {
-	struct stat st;
+	const char *run = own_variable("XDG_RUNTIME_DIR");
 
-	return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() &&
-	       !(st.st_mode & 022) && access(path, W_OK | X_OK) == 0;
+	if (!run || i)
+		return own_temporary(i - !!run, path);
+	snprintf(path, PATH_MAX, "%s/lunette", run);
+	return true;
 }
 
-static const char *variable(const char *value)
+/* The first that can be made, or is there. False: there is none. */
+static bool find_folder(char path[PATH_MAX])
 {
-	return value && *value == '/' ? value : NULL;
-}
-
-/* False: there is none, and none can be made, or is to be. */
-static bool find_folder(bool make, char path[PATH_MAX])
-{
-	const char *run = variable(getenv("XDG_RUNTIME_DIR"));
-	const char *const others[] = { variable(getenv("TMPDIR")), "/var/tmp", "/tmp" };
 	unsigned i;
 
-	snprintf(path, PATH_MAX, "%s/lunette", run ? run : "");
-	if (run && make)
-		mkdir(path, 0700);
-	if (run && is_own(path))
-		return true;
-	for (i = 0; i < ARRAY_SIZE(others); i++) {
-		if (!others[i])
-			continue;
-		snprintf(path, PATH_MAX, "%s/lunette-%u", others[i], geteuid());
-		if (make)
-			mkdir(path, 0700);
-		if (is_own(path))
+	for (i = 0; folder(i, path); i++) {
+		if (own_folder(path, true) == 0)
 			return true;
 	}
 	return false;
@@ -98,27 +83,27 @@ bool shared_place_of(const char *socket, struct shared_place *place)
 	return true;
 }
 
-static bool put_place(const char *folder, const char *name, struct shared_place *place)
+static bool put_place(const char *in, const char *name, struct shared_place *place)
 {
 	char path[sizeof(place->socket)];
-	int n = snprintf(path, sizeof(path), "%s/%s", folder, name);
+	int n = snprintf(path, sizeof(path), "%s/%s", in, name);
 
 	return n >= 0 && n < (int)sizeof(path) && shared_place_of(path, place);
 }
 
 int shared_place(const char *name, struct shared_place *place)
 {
-	char folder[PATH_MAX];
+	char path[PATH_MAX];
 
-	if (!find_folder(true, folder)) {
+	if (!find_folder(path)) {
 		log_err("shared=%s: there is no folder for its socket; XDG_RUNTIME_DIR, or TMPDIR, "
 			"has to name one that only you can write to", name);
 		return -EACCES;
 	}
-	if (put_place(folder, name, place))
+	if (put_place(path, name, place))
 		return 0;
 	log_err("shared=%s: the path of its socket, in %s, is longer than %zu bytes; "
-		"XDG_RUNTIME_DIR may name another folder", name, folder,
+		"XDG_RUNTIME_DIR may name another folder", name, path,
 		sizeof(place->socket) - 1);
 	return -ENAMETOOLONG;
 }
@@ -162,30 +147,22 @@ bool shared_peer_ok(int sock)
 	       (peer.uid == geteuid() || peer.uid == 0);
 }
 
-bool shared_get(int sock, void *data, size_t len, int ms)
+bool shared_get(int sock, void *data, size_t len, int *fd, int ms)
 {
-	uint64_t until = user_now() + ms;
-	size_t done = 0;
+	int fds[USER_FDS_MAX];
+	unsigned nfds;
+	bool all = user_take(sock, data, len, fds, &nfds, ms) == 0;
 
-	while (done < len) {
-		struct pollfd readable = { .fd = sock, .events = POLLIN };
-		uint64_t now = user_now();
-		ssize_t n;
-
-		if (now >= until || poll(&readable, 1, (int)(until - now)) == 0)
-			return false;
-		n = recv(sock, (char *)data + done, len - done, MSG_DONTWAIT);
-		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-			return false;
-		done += n < 0 ? 0 : n;
-	}
-	return true;
+	if (fd)
+		*fd = all && nfds == 1 ? fds[--nfds] : -1;
+	user_close_fds(fds, &nfds);
+	return all;
 }
 
 /* A few KiB, for which a socket has room at once. */
-bool shared_put(int sock, const void *data, size_t len)
+bool shared_put(int sock, const void *data, size_t len, int fd)
 {
-	return send(sock, data, len, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)len;
+	return user_put(sock, data, len, &fd, fd >= 0, 0) == 0;
 }
 
 /* The server. */
@@ -285,9 +262,9 @@ static int greet(const char *name, int sock, const struct shared_hello *hello,
 		log_err("shared=%s: its server is another user's", name);
 		return -EPERM;
 	}
-	if (!shared_put(sock, hello, sizeof(*hello)))
+	if (!shared_put(sock, hello, sizeof(*hello), -1))
 		return 1;
-	if (shared_get(sock, answer, sizeof(*answer), ANSWER_MS)) {
+	if (shared_get(sock, answer, sizeof(*answer), NULL, ANSWER_MS)) {
 		answer->text[sizeof(answer->text) - 1] = 0;
 		answer->serial[sizeof(answer->serial) - 1] = 0;
 		answer->naa[sizeof(answer->naa) - 1] = 0;
@@ -329,17 +306,15 @@ static int join_once(const char *name, const struct shared_place *place,
 	return r > 0 ? -EAGAIN : r;
 }
 
-int shared_join(const char *name, const struct shared_hello *hello, struct shared_answer *answer)
+int shared_join(const char *name, const struct shared_place *place,
+		const struct shared_hello *hello, struct shared_answer *answer)
 {
 	uint64_t until = user_now() + BUSY_MS;
-	struct shared_place place;
-	int r = shared_place(name, &place);
+	int r;
 
-	if (r < 0)
-		return r;
 	for (;;) {
 		*answer = (struct shared_answer){ 0 };
-		r = join_once(name, &place, hello, answer);
+		r = join_once(name, place, hello, answer);
 		if ((r != -EADDRINUSE && r != -EAGAIN) || user_now() >= until)
 			break;
 		nap();
@@ -351,14 +326,27 @@ int shared_join(const char *name, const struct shared_hello *hello, struct share
 	return r == -EADDRINUSE ? -EUSAGE : r;
 }
 
-/* What nobody listens at is removed, with its lock. */
-static int clean_one(const char *folder, const char *name, FILE *out)
+/* Is at @path a file of @type, an empty one? 0: nothing is there; -1: something else. */
+static int look(const char *path, mode_t type)
+{
+	struct stat st;
+
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT ? 0 : -1;
+	return (st.st_mode & S_IFMT) == type && !st.st_size ? 1 : -1;
+}
+
+/* What nobody listens at is removed, with its lock. What is no such thing is another's. */
+static int clean_one(const char *in, const char *name, FILE *out)
 {
 	struct shared_place place;
 	int lock, sock, r = 0;
 
-	if (!put_place(folder, name, &place) ||
-	    (access(place.socket, F_OK) < 0 && access(place.lock, F_OK) < 0))
+	if (!put_place(in, name, &place))
+		return 0;
+	sock = look(place.socket, S_IFSOCK);
+	lock = look(place.lock, S_IFREG);
+	if (sock < 0 || lock < 0 || sock + lock == 0)
 		return 0;
 	lock = shared_lock(&place, 0);
 	if (lock < 0)
@@ -376,17 +364,12 @@ static int clean_one(const char *folder, const char *name, FILE *out)
 	return r;
 }
 
-int shared_clean(FILE *out)
+static int clean_folder(const char *path, FILE *out)
 {
-	char folder[PATH_MAX];
+	DIR *d = opendir(path);
 	const struct dirent *entry;
 	int r = 0, err;
-	struct stat st;
-	DIR *d;
 
-	if (!find_folder(false, folder))
-		return 0;
-	d = opendir(folder);
 	while (d && (entry = readdir(d))) {
 		size_t len = strlen(entry->d_name), end = strlen(SUFFIX);
 		char name[sizeof(entry->d_name)];
@@ -394,13 +377,24 @@ int shared_clean(FILE *out)
 		strcpy(name, entry->d_name);
 		if (len > end && !strcmp(name + len - end, SUFFIX))
 			name[len - end] = 0;
-		else if (fstatat(dirfd(d), name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-			 !S_ISSOCK(st.st_mode))
-			continue;
-		err = clean_one(folder, name, out);
+		err = clean_one(path, name, out);
 		r = r ? r : err;
 	}
 	if (d)
 		closedir(d);
+	return r;
+}
+
+/* Where they would meet now, and where they would if a variable said something else. */
+int shared_clean(FILE *out)
+{
+	char path[PATH_MAX];
+	int r = 0, err;
+	unsigned i;
+
+	for (i = 0; folder(i, path); i++) {
+		err = own_folder(path, false) < 0 ? 0 : clean_folder(path, out);
+		r = r ? r : err;
+	}
 	return r;
 }

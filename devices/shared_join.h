@@ -6,9 +6,9 @@
  *	${XDG_RUNTIME_DIR}/lunette/NAME        the server (shared_broker.h) listens
  *	${XDG_RUNTIME_DIR}/lunette/NAME.lock   who starts one, comes, or ends it
  *
- * Without such a folder it is lunette-UID in $TMPDIR, /var/tmp or /tmp. A lock on the
- * second file orders those who come and the server that is about to end: nobody comes
- * to one that ends, no two are started. It goes with its process, so files that
+ * Without such a folder it is a temporary one (own_folder.h). A lock on the second file
+ * orders those who come and the server that is about to end: nobody comes to one that
+ * ends, no two are started. It goes with its process, so files that
  * killed ones leave mean nothing; who comes next, or "lunette clean", takes them away.
  */
 #ifndef DEVICES_SHARED_JOIN_H
@@ -42,15 +42,19 @@ int shared_lock(const struct shared_place *place, int ms);
 /* Does who is at the other end belong to the same user, or to root? */
 bool shared_peer_ok(int sock);
 
-/* All of @len bytes within @ms. False: not. */
-bool shared_get(int sock, void *data, size_t len, int ms);
-bool shared_put(int sock, const void *data, size_t len);
+/*
+ * All of @len bytes within @ms; or at once. False: not. *@fd, the caller's: the one descriptor that
+ * has come with them, or -1; NULL: none is wanted. @fd is sent with them; -1: none is.
+ */
+bool shared_get(int sock, void *data, size_t len, int *fd, int ms);
+bool shared_put(int sock, const void *data, size_t len, int fd);
 
 /*
- * Comes to the server of @name, which is started if there is none: a connection, at which it
- * serves. -errno after one line; -EUSAGE: others mean another disk by this name. [setup]
+ * Comes to the server of @name, at @place, which is started if there is none: a connection, at
+ * which it serves. -errno after one line; -EUSAGE: others mean another disk by this name. [setup]
  */
-int shared_join(const char *name, const struct shared_hello *hello, struct shared_answer *answer);
+int shared_join(const char *name, const struct shared_place *place,
+		const struct shared_hello *hello, struct shared_answer *answer);
 
 /* As in struct device_class. */
 int shared_clean(FILE *out);

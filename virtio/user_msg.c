@@ -74,20 +74,15 @@ static void put_fds(struct msghdr *m, union control *control, const int *fds, un
 	memcpy(CMSG_DATA(c), fds, nfds * sizeof(int));
 }
 
-int user_send(int sock, const struct user_header *h, const void *payload, const int *fds,
-	      unsigned nfds, int ms)
+int user_put(int sock, const void *bytes, size_t len, const int *fds, unsigned nfds, int ms)
 {
-	uint8_t bytes[sizeof(*h) + USER_PAYLOAD_MAX];
-	size_t done = 0, len = sizeof(*h) + h->size;
 	uint64_t until = user_now() + ms;
 	union control control;
+	size_t done = 0;
 
-	BUG_ON(h->size > USER_PAYLOAD_MAX || nfds > USER_FDS_MAX);
-	memcpy(bytes, h, sizeof(*h));
-	if (h->size)
-		memcpy(bytes + sizeof(*h), payload, h->size);
+	BUG_ON(nfds > USER_FDS_MAX);
 	while (done < len) {
-		struct iovec iov = { bytes + done, len - done };
+		struct iovec iov = { (char *)bytes + done, len - done };
 		struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
 		ssize_t n;
 		int r;
@@ -100,6 +95,18 @@ int user_send(int sock, const struct user_header *h, const void *payload, const 
 		done += n < 0 ? 0 : n;
 	}
 	return 0;
+}
+
+int user_send(int sock, const struct user_header *h, const void *payload, const int *fds,
+	      unsigned nfds, int ms)
+{
+	uint8_t bytes[sizeof(*h) + USER_PAYLOAD_MAX];
+
+	BUG_ON(h->size > USER_PAYLOAD_MAX);
+	memcpy(bytes, h, sizeof(*h));
+	if (h->size)
+		memcpy(bytes + sizeof(*h), payload, h->size);
+	return user_put(sock, bytes, sizeof(*h) + h->size, fds, nfds, ms);
 }
 
 void user_close_fds(const int *fds, unsigned *nfds)
@@ -159,6 +166,17 @@ static int receive(int sock, void *data, size_t len, int fds[USER_FDS_MAX], unsi
 		done += n;
 	}
 	return 0;
+}
+
+int user_take(int sock, void *bytes, size_t len, int fds[USER_FDS_MAX], unsigned *nfds, int ms)
+{
+	int r;
+
+	*nfds = 0;
+	r = receive(sock, bytes, len, fds, nfds, user_now() + ms);
+	if (r < 0)
+		user_close_fds(fds, nfds);
+	return r;
 }
 
 int user_recv(int sock, struct user_header *h, void *payload, int fds[USER_FDS_MAX],

@@ -120,6 +120,10 @@ int user_send(int sock, const struct user_header *h, const void *payload, const 
 int user_recv(int sock, struct user_header *h, void *payload, int fds[USER_FDS_MAX],
 	      unsigned *nfds, int ms);
 
+/* The same for bytes that are no such message, of any number. */
+int user_put(int sock, const void *bytes, size_t len, const int *fds, unsigned nfds, int ms);
+int user_take(int sock, void *bytes, size_t len, int fds[USER_FDS_MAX], unsigned *nfds, int ms);
+
 /* Closes and forgets them. */
 void user_close_fds(const int *fds, unsigned *nfds);
 

@@ -193,6 +193,7 @@ START_TEST(words)
 	ck_assert_str_eq(out.text, "");
 	ck_assert_int_eq(clean("--help"), 0);
 	ck_assert_ptr_nonnull(strstr(out.text, "usage: lunette clean"));
+	ck_assert_ptr_nonnull(strstr(out.text, "sockets of shared disks"));
 }
 END_TEST
 

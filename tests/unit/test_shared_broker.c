@@ -22,7 +22,7 @@ static int first;
 static int join(const char *initiator)
 {
 	struct shared_hello h = hello_of(image, initiator);
-	int sock = shared_join("x", &h, &answer);
+	int sock = shared_join("x", &place, &h, &answer);
 
 	server = sock < 0 ? server : answer.server;
 	return sock;

@@ -74,17 +74,25 @@ START_TEST(lock)
 }
 END_TEST
 
-/* What a server that was killed has left; what one that lives needs stays. */
-START_TEST(clean)
+/* A server that listens at @path. */
+static int serve_at(const char *path)
 {
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
 	int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	char out[200] = "";
-	FILE *f = fmemopen(out, sizeof(out), "w");
 
-	strcpy(at.sun_path, place.socket);
+	strcpy(at.sun_path, path);
 	ck_assert_int_eq(bind(sock, (struct sockaddr *)&at, sizeof(at)), 0);
 	ck_assert_int_eq(listen(sock, 4), 0);
+	return sock;
+}
+
+/* What a server that was killed has left; what one that lives needs stays. */
+START_TEST(clean)
+{
+	char out[200] = "";
+	FILE *f = fmemopen(out, sizeof(out), "w");
+	int sock = serve_at(place.socket);
+
 	ck_assert_int_eq(shared_clean(f), 0);
 	ck_assert_uint_eq(left(), 2); /* with a lock that nobody has */
 	close(sock);
@@ -96,11 +104,43 @@ START_TEST(clean)
 }
 END_TEST
 
+static void in_folder(const char *command)
+{
+	char line[300];
+
+	snprintf(line, sizeof(line), "cd %s && { %s; }", folder, command);
+	ck_assert_msg(system(line) == 0, "%s", line);
+}
+
+/* With other variables they would have met elsewhere; and there may be others' files, too. */
+START_TEST(clean_all_places)
+{
+	char below[100], out[400] = "";
+	FILE *f = fmemopen(out, sizeof(out), "w");
+
+	setenv("TMPDIR", folder, 1);
+	snprintf(below, sizeof(below), "%s/lunette-%u", folder, geteuid());
+	ck_assert_int_eq(mkdir(below, 0700), 0);
+	strcat(below, "/x");
+	close(serve_at(below));
+	in_folder("cd lunette-*; touch a a.lock c c.lock; mkdir b; touch b.lock; echo 1 >d.lock; "
+		  "mkfifo e.lock; ln -s a g.lock; touch f.lock");
+	ck_assert_int_eq(shared_clean(f), 0);
+	fclose(f);
+	/* What is left is what was no lock, or is beside what is no socket. */
+	in_folder("cd lunette-*; test \"$(echo *)\" = 'a a.lock b b.lock c c.lock d.lock e.lock "
+		  "g.lock'");
+	ck_assert_ptr_nonnull(strstr(out, "/x\n"));
+	ck_assert_ptr_nonnull(strstr(out, "/f\n"));
+	in_folder("rm -r lunette-*");
+}
+END_TEST
+
 static int join(struct shared_answer *answer)
 {
 	struct shared_hello h = hello_of(image, "");
 
-	return shared_join("x", &h, answer);
+	return shared_join("x", &place, &h, answer);
 }
 
 /* The first starts it; it ends with the last. */
@@ -162,7 +202,7 @@ START_TEST(cannot_be_opened)
 	struct shared_answer answer;
 
 	stderr_begin(&said);
-	ck_assert_int_lt(shared_join("x", &h, &answer), 0);
+	ck_assert_int_lt(shared_join("x", &place, &h, &answer), 0);
 	stderr_end(&said);
 	ck_assert_ptr_nonnull(strstr(said.text, "/nowhere/disk.img"));
 	ck_assert_ptr_null(strstr(strchr(said.text, '\n') + 1, "lunette:")); /* one line */
@@ -180,7 +220,7 @@ START_TEST(image_in_use)
 	ck_assert_int_eq(shared_lun_open(&lun, "y", &h, &answer), 0);
 	began = user_now();
 	stderr_begin(&said);
-	ck_assert_int_eq(shared_join("x", &h, &answer), -EBUSY);
+	ck_assert_int_eq(shared_join("x", &place, &h, &answer), -EBUSY);
 	stderr_end(&said);
 	ck_assert_uint_lt(user_now() - began, 4000); /* who has the same name has 5 s to go */
 	ck_assert_msg(strstr(said.text, "in use by process") && strstr(said.text, image), "%s",
@@ -202,6 +242,7 @@ Suite *shared_join_suite(void)
 	tcase_add_test(tc, places);
 	tcase_add_test(tc, lock);
 	tcase_add_test(tc, clean);
+	tcase_add_test(tc, clean_all_places);
 	tcase_add_test(tc, first_and_last);
 	tcase_add_test(tc, many_at_once);
 	tcase_add_test(tc, cannot_be_opened);

@@ -66,6 +66,28 @@ START_TEST(there_it_is)
 }
 END_TEST
 
+/* Bytes that are no message: of any number, with a descriptor, and only if all of them come. */
+START_TEST(other_bytes)
+{
+	static uint8_t sent[3 * USER_PAYLOAD_MAX], got[sizeof(sent)];
+	int next = next_fd();
+
+	memset(sent, 0x5a, sizeof(sent));
+	ck_assert_int_eq(user_put(a, sent, sizeof(sent), &a, 1, 0), 0);
+	ck_assert_int_eq(user_take(b, got, sizeof(got), fds, &nfds, 1000), 0);
+	ck_assert_mem_eq(got, sent, sizeof(got));
+	ck_assert_uint_eq(nfds, 1);
+	user_close_fds(fds, &nfds);
+	ck_assert_int_eq(user_put(a, sent, sizeof(sent) - 1, &a, 1, 0), 0);
+	ck_assert_int_eq(user_take(b, got, sizeof(got), fds, &nfds, 10), -ETIMEDOUT);
+	ck_assert_uint_eq(nfds, 0);
+	ck_assert_int_eq(next_fd(), next);
+	while (user_put(a, sent, sizeof(sent), NULL, 0, 0) == 0)
+		;
+	ck_assert_int_eq(user_put(a, sent, sizeof(sent), NULL, 0, 0), -ETIMEDOUT);
+}
+END_TEST
+
 /* The waits have an end, whatever part has come. */
 START_TEST(not_all_of_it)
 {
@@ -155,6 +177,7 @@ Suite *user_msg_suite(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, there_it_is);
 	tcase_add_loop_test(tc, not_all_of_it, 0, 5);
+	tcase_add_test(tc, other_bytes);
 	tcase_add_test(tc, in_two_parts_and_gone);
 	tcase_add_test(tc, too_long);
 	tcase_add_loop_test(tc, too_many_descriptors, 0, 3);

@@ -102,7 +102,8 @@ void clean_help(FILE *out)
 {
 	fputs("usage: lunette clean\n\n"
 	      "Removes what runs that were killed have left: in the kernel, what serves their\n"
-	      "disks; in folders, the temporary files of scripts. A line for each.\n", out);
+	      "disks; in folders, the temporary files of scripts, and sockets of shared disks\n"
+	      "at which nobody listens any more. A line for each.\n", out);
 }
 
 int clean_main(int argc, char **argv)

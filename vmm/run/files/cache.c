@@ -9,19 +9,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "vmm/core/util.h"
-
-/* What a variable says, if that is an absolute path; else it is to be taken as not set. */
-static const char *place(const char *variable)
-{
-	const char *value = getenv(variable);
-
-	return value && *value == '/' ? value : NULL;
-}
+#include "vmm/core/own_folder.h"
 
 char *cache_path(const char *name)
 {
-	const char *cache = place("XDG_CACHE_HOME"), *home = place("HOME");
+	const char *cache = own_variable("XDG_CACHE_HOME"), *home = own_variable("HOME");
 	char *path;
 
 	if (asprintf(&path, "%s%s/lunette/%s", cache ? cache : home ? home : "",
@@ -50,28 +42,10 @@ static int make_folders(char *path)
 	return faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS) < 0 ? -errno : 0;
 }
 
-/* Where everybody may write, somebody else may have been first. */
-static int make_own(const char *path)
+static int make_temporary(const char *name, const char *own, char **path)
 {
-	struct stat st;
+	int r = own_folder(own, true);
 
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
-		return -errno;
-	if (lstat(path, &st) < 0)
-		return -errno;
-	return S_ISDIR(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & 022) ? 0 : -EPERM;
-}
-
-static int make_temporary(const char *name, const char *dir, char **path)
-{
-	char *own;
-	int r;
-
-	if (!dir)
-		return -ENOENT;
-	if (asprintf(&own, "%s/lunette-%u", dir, geteuid()) < 0)
-		return -ENOMEM;
-	r = make_own(own);
 	if (r == 0 && asprintf(path, "%s/%s", own, name) < 0)
 		r = -ENOMEM;
 	if (r == 0) {
@@ -79,25 +53,24 @@ static int make_temporary(const char *name, const char *dir, char **path)
 		if (r < 0)
 			free(*path);
 	}
-	free(own);
 	return r;
 }
 
 int cache_folder(const char *name, char **path)
 {
-	const char *const dirs[] = { place("TMPDIR"), "/var/tmp", "/tmp" };
-	char *home = cache_path(name);
+	const char *cache = own_variable("XDG_CACHE_HOME");
+	char own[PATH_MAX], *home = cache_path(name);
 	unsigned i;
 	int r;
 
 	*path = home;
 	if (!home)
 		return -ENOMEM;
-	r = place("XDG_CACHE_HOME") || place("HOME") ? make_folders(home) : -ENOENT;
-	if (r == 0 || place("XDG_CACHE_HOME")) /* the user has said where */
+	r = cache || own_variable("HOME") ? make_folders(home) : -ENOENT;
+	if (r == 0 || cache) /* the user has said where */
 		return r;
-	for (i = 0; i < ARRAY_SIZE(dirs); i++) {
-		if (make_temporary(name, dirs[i], path) == 0) {
+	for (i = 0; own_temporary(i, own); i++) {
+		if (make_temporary(name, own, path) == 0) {
 			free(home);
 			return 0;
 		}

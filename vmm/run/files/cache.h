@@ -2,8 +2,7 @@
 /*
  * cache.h - where the user's cache is: ${XDG_CACHE_HOME:-~/.cache}/lunette.
  *
- * Not everybody has a home, in a container for one. Without it a folder of one's own stands for it
- * in $TMPDIR, /var/tmp or /tmp, "lunette-" and the user's number: nobody else may write there.
+ * Who has no home, in a container for one, has it in a temporary folder of his own (own_folder.h).
  */
 #ifndef RUN_CACHE_H
 #define RUN_CACHE_H
