@@ -95,7 +95,7 @@ int arch_debug_control(const struct vcpu *vcpu, const struct arch_debug *how)
 	if (how->on && how->step)
 		return -EOPNOTSUPP;
 	if (how->on)
-		debug.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP;
+		debug.control = KVM_GUESTDBG_ENABLE; /* each ebreak then leaves the guest */
 	return ioctl(vcpu->fd, KVM_SET_GUEST_DEBUG, &debug) < 0 ? -errno : 0;
 }
 
