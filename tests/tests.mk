@@ -63,6 +63,7 @@ $(out)/tests/unit/test_console $(out)/tests/unit/test_console_sysrq: $(patsubst 
 $(addprefix $(out)/tests/unit/test_,machine machine_end restart): \
 	$(patsubst %,$(out)/vmm/machine/%.o,machine restart)
 $(out)/tests/unit/test_dump: $(out)/vmm/machine/dump.o
+$(out)/tests/unit/test_walk: $(out)/vmm/machine/arch/walk.o
 $(out)/tests/unit/test_gdb: $(out)/vmm/machine/gdb.o
 $(out)/tests/unit/test_$(ARCH)_debug: $(out)/vmm/machine/arch/$(ARCH)/debug.o
 $(out)/tests/unit/test_sandbox: $(out)/vmm/machine/sandbox.o

@@ -56,9 +56,11 @@ int arch_debug_set(const struct vcpu *vcpu, const uint8_t *regs)
 }
 
 /* Pages are upside down. */
-int arch_debug_translate(const struct vcpu *vcpu, uint64_t addr, uint64_t *gpa)
+int arch_debug_translate(const struct vcpu *vcpu, const struct mem *mem, uint64_t addr,
+			 uint64_t *gpa)
 {
 	(void)vcpu;
+	(void)mem;
 	*gpa = (15 - addr / 4096) * 4096 + addr % 4096;
 	return addr < KIB(64) ? 0 : -EFAULT;
 }

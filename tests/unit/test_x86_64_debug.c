@@ -193,9 +193,9 @@ START_TEST(addresses)
 {
 	uint64_t gpa;
 
-	ck_assert_int_eq(arch_debug_translate(&vcpu, 0xffffffff81000000, &gpa), 0);
+	ck_assert_int_eq(arch_debug_translate(&vcpu, NULL, 0xffffffff81000000, &gpa), 0);
 	ck_assert_uint_eq(gpa, 0x000000);
-	ck_assert_int_eq(arch_debug_translate(&vcpu, 0x1000, &gpa), -EFAULT);
+	ck_assert_int_eq(arch_debug_translate(&vcpu, NULL, 0x1000, &gpa), -EFAULT);
 }
 END_TEST
 

@@ -84,7 +84,7 @@ static int move(struct gdb *g, unsigned cpu, uint64_t addr, uint8_t *bytes, size
 
 	for (; r == 0 && len; len -= part, bytes += part, addr += part) {
 		part = min_u64(len, PAGE - addr % PAGE);
-		r = arch_debug_translate(vcpu_of(g, cpu), addr, &gpa);
+		r = arch_debug_translate(vcpu_of(g, cpu), &g->m->mem, addr, &gpa);
 		if (r == 0)
 			r = write ? mem_write(&g->m->mem, gpa, bytes, part) :
 				    mem_read(&g->m->mem, gpa, bytes, part);

@@ -148,7 +148,8 @@ struct arch_debug {
 
 /*
  * What GDB is to know, and may ask; gdb_stub.h has the words. Of a vCPU whose thread rests. -errno;
- * -ENOSPC of check: more than this processor has; -EFAULT of translate: no memory is there.
+ * -ENOSPC of check: more than this processor has; -EFAULT of translate: no memory is there;
+ * -EOPNOTSUPP of control: KVM has no steps here, or cannot give the guest its trap.
  * [main] (debug.c)
  */
 extern const char arch_debug_name[];
@@ -157,7 +158,8 @@ extern const uint8_t arch_debug_trap[];
 extern const unsigned arch_debug_trap_len;
 int arch_debug_get(const struct vcpu *vcpu, uint8_t *regs);
 int arch_debug_set(const struct vcpu *vcpu, const uint8_t *regs);
-int arch_debug_translate(const struct vcpu *vcpu, uint64_t addr, uint64_t *gpa);
+int arch_debug_translate(const struct vcpu *vcpu, const struct mem *mem, uint64_t addr,
+			 uint64_t *gpa);
 int arch_debug_check(const struct vcpu *vcpu, const struct gdb_point *point, unsigned count);
 int arch_debug_control(const struct vcpu *vcpu, const struct arch_debug *how);
 /* It has left the guest by KVM_EXIT_DEBUG. */

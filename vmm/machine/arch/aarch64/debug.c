@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * debug.c - what GDB is to know of arm64. KVM does not walk the guest's tables here, so addresses
- * of memory are those of the machine; breakpoints of the processor have the program's.
- */
+/* debug.c - what GDB is to know of arm64. KVM does not walk the guest's tables here: we do. */
 #include <errno.h>
 #include <linux/kvm.h>
 #include <string.h>
@@ -10,6 +7,7 @@
 
 #include "vmm/core/util.h"
 #include "vmm/machine/arch/arch.h"
+#include "vmm/machine/arch/walk.h"
 #include "vmm/machine/gdb_stub.h"
 #include "vmm/machine/vcpu.h"
 #include "vmm/machine/vm.h"
@@ -91,11 +89,24 @@ int arch_debug_set(const struct vcpu *vcpu, const uint8_t *regs)
 	return r;
 }
 
-int arch_debug_translate(const struct vcpu *vcpu, uint64_t addr, uint64_t *gpa)
+int arch_debug_translate(const struct vcpu *vcpu, const struct mem *mem, uint64_t addr,
+			 uint64_t *gpa)
 {
-	(void)vcpu;
-	*gpa = addr;
-	return 0;
+	static const uint64_t ids[] = {
+		ARM64_SYS_REG(3, 0, 1, 0, 0), ARM64_SYS_REG(3, 0, 2, 0, 2),
+		ARM64_SYS_REG(3, 0, 2, 0, 0), ARM64_SYS_REG(3, 0, 2, 0, 1),
+	};
+	uint64_t is[ARRAY_SIZE(ids)]; /* SCTLR_EL1, TCR_EL1, TTBR0_EL1, TTBR1_EL1 */
+	struct walk w;
+	unsigned i;
+	int r = 0;
+
+	for (i = 0; r == 0 && i < ARRAY_SIZE(ids); i++)
+		r = move(vcpu, KVM_GET_ONE_REG, ids[i], &is[i]);
+	if (r < 0)
+		return r;
+	w = walk_arm64(is[0], is[1], is[2], is[3], addr);
+	return walk_tables(mem, &w, addr, gpa);
 }
 
 static bool watches(const struct gdb_point *p)
@@ -141,6 +152,8 @@ int arch_debug_control(const struct vcpu *vcpu, const struct arch_debug *how)
 	struct kvm_guest_debug debug = { 0 };
 	unsigned i, n[2] = { 0, 0 };
 
+	if (how->on && how->inject) /* KVM cannot: the debugger is told of it */
+		return -EOPNOTSUPP;
 	if (how->on)
 		debug.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP |
 				(how->step ? KVM_GUESTDBG_SINGLESTEP : 0);

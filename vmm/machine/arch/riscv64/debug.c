@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * debug.c - what GDB is to know of riscv64. KVM has no single steps and none of the processor's
- * breakpoints here, and does not walk the guest's tables: addresses of memory are the machine's.
+ * breakpoints here, and does not walk the guest's tables: we do.
  */
 #include <errno.h>
 #include <linux/kvm.h>
@@ -10,11 +10,13 @@
 
 #include "vmm/core/util.h"
 #include "vmm/machine/arch/arch.h"
+#include "vmm/machine/arch/walk.h"
 #include "vmm/machine/gdb_stub.h"
 #include "vmm/machine/vcpu.h"
 
 #define CPU "org.gnu.gdb.riscv.cpu"
 #define CORE_REG(n) (KVM_REG_RISCV | KVM_REG_SIZE_U64 | KVM_REG_RISCV_CORE | (n))
+#define SATP (KVM_REG_RISCV | KVM_REG_SIZE_U64 | KVM_REG_RISCV_CSR | KVM_REG_RISCV_CSR_REG(satp))
 #define REGS 33
 
 const char arch_debug_name[] = "riscv:rv64";
@@ -69,11 +71,17 @@ int arch_debug_set(const struct vcpu *vcpu, const uint8_t *regs)
 	return r;
 }
 
-int arch_debug_translate(const struct vcpu *vcpu, uint64_t addr, uint64_t *gpa)
+int arch_debug_translate(const struct vcpu *vcpu, const struct mem *mem, uint64_t addr,
+			 uint64_t *gpa)
 {
-	(void)vcpu;
-	*gpa = addr;
-	return 0;
+	uint64_t satp;
+	struct kvm_one_reg reg = { .id = SATP, .addr = (uintptr_t)&satp };
+	struct walk w;
+
+	if (ioctl(vcpu->fd, KVM_GET_ONE_REG, &reg) < 0)
+		return -errno;
+	w = walk_riscv64(satp);
+	return walk_tables(mem, &w, addr, gpa);
 }
 
 int arch_debug_check(const struct vcpu *vcpu, const struct gdb_point *point, unsigned count)
@@ -92,7 +100,7 @@ int arch_debug_control(const struct vcpu *vcpu, const struct arch_debug *how)
 {
 	struct kvm_guest_debug debug = { 0 };
 
-	if (how->on && how->step)
+	if (how->on && (how->step || how->inject))
 		return -EOPNOTSUPP;
 	if (how->on)
 		debug.control = KVM_GUESTDBG_ENABLE; /* each ebreak then leaves the guest */

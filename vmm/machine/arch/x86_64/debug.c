@@ -115,10 +115,12 @@ int arch_debug_set(const struct vcpu *vcpu, const uint8_t *regs)
 	return ioctl(vcpu->fd, KVM_SET_REGS, &all.r) < 0 ? -errno : 0;
 }
 
-int arch_debug_translate(const struct vcpu *vcpu, uint64_t addr, uint64_t *gpa)
+int arch_debug_translate(const struct vcpu *vcpu, const struct mem *mem, uint64_t addr,
+			 uint64_t *gpa)
 {
 	struct kvm_translation t = { .linear_address = addr };
 
+	(void)mem;
 	if (ioctl(vcpu->fd, KVM_TRANSLATE, &t) < 0)
 		return -errno;
 	*gpa = t.physical_address;
