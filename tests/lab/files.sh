@@ -335,7 +335,7 @@ all  amd   stock     -     hostile fs conformance rebind many
 all  intel stock     micro end
 all  aarch64 stock   -     wide boot tools disks transport vhost job files console end limits shared reboot
 all  aarch64 stock   -     blk vsock exec
-all  riscv64 stock   -     wide boot disks transport vhost job files console end limits
+all  riscv64 stock   -     wide boot disks transport vhost job files console end limits exec
 all  amd   stock     -     modules hang
 all  amd   stock     stock console ctl disks transport user
 all  amd   backports -     hostile vhost job resets
