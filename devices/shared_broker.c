@@ -33,6 +33,7 @@ struct guest {
 	struct broker *broker;
 	struct thread thread;
 	int sock;
+	int ear;    /* for lines about it; -1: it has none */
 	bool known; /* @hello has come */
 	struct shared_hello hello;
 	atomic_bool over;
@@ -94,9 +95,16 @@ static int accept_one(const struct broker *b)
 	return sock;
 }
 
-static bool get_hello(int sock, struct shared_hello *hello)
+static void close_any(int fd)
 {
-	return shared_get(sock, hello, sizeof(*hello), NULL, HELLO_MS) && shared_hello_ok(hello);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* *@ear: the caller's. */
+static bool get_hello(int sock, struct shared_hello *hello, int *ear)
+{
+	return shared_get(sock, hello, sizeof(*hello), ear, HELLO_MS) && shared_hello_ok(hello);
 }
 
 /* Guests. */
@@ -107,14 +115,15 @@ static void serve(struct guest *g)
 	struct shared_initiator *initiator;
 	struct shared_answer answer;
 
-	if (!g->known && !get_hello(g->sock, &g->hello))
+	if (!g->known && !get_hello(g->sock, &g->hello, &g->ear))
 		return;
+	log_send(g->ear);
 	if (shared_lun_join(lun, &g->hello, &answer, &initiator) < 0) {
 		shared_put(g->sock, &answer, sizeof(answer), -1);
 		return;
 	}
 	if (shared_put(g->sock, &answer, sizeof(answer), -1))
-		shared_lun_serve(initiator, g->sock);
+		shared_lun_serve(initiator, g->sock, g->ear);
 	shared_lun_leave(lun, initiator);
 }
 
@@ -129,14 +138,15 @@ static void guest_main(void *arg)
 	eventfd_write(ended, 1);
 }
 
-/* Takes over @sock. */
-static void add_guest(struct broker *b, int sock, const struct shared_hello *hello)
+/* Takes over @sock, and @ear. */
+static void add_guest(struct broker *b, int sock, const struct shared_hello *hello, int ear)
 {
 	struct guest *g = calloc(1, sizeof(*g));
 
 	if (g) {
 		g->broker = b;
 		g->sock = sock;
+		g->ear = ear;
 		g->known = hello;
 		if (hello)
 			g->hello = *hello;
@@ -149,6 +159,7 @@ static void add_guest(struct broker *b, int sock, const struct shared_hello *hel
 		free(g);
 	}
 	close(sock);
+	close_any(ear);
 }
 
 static void set_timer(const struct broker *b, bool on)
@@ -164,7 +175,7 @@ static void incoming(void *arg)
 	int sock = accept_one(b);
 
 	if (sock >= 0)
-		add_guest(b, sock, NULL);
+		add_guest(b, sock, NULL, -1);
 	else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM)
 		b->starved = true;
 	b->starved |= b->nguests == GUESTS_MAX;
@@ -187,6 +198,7 @@ static void ended(void *arg)
 		LIST_REMOVE(g, link);
 		b->nguests--;
 		close(g->sock);
+		close_any(g->ear);
 		free(g);
 	}
 	if (b->starved)
@@ -256,8 +268,9 @@ static void let_go(void)
 		log_debug("shared-disk: the folder stays in use");
 }
 
-/* The disk is open for @hello, who is at @sock. */
-static int run(struct broker *b, int sock, const struct shared_hello *hello, int (*confine)(void))
+/* The disk is open for @hello, who is at @sock, and hears at @ear. */
+static int run(struct broker *b, int sock, const struct shared_hello *hello, int ear,
+	       int (*confine)(void))
 {
 	int r = make_loop(b);
 
@@ -265,9 +278,10 @@ static int run(struct broker *b, int sock, const struct shared_hello *hello, int
 		r = confine ? confine() : 0;
 	if (r < 0) {
 		close(sock);
+		close_any(ear);
 	} else {
 		let_go();
-		add_guest(b, sock, hello);
+		add_guest(b, sock, hello, ear);
 		if (LIST_EMPTY(&b->guests))
 			set_timer(b, true);
 		loop_run(b->loop);
@@ -277,12 +291,12 @@ static int run(struct broker *b, int sock, const struct shared_hello *hello, int
 }
 
 /* Who was refused may have been the first of several. */
-static int open_for(struct broker *b, int sock, struct shared_hello *hello)
+static int open_for(struct broker *b, int sock, struct shared_hello *hello, int *ear)
 {
 	struct shared_answer answer = { 0 };
 	int r;
 
-	if (!get_hello(sock, hello))
+	if (!get_hello(sock, hello, ear))
 		return -EPROTO;
 	r = shared_lun_open(&b->lun, b->name, hello, &answer);
 	if (r < 0)
@@ -294,7 +308,7 @@ static int await_first(struct broker *b, int (*confine)(void))
 {
 	struct pollfd waiting = { .fd = b->listener, .events = POLLIN };
 	struct shared_hello hello;
-	int sock, r;
+	int sock, ear = -1, r;
 
 	for (;;) {
 		if (poll(&waiting, 1, LOOK_MS) == 0) {
@@ -305,12 +319,13 @@ static int await_first(struct broker *b, int (*confine)(void))
 		sock = accept_one(b);
 		if (sock < 0)
 			continue;
-		r = open_for(b, sock, &hello);
+		r = open_for(b, sock, &hello, &ear);
 		if (!r)
 			break;
 		close(sock);
+		close_any(ear);
 	}
-	r = run(b, sock, &hello, confine);
+	r = run(b, sock, &hello, ear, confine);
 	shared_lun_close(&b->lun);
 	return r;
 }

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,6 +25,7 @@
 #include "devices/vhost_user_scsi.h"
 #include "vmm/core/claim.h"
 #include "vmm/core/fail.h"
+#include "vmm/core/loop.h"
 #include "vmm/core/utf8.h"
 #include "vmm/core/util.h"
 
@@ -63,6 +65,8 @@ struct shared_disk {
 	struct shared_hello hello;
 	struct shared_answer answer;
 	bool came; /* once, and no more */
+	struct loop_source ear; /* for what the server says; fd -1: nothing */
+	bool listens;
 };
 
 static struct shared_disk *disk_of(struct user_device *u)
@@ -90,9 +94,66 @@ static int dial(struct user_device *u)
 		gone(u);
 		return -EPIPE;
 	}
-	sock = shared_join(s->name, &s->place, &s->hello, &s->answer);
+	sock = shared_join(s->name, &s->place, &s->hello, &s->answer, &s->ear.fd);
 	s->came = sock >= 0;
 	return sock;
+}
+
+/* What the server has to say: its own stderr nobody reads. */
+
+static void stop_listening(struct shared_disk *s)
+{
+	if (s->listens)
+		loop_del(s->base.loop, &s->ear);
+	s->listens = false;
+}
+
+static void hear(void *arg)
+{
+	struct shared_disk *s = arg;
+	char line[1024];
+	ssize_t n = recv(s->ear.fd, line, sizeof(line) - 1, MSG_DONTWAIT);
+
+	if (n > 0) {
+		line[n] = 0;
+		log_guest(&s->base.vdev.limit, "%s: its server: %s", s->base.dev.id, line);
+	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+		stop_listening(s);
+	}
+}
+
+static int listen_to(void *arg)
+{
+	struct shared_disk *s = arg;
+
+	s->listens = s->ear.fd >= 0 && loop_add(s->base.loop, &s->ear) == 0;
+	return 0;
+}
+
+static int stop_call(void *arg)
+{
+	stop_listening(arg);
+	return 0;
+}
+
+static void end(struct user_device *u)
+{
+	struct shared_disk *s = disk_of(u);
+
+	if (u->loop)
+		loop_call(u->loop, stop_call, s);
+	if (s->ear.fd >= 0)
+		close(s->ear.fd);
+}
+
+static int shared_ready(struct device *dev)
+{
+	struct user_device *u = container_of(dev, struct user_device, dev);
+	int r = user_device_ready(dev);
+
+	if (!r)
+		loop_call(u->loop, listen_to, disk_of(u));
+	return r;
 }
 
 static void put(char *to, size_t size, const char *text)
@@ -123,6 +184,7 @@ static void take(struct user_device *u, const struct user_device_cfg *base)
 
 	s->name = cfg->name;
 	s->place = cfg->place;
+	s->ear = (struct loop_source){ .fd = -1, .fn = hear, .arg = s };
 	u->socket = s->place.socket;
 	memcpy(h->magic, SHARED_MAGIC, sizeof(h->magic));
 	put(h->initiator, sizeof(h->initiator), cfg->initiator);
@@ -156,6 +218,8 @@ static const struct user_device_kind shared_kind = {
 	.take = take,
 	.dial = dial,
 	.gone = gone,
+	.lost = "; the run ends, as the server alone knew of reservations",
+	.end = end,
 };
 
 static int check(const struct platform *p, const char *id, const struct shared_cfg *cfg)
@@ -295,7 +359,7 @@ const struct device_class shared_disk_class = {
 	.first_opt = "file",
 	.cfg_size = sizeof(struct shared_cfg),
 	.create = shared_create,
-	.ready = user_device_ready,
+	.ready = shared_ready,
 	.shares_memory = true,
 	.facts = shared_facts,
 	.expect = shared_expect,

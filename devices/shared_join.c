@@ -253,16 +253,30 @@ static int start(const char *name, const struct shared_place *place)
 	return r < 0 ? r : 0;
 }
 
+/* With it goes the other end of *@ear. False: nobody takes it. */
+static bool put_hello(int sock, const struct shared_hello *hello, int *ear)
+{
+	int pair[2] = { -1, -1 };
+	bool put;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+		return shared_put(sock, hello, sizeof(*hello), -1);
+	put = shared_put(sock, hello, sizeof(*hello), pair[1]);
+	close(pair[1]);
+	*ear = pair[0];
+	return put;
+}
+
 /* 1: the server has gone meanwhile. */
 static int greet(const char *name, int sock, const struct shared_hello *hello,
-		 struct shared_answer *answer)
+		 struct shared_answer *answer, int *ear)
 {
 	*answer = (struct shared_answer){ 0 };
 	if (!shared_peer_ok(sock)) {
 		log_err("shared=%s: its server is another user's", name);
 		return -EPERM;
 	}
-	if (!shared_put(sock, hello, sizeof(*hello), -1))
+	if (!put_hello(sock, hello, ear))
 		return 1;
 	if (shared_get(sock, answer, sizeof(*answer), NULL, ANSWER_MS)) {
 		answer->text[sizeof(answer->text) - 1] = 0;
@@ -279,7 +293,7 @@ static int greet(const char *name, int sock, const struct shared_hello *hello,
 
 /* As shared_join(); -EAGAIN: the server has gone meanwhile; it and -EADDRINUSE without a line. */
 static int join_once(const char *name, const struct shared_place *place,
-		     const struct shared_hello *hello, struct shared_answer *answer)
+		     const struct shared_hello *hello, struct shared_answer *answer, int *ear)
 {
 	int lock = shared_lock(place, LOCK_MS), sock, r = 0;
 
@@ -295,7 +309,7 @@ static int join_once(const char *name, const struct shared_place *place,
 		r = !r && sock < 0 ? 1 : r;
 	}
 	if (!r)
-		r = greet(name, sock, hello, answer);
+		r = greet(name, sock, hello, answer, ear);
 	close(lock);
 	if (!r)
 		return sock;
@@ -307,14 +321,17 @@ static int join_once(const char *name, const struct shared_place *place,
 }
 
 int shared_join(const char *name, const struct shared_place *place,
-		const struct shared_hello *hello, struct shared_answer *answer)
+		const struct shared_hello *hello, struct shared_answer *answer, int *ear)
 {
 	uint64_t until = user_now() + BUSY_MS;
 	int r;
 
 	for (;;) {
 		*answer = (struct shared_answer){ 0 };
-		r = join_once(name, place, hello, answer);
+		*ear = -1;
+		r = join_once(name, place, hello, answer, ear);
+		if (r < 0 && *ear >= 0)
+			close(*ear);
 		if ((r != -EADDRINUSE && r != -EAGAIN) || user_now() >= until)
 			break;
 		nap();

@@ -51,10 +51,12 @@ bool shared_put(int sock, const void *data, size_t len, int fd);
 
 /*
  * Comes to the server of @name, at @place, which is started if there is none: a connection, at
- * which it serves. -errno after one line; -EUSAGE: others mean another disk by this name. [setup]
+ * which it serves. *@ear: a socket, the caller's, at which it says what it has to say about this
+ * guest, a line in each message; -1: it cannot. -errno after one line; -EUSAGE: others mean another
+ * disk by this name. [setup]
  */
 int shared_join(const char *name, const struct shared_place *place,
-		const struct shared_hello *hello, struct shared_answer *answer);
+		const struct shared_hello *hello, struct shared_answer *answer, int *ear);
 
 /* As in struct device_class. */
 int shared_clean(FILE *out);

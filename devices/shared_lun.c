@@ -437,7 +437,8 @@ static int serve_on(struct loop *loop, struct scsi_port *port, int sock)
 	if (!r) {
 		user_serve_init(&g->serve, &g->vdev);
 		user_serve_run(&g->serve, sock);
-		r = g->serve.wrong ? -EPROTO : 0;
+		if (g->serve.wrong)
+			log_warn("%s: its process %s", loop_name(loop), g->serve.wrong);
 		scsi_host_destroy(g->host);
 		virtio_device_fini(&g->vdev);
 	}
@@ -445,7 +446,13 @@ static int serve_on(struct loop *loop, struct scsi_port *port, int sock)
 	return r;
 }
 
-int shared_lun_serve(struct shared_initiator *initiator, int sock)
+static int send_lines(void *arg)
+{
+	log_send(*(int *)arg);
+	return 0;
+}
+
+void shared_lun_serve(struct shared_initiator *initiator, int sock, int ear)
 {
 	struct loop *loop;
 	char name[16];
@@ -453,13 +460,14 @@ int shared_lun_serve(struct shared_initiator *initiator, int sock)
 
 	snprintf(name, sizeof(name), "guest%u", initiator->port.id);
 	loop = loop_create(name);
-	if (!loop)
-		return -errno;
-	r = loop_start(loop);
+	r = loop ? loop_start(loop) : -errno;
 	if (!r) {
+		loop_call(loop, send_lines, &ear);
 		r = serve_on(loop, &initiator->port, sock);
 		loop_join(loop);
 	}
-	loop_destroy(loop);
-	return r;
+	if (r < 0)
+		log_err("%s: cannot be served: %s", name, strerror(-r));
+	if (loop)
+		loop_destroy(loop);
 }

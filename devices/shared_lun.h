@@ -86,8 +86,8 @@ void shared_lun_leave(struct shared_lun *s, struct shared_initiator *initiator);
 
 /*
  * Serves the guest that is at the other end of @sock, until it goes or says what cannot be. Any
- * thread, which waits here; the guest's requests have another. -errno: it could not.
+ * thread, which waits here; the guest's requests have another, whose lines go to @ear (log_send()).
  */
-int shared_lun_serve(struct shared_initiator *initiator, int sock);
+void shared_lun_serve(struct shared_initiator *initiator, int sock, int ear);
 
 #endif

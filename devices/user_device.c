@@ -99,6 +99,7 @@ static int connect_to(struct user_device *u, const char *id, const struct user_d
 		.patience = PATIENCE, .comeback = cfg->comeback * 1000,
 		.config = take_config, .arg = u,
 		.dial = u->kind->dial ? dial : NULL, .gone = u->kind->gone ? gone : NULL,
+		.lost = u->kind->lost,
 	};
 	int r;
 
@@ -155,6 +156,13 @@ static int begin(struct user_device *u, struct platform *p, const char *id,
 	return r;
 }
 
+static void finish(struct user_device *u)
+{
+	if (u->kind->end)
+		u->kind->end(u);
+	free(u);
+}
+
 int user_device_create(struct platform *p, const char *id, const struct user_device_cfg *cfg,
 		       const struct user_device_kind *kind, struct device **dev)
 {
@@ -173,7 +181,7 @@ int user_device_create(struct platform *p, const char *id, const struct user_dev
 		kind->take(u, cfg);
 	r = begin(u, p, id, cfg);
 	if (r < 0)
-		free(u);
+		finish(u);
 	else
 		*dev = &u->dev;
 	return r;
@@ -247,5 +255,5 @@ void user_device_destroy(struct device *dev)
 	virtio_unmake(&u->vdev);
 	if (u->user)
 		u->user->wire.ops->close(&u->user->wire);
-	free(u);
+	finish(u);
 }

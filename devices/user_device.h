@@ -59,6 +59,9 @@ struct user_device_kind {
 	/* As in struct vhost_user_spec; NULL: the socket is dialled, and may be again. */
 	int (*dial)(struct user_device *u);
 	void (*gone)(struct user_device *u);
+	const char *lost; /* as there; NULL: as for all */
+	/* What take() and dial() have got besides goes; NULL: nothing. */
+	void (*end)(struct user_device *u);
 };
 
 struct user_device {

@@ -38,8 +38,8 @@ int vhost_user_fail(struct vhost_user *u, int err, const char *fmt, ...)
 		shutdown(u->sock, SHUT_RDWR);
 	if (!silent && running)
 		log_guest(&u->vdev->limit, "%s: the server at %s %s%s", u->spec.id, u->spec.path,
-			  what, u->spec.gone ? "; the run ends, as the server alone knew of "
-			  "reservations" : u->lied || !u->vdev->started ? "" :
+			  what, u->spec.lost ? u->spec.lost :
+			  u->lied || !u->vdev->started ? "" :
 			  vhost_user_resumable(u) ? "; requests wait until it is back" :
 			  "; nobody knows what it had begun, and the guest has to reset the "
 			  "device");

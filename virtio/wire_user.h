@@ -47,6 +47,7 @@ struct vhost_user_spec {
 	/* The connection has ended, and nobody is to wait for another: it knew what no other
 	 * server can. NULL: of no interest. Under the device's lock. [iothread] */
 	void (*gone)(void *arg);
+	const char *lost;  /* what that means, behind a line's end; NULL: requests may be lost */
 	void *arg;
 };
 

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "tests/lib/stderr.h"
@@ -48,6 +49,31 @@ START_TEST(levels)
 	log_info("c");
 	log_debug("d");
 	ck_assert_str_eq(stderr_end(&err), expected[_i]);
+}
+END_TEST
+
+/* Of one thread, to another process, which need not read them. */
+START_TEST(sent_away)
+{
+	char line[100] = "";
+	int pair[2];
+	unsigned i;
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	stderr_begin(&err);
+	log_send(pair[1]);
+	for (i = 0; i < 10000; i++)
+		log_warn("line %u", i);
+	log_send(-1);
+	log_warn("here again");
+	ck_assert_str_eq(stderr_end(&err), "lunette: warning: here again\n");
+	ck_assert_int_eq(recv(pair[0], line, sizeof(line), 0), strlen("line 0"));
+	ck_assert_str_eq(line, "line 0");
+	close(pair[0]);
+	log_send(pair[1]); /* and nobody is there any more */
+	log_warn("nobody");
+	log_send(-1);
+	close(pair[1]);
 }
 END_TEST
 
@@ -281,6 +307,7 @@ Suite *log_suite(void)
 	Suite *s = suite_create("log");
 	TCase *tc = unit_case(s, "log");
 
+	tcase_add_test(tc, sent_away);
 	tcase_add_loop_test(tc, levels, LOG_ERR, LOG_DEBUG + 1);
 	tcase_add_test(tc, long_lines);
 	tcase_add_loop_test(tc, long_names, 0, 6);

@@ -18,11 +18,12 @@ static struct shared_answer answer;
 static struct stderr_text said;
 static pid_t server;
 static int first;
+static int ear; /* of the last one that has come */
 
 static int join(const char *initiator)
 {
 	struct shared_hello h = hello_of(image, initiator);
-	int sock = shared_join("x", &place, &h, &answer);
+	int sock = shared_join("x", &place, &h, &answer, &ear);
 
 	server = sock < 0 ? server : answer.server;
 	return sock;
@@ -91,6 +92,29 @@ START_TEST(a_liar_among_others)
 	close(liar);
 	close(stranger);
 	close(other);
+}
+END_TEST
+
+/* The server has no reader of stderr: who it is about hears a line, also why it is left alone. */
+START_TEST(is_told_why)
+{
+	struct user_header h = { USER_SET_MEM_TABLE, USER_VERSION, 8 };
+	struct pollfd readable = { .events = POLLIN };
+	int liar = join("liar");
+	char line[200] = "";
+
+	ck_assert_int_ge(ear, 0);
+	ck_assert_int_eq(user_send(liar, &h, "\1\0\0\0\0\0\0", NULL, 0, PATIENCE), 0);
+	ck_assert(has_ended(liar));
+	readable.fd = ear;
+	ck_assert_int_eq(poll(&readable, 1, PATIENCE), 1);
+	ck_assert_int_gt(recv(ear, line, sizeof(line) - 1, 0), 0);
+	ck_assert_str_eq(line, "guest2: its process sends a table of memory that is not whole, or "
+			 "too long");
+	ck_assert_int_eq(poll(&readable, 1, PATIENCE), 1);
+	ck_assert_int_eq(recv(ear, line, 1, 0), 0);
+	close(liar);
+	close(ear);
 }
 END_TEST
 
@@ -264,6 +288,7 @@ Suite *shared_broker_suite(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, a_liar_among_others);
+	tcase_add_test(tc, is_told_why);
 	tcase_add_test(tc, silent_ones);
 	tcase_add_test(tc, silent_crowd);
 	tcase_add_test(tc, slow_end);

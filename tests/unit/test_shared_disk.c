@@ -204,6 +204,36 @@ START_TEST(server_is_killed)
 }
 END_TEST
 
+/* Until now, on stderr, since stderr_begin(). */
+static bool is_said(const char *what)
+{
+	char so_far[4096];
+	ssize_t n = pread(STDERR_FILENO, so_far, sizeof(so_far) - 1, 0);
+
+	so_far[n > 0 ? n : 0] = 0;
+	return strstr(so_far, what);
+}
+
+/* What the server finds wrong with a ring is said here; the other guest goes on. */
+START_TEST(server_has_a_line)
+{
+	uint8_t data[512] = { 1 };
+	unsigned ms = 0;
+
+	begin(0, "");
+	begin(1, "");
+	stderr_begin(&said);
+	le16_put(v[0].queue[2].ring.a + 2, 1000);
+	vdriver_notify(&v[0], 2);
+	for (; !is_said("its server: ") && ms < PATIENCE; ms += 10)
+		usleep(10000);
+	stderr_end(&said);
+	ck_assert_msg(strstr(said.text, "shared0: its server: guest1: queue 2: bad ring"), "%s",
+		      said.text);
+	ck_assert_uint_eq(rw(1, true, data), 0);
+}
+END_TEST
+
 static const struct {
 	const char *more, *said;
 } refused[] = {
@@ -270,6 +300,7 @@ Suite *shared_disk_suite(void)
 	tcase_add_test(tc, comes_back);
 	tcase_add_test(tc, driver_resets);
 	tcase_add_test(tc, server_is_killed);
+	tcase_add_test(tc, server_has_a_line);
 	tcase_add_loop_test(tc, is_refused, 0, ARRAY_SIZE(refused));
 	tcase_add_loop_test(tc, what_does_not_go_with_it, 0, ARRAY_SIZE(alone));
 	tcase_add_test(tc, kernel_cannot);

@@ -12,6 +12,7 @@ Suite *shared_join_suite(void);
 
 static struct shared_place place;
 static struct stderr_text said;
+static int ear; /* which these tests leave open */
 
 static void set_up(void)
 {
@@ -140,7 +141,7 @@ static int join(struct shared_answer *answer)
 {
 	struct shared_hello h = hello_of(image, "");
 
-	return shared_join("x", &place, &h, answer);
+	return shared_join("x", &place, &h, answer, &ear);
 }
 
 /* The first starts it; it ends with the last. */
@@ -202,7 +203,7 @@ START_TEST(cannot_be_opened)
 	struct shared_answer answer;
 
 	stderr_begin(&said);
-	ck_assert_int_lt(shared_join("x", &place, &h, &answer), 0);
+	ck_assert_int_lt(shared_join("x", &place, &h, &answer, &ear), 0);
 	stderr_end(&said);
 	ck_assert_ptr_nonnull(strstr(said.text, "/nowhere/disk.img"));
 	ck_assert_ptr_null(strstr(strchr(said.text, '\n') + 1, "lunette:")); /* one line */
@@ -220,7 +221,7 @@ START_TEST(image_in_use)
 	ck_assert_int_eq(shared_lun_open(&lun, "y", &h, &answer), 0);
 	began = user_now();
 	stderr_begin(&said);
-	ck_assert_int_eq(shared_join("x", &place, &h, &answer), -EBUSY);
+	ck_assert_int_eq(shared_join("x", &place, &h, &answer, &ear), -EBUSY);
 	stderr_end(&said);
 	ck_assert_uint_lt(user_now() - began, 4000); /* who has the same name has 5 s to go */
 	ck_assert_msg(strstr(said.text, "in use by process") && strstr(said.text, image), "%s",

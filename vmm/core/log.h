@@ -42,6 +42,12 @@ void log_text(const char *line);
  */
 void log_hear(char *text, size_t size);
 
+/*
+ * From now on the lines of this thread, whose work is another process's, go to @sock, a message for
+ * each, without "lunette" and the level. What it has no room for is lost. -1: to stderr again.
+ */
+void log_send(int sock);
+
 /* How many error lines there have been, also those that log_hear() has. */
 unsigned log_errors(void);
 
