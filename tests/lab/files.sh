@@ -152,6 +152,15 @@ others_servers() { # ARCH FOLDER
 	guest/mkinitramfs.sh -a "$1" -r "$tree" extra "$work/$1-servers.cpio" "${files[@]}"
 }
 
+# GDB, for tests/vm/gdb.sh, with all that it needs: of a package that has no Python.
+debugger() { # ARCH
+	local tree new=$work/$1-gdb
+	tree=$(tests/lab/deb -a "$1" -r gdb-minimal) || return
+	mkdir "$new" && cp "$tree/usr/bin/gdb" "$new" &&
+		find "$tree" -name '*.so.*' ! -type d -exec cp -L -t "$new" {} \; &&
+		guest/mkinitramfs.sh extra "$work/$1-gdb.cpio" "$new:/lab/gdb"
+}
+
 # The modules of a kernel that guests may want, and an initramfs without any, for tests/vm/kernels.sh.
 modules_apart() { # ARCH
 	local from to=$work/$1-modules
@@ -182,6 +191,7 @@ ingredients() { # reads what places_of prints
 		! grep -q ' kernels ' <<<"$all" || { modules_apart "$arch" && installed "$arch"; } || return
 	done
 	for arch in $(archs_of 4 '^(user|image|live|vdpa)$' <<<"$all"); do servers "$arch" || return; done
+	for arch in $(archs_of 4 'gdb$' <<<"$all"); do debugger "$arch" || return; done
 	! grep -q ' fs ' <<<"$all" || storage || return
 	! grep -q ' conformance ' <<<"$all" || conformance
 }
@@ -292,6 +302,7 @@ vm_file() {
 	[ "$1" != kernels ] || own+=(--add "$work/$arch-modules:/lab/modules" --add "$work/$arch-base.cpio:/lab/base.cpio"
 		--add "$work/$arch-installed/opt:/opt")
 	[[ ' user image live vdpa ' != *" $1 "* ]] || own+=(--add "$work/$arch-servers.cpio:/lab/servers.cpio")
+	[[ $1 != *gdb ]] || own+=(--archive "$work/$arch-gdb.cpio")
 	[ "$1" != wide ] && [ -z "${ICOUNT-}" ] || own+=(--icount)
 	[ "$1" != conformance ] || own+=(--add "$work/conformance.cpio:/lab/conformance.cpio")
 	took=$(seconds "$me")
@@ -322,8 +333,8 @@ l1=tests/lab/l1
 # with "make test-all" all of them, ask what guests do to the host's memory, by a kernel that looks at freed
 # memory.
 places='
-short intel stock    micro vhost+intel+job+boot
-all  intel stock     -     job vhost boot intel
+short intel stock    micro vhost+intel+job+boot+gdb
+all  intel stock     -     job vhost boot intel gdb
 short aarch64 stock  -     boot
 test aarch64 stock   -     state
 short riscv64 stock  -     boot
@@ -353,6 +364,7 @@ declare -A part=(
 	[job]='signal panic reboot streams_are_apart'
 	[vhost]='module_not_loaded configfs_not_mounted store_module_not_loaded killed bus_mastering_in_kernel
 		hand_over_on_pci'
+	[gdb]='software_breakpoints'
 	[hang]='task_management_is_answered'
 	[modules]='as_the_distribution_has_them no_driver_of_disks'
 )
