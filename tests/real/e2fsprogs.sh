@@ -8,7 +8,7 @@
 #
 # That Debian is a folder (tests/distro/machine.sh), which the lab host makes its root. FOLDER (build/real)
 # has e2fsprogs/tap, what the suite printed, and e2fsprogs/junit.xml then. TESTs are the suite's,
-# as f_dup; all if none is named: half an hour where a machine is emulated.
+# as f_dup; all if none is named: more than an hour where a machine is emulated.
 #
 # The exit status is 0 when the guests have run, and the JUnit file has all of the suite's tests,
 # even if tests of e2fsprogs fail: that is for those to know who maintain it. 77: only root can make such
