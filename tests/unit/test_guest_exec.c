@@ -317,11 +317,16 @@ END_TEST
 START_TEST(terminal)
 {
 	static const uint8_t size[] = { 43, 0, 132, 0 };
+	char size_said[20] = "";
 
 	run_with(1, "tty=30 100\n", "stty size; read line; stty size; tty; exit 9");
 	hears(EXEC_STARTED, 1);
-	hears(EXEC_OUT, 1);
-	ck_assert_str_eq((char *)f.data, "30 100\r\n");
+	do { /* a terminal writes a line's end by itself */
+		hears(EXEC_OUT, 1);
+		ck_assert_uint_lt(strlen(size_said) + f.head.len, sizeof(size_said));
+		strcat(size_said, (char *)f.data);
+	} while (!strchr(size_said, '\n'));
+	ck_assert_str_eq(size_said, "30 100\r\n");
 	frame_say(port, EXEC_SIZE, 1, size, sizeof(size));
 	frame_say(port, EXEC_IN, 1, "go\n", 3);
 	ck_assert_uint_eq(end_of(1), EXEC_EXIT);
