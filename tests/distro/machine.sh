@@ -42,6 +42,6 @@ inside() {
 			mount --rbind /sys "$root/sys" && mount -t proc proc "$root/proc" &&
 			mount --bind "$packages" "$root/var/cache/apt/archives" &&
 			exec chroot "$root" env -i HOME=/root TERM=xterm PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-				http_proxy="${http_proxy-}" sh -c "cd /root/lunette 2>/dev/null || cd; exec \"\$@\"" sh "$@"
+				http_proxy="${http_proxy-}" sh -c "cd ~/lunette 2>/dev/null || cd; exec \"\$@\"" sh "$@"
 	' bash "$1" "$machines/packages/$2" "${@:3}"
 }
