@@ -340,6 +340,16 @@ START_TEST(reader_leaves)
 }
 END_TEST
 
+/* It is this thread's, as of a process that has one. */
+static void take_signal(int sig)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, sig);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
 static void is_signalled(void)
 {
 	starts();
@@ -355,13 +365,8 @@ static void is_signalled(void)
 
 START_TEST(signals_are_passed_on)
 {
-	sigset_t set;
-
-	/* This thread's, as of a process that has one. */
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	take_signal(SIGTERM);
+	take_signal(SIGHUP);
 	ck_assert_int_eq(run(is_signalled), 3);
 }
 END_TEST
@@ -388,11 +393,7 @@ static void hears_no_signal(void)
 /* A guest that hangs holds nobody up. */
 START_TEST(signal_that_nobody_hears)
 {
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	take_signal(SIGINT);
 	ck_assert_int_eq(run(hears_no_signal), 128 + SIGINT);
 }
 END_TEST
@@ -414,22 +415,14 @@ static void lives_through_them(void)
 
 START_TEST(signals_that_it_lives_through)
 {
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	take_signal(SIGINT);
 	ck_assert_int_eq(run(lives_through_them), 5);
 }
 END_TEST
 
 START_TEST(signal_before_it_runs)
 {
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	take_signal(SIGINT);
 	ck_assert_int_eq(run(is_ended), 128 + SIGINT);
 }
 END_TEST
