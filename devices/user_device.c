@@ -95,6 +95,7 @@ static int connect_to(struct user_device *u, const char *id, const struct user_d
 {
 	const struct vhost_user_spec spec = {
 		.id = u->dev.id, .path = u->socket, .loop = u->loop, .watched = u->by,
+		.mem = u->platform->mem,
 		.config_len = u->kind->config_is_servers ? u->kind->config_len : 0,
 		.patience = PATIENCE, .comeback = cfg->comeback * 1000,
 		.config = take_config, .arg = u,

@@ -221,27 +221,27 @@ static bool can_shrink(int fd, uint64_t end)
 	       end > (uint64_t)st.st_size;
 }
 
-/* Region @i of the message; those before it are mapped. */
-static const char *map(struct user_serve *s, const struct user_message *m, unsigned i)
+/* Region @i of @m, which is in @fd; those before it are mapped. */
+static const char *map(struct user_serve *s, const struct user_memory *m, unsigned i, int fd)
 {
-	uint64_t page = sysconf(_SC_PAGESIZE), size = m->memory.region[i].size;
-	uint64_t gpa = m->memory.region[i].gpa, offset = m->memory.region[i].offset, end;
+	uint64_t page = sysconf(_SC_PAGESIZE), size = m->region[i].size;
+	uint64_t gpa = m->region[i].gpa, offset = m->region[i].offset, end;
 	const struct mem_region *last = i ? &s->mem.region[i - 1] : NULL;
 	struct mem_region *r = &s->mem.region[i];
 
 	if (!size || size % page || gpa % page || offset % page ||
-	    !add_u64(m->memory.region[i].address, size, &end) || !add_u64(gpa, size, &end) ||
+	    !add_u64(m->region[i].address, size, &end) || !add_u64(gpa, size, &end) ||
 	    end > PLACE_MAX || !add_u64(offset, size, &end) || end > PLACE_MAX ||
 	    (last && gpa < last->gpa + last->size))
 		return "has memory of impossible sizes, or at impossible places";
-	if (!is_plain(m->fd[i]))
+	if (!is_plain(fd))
 		return "has memory of huge pages, or in a file; a plain memfd is wanted";
-	if (can_shrink(m->fd[i], end))
+	if (can_shrink(fd, end))
 		return "has memory that can become shorter, or is too short; a memfd with "
 		       "F_SEAL_SHRINK is wanted";
 	*r = (struct mem_region){ .gpa = gpa, .size = size, .fd = -1,
-				  .fd_off = m->memory.region[i].address };
-	r->hva = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, m->fd[i],
+				  .fd_off = m->region[i].address };
+	r->hva = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd,
 		      (off_t)offset);
 	if (r->hva == MAP_FAILED)
 		return "has memory that cannot be mapped";
@@ -250,22 +250,28 @@ static const char *map(struct user_serve *s, const struct user_message *m, unsig
 	return NULL;
 }
 
+const char *user_serve_map(struct user_serve *s, const struct user_memory *m, const int *fds)
+{
+	const char *wrong = NULL;
+	unsigned i;
+
+	if (s->vdev->started)
+		return "changes its memory while rings are in use";
+	unmap(s);
+	for (i = 0; !wrong && i < m->count; i++)
+		wrong = map(s, m, i, fds[i]);
+	return wrong;
+}
+
 static const char *set_mem(struct user_serve *s, struct user_message *m)
 {
 	const size_t head = offsetof(struct user_memory, region);
-	const char *wrong = NULL;
-	unsigned i;
 
 	if (m->h.size < head || !m->memory.count || m->memory.count > MEM_REGIONS ||
 	    m->nfds != m->memory.count ||
 	    m->h.size < head + m->memory.count * sizeof(m->memory.region[0]))
 		return "sends a table of memory that is not whole, or too long";
-	if (s->vdev->started)
-		return "changes its memory while rings are in use";
-	unmap(s);
-	for (i = 0; !wrong && i < m->memory.count; i++)
-		wrong = map(s, m, i);
-	return wrong;
+	return user_serve_map(s, &m->memory, m->fd);
 }
 
 static struct user_serve_ring *ring_of(struct user_serve *s, uint64_t index)

@@ -32,6 +32,7 @@ struct user_message {
 		struct vhost_vring_state state;
 		struct vhost_vring_addr addr;
 		struct user_memory memory;
+		struct user_slot slot;
 		struct user_config config;
 		struct user_inflight inflight;
 		uint8_t raw[USER_PAYLOAD_MAX];
@@ -79,6 +80,12 @@ struct user_serve {
  * transport, and is served by this from now on. [setup]
  */
 void user_serve_init(struct user_serve *s, struct virtio_device *vdev);
+
+/*
+ * For struct user_serve_ops: the client's memory is @m from now on, of at most MEM_REGIONS regions,
+ * ascending, each in one of @fds, which stay the caller's. NULL, or what is wrong with it.
+ */
+const char *user_serve_map(struct user_serve *s, const struct user_memory *m, const int *fds);
 
 /*
  * Serves one client on @sock, which stays the caller's, until it goes away or does something wrong;

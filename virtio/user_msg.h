@@ -33,6 +33,7 @@ enum user_protocol {
 	USER_P_CONFIG = 9,
 	USER_P_INFLIGHT = 12,
 	USER_P_RESET_DEVICE = 13,
+	USER_P_SLOTS = 15,
 	USER_P_STATUS = 16,
 };
 
@@ -40,7 +41,7 @@ enum user_protocol {
 #define USER_PROTOCOL_ALL                                                              \
 	(1ull << USER_P_MQ | 1ull << USER_P_REPLY_ACK | 1ull << USER_P_BACKEND_REQ |   \
 	 1ull << USER_P_CONFIG | 1ull << USER_P_INFLIGHT | 1ull << USER_P_RESET_DEVICE | \
-	 1ull << USER_P_STATUS)
+	 1ull << USER_P_SLOTS | 1ull << USER_P_STATUS)
 
 enum user_request {
 	USER_GET_FEATURES = 1,
@@ -64,6 +65,9 @@ enum user_request {
 	USER_GET_INFLIGHT_FD = 31,
 	USER_SET_INFLIGHT_FD = 32,
 	USER_RESET_DEVICE = 34,
+	USER_GET_MAX_MEM_SLOTS = 36,
+	USER_ADD_MEM_REG = 37,
+	USER_REM_MEM_REG = 38,
 	USER_SET_STATUS = 39,
 	USER_REQUESTS
 };
@@ -81,11 +85,19 @@ struct user_header {
 	uint32_t request, flags, size;
 };
 
+struct user_region {
+	uint64_t gpa, size, address, offset;
+};
+
 struct user_memory {
 	uint32_t count, padding;
-	struct {
-		uint64_t gpa, size, address, offset;
-	} region[USER_REGIONS_MAX];
+	struct user_region region[USER_REGIONS_MAX];
+};
+
+/* One region alone. */
+struct user_slot {
+	uint64_t padding;
+	struct user_region region;
 };
 
 struct user_config {

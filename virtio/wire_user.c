@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "virtio/user_call.h"
+#include "virtio/user_mem.h"
 #include "virtio/virtio.h"
-#include "vmm/core/mem.h"
 #include "vmm/core/util.h"
 
 #define INFLIGHT_MAX MIB(64)
@@ -136,6 +136,8 @@ static int greet(struct vhost_user *u)
 		r = get_protocol(u);
 	if (!r)
 		r = get_queues(u);
+	if (!r)
+		r = user_mem_greet(u);
 	if (!r)
 		r = user_tell(u, USER_SET_OWNER, NULL, 0);
 	if (!r)
@@ -294,23 +296,7 @@ static int set_features(struct vhost_wire *w, uint64_t bits)
 
 static int set_mem(struct vhost_wire *w, const struct mem *mem)
 {
-	struct user_memory m = { .count = mem->nregions };
-	int fds[MEM_REGIONS];
-	unsigned i;
-
-	for (i = 0; i < mem->nregions; i++) {
-		const struct mem_region *r = &mem->region[i];
-
-		BUG_ON(r->fd < 0);
-		m.region[i].gpa = r->gpa;
-		m.region[i].size = r->size;
-		m.region[i].address = (uintptr_t)r->hva;
-		m.region[i].offset = r->fd_off;
-		fds[i] = r->fd;
-	}
-	return user_ask(user_of(w), &(struct user_ask){ .request = USER_SET_MEM_TABLE, .out = &m,
-		.out_len = offsetof(struct user_memory, region) + i * sizeof(m.region[0]),
-		.fds = fds, .nfds = i });
+	return user_mem_tell(user_of(w), mem);
 }
 
 static int ring_size(struct vhost_wire *w, unsigned q, uint16_t size)

@@ -26,6 +26,7 @@
 #include "virtio/wire.h"
 
 struct loop;
+struct mem;
 struct virtio_backend;
 struct virtio_device;
 
@@ -34,6 +35,7 @@ struct vhost_user_spec {
 	const char *path;  /* where the server listens */
 	bool watched;      /* somebody else says so when it goes away */
 	struct loop *loop; /* of the device's I/O thread, borrowed */
+	const struct mem *mem; /* of the guest, which is there; borrowed */
 	/* How much of the device's config space the server has; 0: it is not the server's. */
 	size_t config_len;
 	int patience;      /* ms for all of a start, a stop, or an access to the config space */
@@ -66,6 +68,7 @@ struct vhost_user {
 	uint64_t can, first_protocol;
 	uint64_t protocol; /* of this connection */
 	unsigned queues;   /* that it serves at most; 0: it does not say */
+	struct user_memory told; /* of this connection, if the server has slots for it */
 	int inflight_fd;   /* -1: none */
 	struct user_inflight inflight;
 	bool resumes;      /* that has requests of a server that has gone */

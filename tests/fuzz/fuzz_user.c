@@ -72,6 +72,7 @@ static int right_answer(struct message *m)
 		break;
 	case USER_GET_PROTOCOL_FEATURES: m->u64 = USER_PROTOCOL_ALL; break;
 	case USER_GET_QUEUE_NUM: m->u64 = QUEUES; break;
+	case USER_GET_MAX_MEM_SLOTS: m->u64 = USER_REGIONS_MAX; break;
 	case USER_GET_CONFIG: memset(m->config.data, 1, sizeof(m->config.data)); return fd;
 	case USER_GET_VRING_BASE: m->state.num = 0; return fd; /* no ring has been used */
 	case USER_GET_INFLIGHT_FD:
@@ -152,6 +153,7 @@ static bool has_answer(const struct message *m)
 {
 	switch (m->h.request) {
 	case USER_GET_FEATURES: case USER_GET_PROTOCOL_FEATURES: case USER_GET_QUEUE_NUM:
+	case USER_GET_MAX_MEM_SLOTS:
 	case USER_GET_CONFIG: case USER_GET_VRING_BASE: case USER_GET_INFLIGHT_FD: return true;
 	default: return m->h.flags & USER_NEED_REPLY;
 	}
@@ -244,6 +246,7 @@ static bool make(struct fuzz *f, const char *path, int patience)
 {
 	struct loop *loop = f->tb.p.iothread(&f->tb.p, "u0");
 	struct vhost_user_spec spec = { .id = "u0", .path = path, .loop = loop,
+					.mem = &f->tb.mem,
 					.config_len = CONFIG_LEN, .patience = patience,
 					.comeback = patience, .config = on_config, .arg = f };
 	struct virtio_spec device = { .name = "u0", .class = &class, .config = f->config,

@@ -81,6 +81,55 @@ static const char *take_status(struct user_server *s, struct user_message *m)
 	return NULL;
 }
 
+static const char *give_slots(struct user_server *s, struct user_message *m)
+{
+	m->u64 = s->slots;
+	return NULL;
+}
+
+/* Where a region is, or would be: they are in the order of addresses. */
+static unsigned slot_of(const struct user_server *s, const struct user_region *r)
+{
+	unsigned i;
+
+	for (i = 0; i < s->known.count && s->known.region[i].gpa < r->gpa; i++)
+		;
+	return i;
+}
+
+static const char *add_region(struct user_server *s, struct user_message *m)
+{
+	unsigned i = slot_of(s, &m->slot.region), after = s->known.count - i;
+
+	BUG_ON(m->h.size != sizeof(m->slot) || m->nfds != 1 || s->known.count == s->slots);
+	memmove(&s->known.region[i + 1], &s->known.region[i], after * sizeof(m->slot.region));
+	memmove(&s->known_fd[i + 1], &s->known_fd[i], after * sizeof(m->fd[0]));
+	s->known.region[i] = m->slot.region;
+	s->known_fd[i] = m->fd[0];
+	m->fd[0] = -1;
+	s->known.count++;
+	return user_serve_map(&s->serve, &s->known, s->known_fd);
+}
+
+static void forget_region(struct user_server *s, unsigned i)
+{
+	unsigned after = --s->known.count - i;
+
+	close(s->known_fd[i]);
+	memmove(&s->known.region[i], &s->known.region[i + 1], after * sizeof(s->known.region[0]));
+	memmove(&s->known_fd[i], &s->known_fd[i + 1], after * sizeof(s->known_fd[0]));
+}
+
+static const char *remove_region(struct user_server *s, struct user_message *m)
+{
+	unsigned i = slot_of(s, &m->slot.region);
+
+	BUG_ON(m->h.size != sizeof(m->slot) || m->nfds || i == s->known.count ||
+	       memcmp(&s->known.region[i], &m->slot.region, sizeof(m->slot.region)));
+	forget_region(s, i);
+	return user_serve_map(&s->serve, &s->known, s->known_fd);
+}
+
 static const struct {
 	const char *(*fn)(struct user_server *s, struct user_message *m);
 	bool answers;
@@ -91,6 +140,9 @@ static const struct {
 	[USER_SET_INFLIGHT_FD] = { take_inflight, false },
 	[USER_SET_BACKEND_REQ_FD] = { take_back, false },
 	[USER_SET_STATUS] = { take_status, false },
+	[USER_GET_MAX_MEM_SLOTS] = { give_slots, true },
+	[USER_ADD_MEM_REG] = { add_region, false },
+	[USER_REM_MEM_REG] = { remove_region, false },
 };
 
 static const char *other(struct user_serve *serve, struct user_message *m, bool *answers)
@@ -181,6 +233,8 @@ static void serve_one(struct user_server *s)
 	user_serve_run(&s->serve, s->conn);
 	BUG_ON(s->serve.wrong);
 	pthread_mutex_lock(&s->lock);
+	while (s->known.count)
+		forget_region(s, 0);
 	put_fd(&s->inflight, -1);
 	put_fd(&s->conn, -1);
 	put_fd(&s->back, -1);
@@ -243,6 +297,7 @@ void user_server_start(struct user_server *s, struct virtio_device *vdev)
 	s->serve.ops = &ops;
 	s->serve.arg = s;
 	s->serve.protocol = USER_PROTOCOL_ALL;
+	s->slots = USER_REGIONS_MAX;
 	strcpy(s->folder, "/tmp/lunette-user-XXXXXX");
 	BUG_ON(!mkdtemp(s->folder));
 	snprintf(s->path, sizeof(s->path), "%s/socket", s->folder);

@@ -51,6 +51,9 @@ struct user_server {
 	atomic_bool ends;
 	atomic_uint heard[USER_REQUESTS], connections;
 	struct user_serve serve;
+	uint64_t slots;          /* for regions of memory; ... */
+	struct user_memory known; /* ... what is in them, ... */
+	int known_fd[USER_REGIONS_MAX]; /* ... and where */
 	int inflight;            /* as it was given; -1: not */
 	atomic_ulong inflight_node; /* of that */
 	const struct virtio_transport_ops *own;

@@ -152,7 +152,7 @@ END_TEST
 START_TEST(comes_back_at_the_second_try)
 {
 	static const uint32_t at[] = { USER_GET_FEATURES, USER_SET_OWNER, USER_SET_INFLIGHT_FD,
-				       USER_SET_MEM_TABLE, USER_SET_VRING_KICK, USER_SET_STATUS };
+				       USER_ADD_MEM_REG, USER_SET_VRING_KICK, USER_SET_STATUS };
 	unsigned i;
 
 	ck_assert(start_driver());

@@ -7,6 +7,15 @@
 
 Suite *wire_user_suite(void);
 
+/* It hears of memory in one message at each start; of slots for it tells user_mem's suite. */
+static void set_up_table(void)
+{
+	set_up_ends();
+	server.serve.protocol &= ~(1ull << USER_P_SLOTS);
+	ck_assert(connect_and_make());
+	testbed_start(&tb);
+}
+
 START_TEST(driver_is_served)
 {
 	unsigned q;
@@ -157,8 +166,8 @@ static int patience_for(enum user_lie lie)
 }
 
 static const uint32_t greetings[] = {
-	USER_GET_FEATURES, USER_GET_PROTOCOL_FEATURES, USER_GET_QUEUE_NUM, USER_SET_OWNER,
-	USER_SET_BACKEND_REQ_FD, USER_GET_CONFIG,
+	USER_GET_FEATURES, USER_GET_PROTOCOL_FEATURES, USER_GET_QUEUE_NUM, USER_GET_MAX_MEM_SLOTS,
+	USER_SET_OWNER, USER_SET_BACKEND_REQ_FD, USER_GET_CONFIG,
 };
 
 START_TEST(lies_when_it_is_greeted)
@@ -373,14 +382,17 @@ Suite *wire_user_suite(void)
 	tcase_add_test(tc, nothing_is_in_flight_after_a_stop);
 	tcase_add_test(tc, reset_and_again);
 	tcase_add_test(tc, config_is_written);
-	tcase_add_loop_test(tc, lies_at_the_start, 0, ARRAY_SIZE(lies));
-	tcase_add_test(tc, refuses);
-	tcase_add_test(tc, answers_twice);
 	tcase_add_test(tc, eventfds_that_block);
 	tcase_add_test(tc, silent_with_requests);
 	tcase_add_test(tc, no_server_and_a_stubborn_driver);
 	tcase_add_loop_test(tc, lies_at_the_end, 0, ARRAY_SIZE(lies));
 	tcase_add_loop_test(tc, slow_each_time, 0, 2);
+	tcase_set_timeout(tc, 60);
+	tc = unit_case(s, "start");
+	tcase_add_checked_fixture(tc, set_up_table, tear_down);
+	tcase_add_loop_test(tc, lies_at_the_start, 0, ARRAY_SIZE(lies));
+	tcase_add_test(tc, refuses);
+	tcase_add_test(tc, answers_twice);
 	tcase_set_timeout(tc, 60);
 	tc = unit_case(s, "greeting");
 	tcase_add_loop_test(tc, server_with_less, 0, ARRAY_SIZE(less));

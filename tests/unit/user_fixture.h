@@ -69,6 +69,7 @@ static void set_up_ends(void)
 	memset(&vdev, 0, sizeof(vdev));
 	spec.path = server.path;
 	spec.loop = loop;
+	spec.mem = &tb.mem;
 }
 
 static bool make_device(void)
