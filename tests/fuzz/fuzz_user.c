@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The wire to a vhost-user server that answers as the input says: right, or with any bytes, with
- * descriptors, twice, not at all; it ends the connection, or talks on its second socket. A device
- * is made of it, started, written to, paused, reset and started again, as far as that goes. Each
- * wait has an end, no descriptor stays open, and with an honest server it works afterwards.
+ * descriptors, twice, not at all; it ends the connection, talks or asks on its second socket, with
+ * descriptors, too, and writes what it likes to where a ring says how much has been given back. A
+ * device is made of it, started, given a request, written to, paused, reset and started again, as
+ * far as that goes. Each wait has an end, a driver that is not served is told so and a line says
+ * why, no descriptor stays open, and with an honest server it works afterwards.
  */
 #include "tests/fuzz/fuzz.h"
 
@@ -30,13 +32,14 @@
 #define SILENCES 4     /* of an input, as each takes PATIENCE */
 
 enum answer { RIGHT, BYTES, PAYLOAD, BYTE, HEADER, DESCRIPTORS, TWICE, SILENCE, GONE, BACK,
-	      ANSWERS };
+	      ASK, USED, ANSWERS };
 
 struct message {
 	struct user_header h;
 	union {
 		uint64_t u64;
 		struct vhost_vring_state state;
+		struct vhost_vring_addr addr;
 		struct user_config config;
 		struct user_inflight inflight;
 		uint8_t raw[USER_PAYLOAD_MAX];
@@ -48,6 +51,7 @@ struct server {
 	unsigned silences;
 	char folder[40], path[60];
 	int listener, conn, back; /* -1: none */
+	uint8_t *used[QUEUES];    /* the rings' areas; NULL: they are nowhere */
 	pthread_t thread;
 };
 
@@ -100,6 +104,32 @@ static void babble(struct server *s, int sock)
 	say(sock, raw, len);
 }
 
+/* A request on the second socket that looks like one, with descriptors at either part of it. */
+static void ask(struct server *s)
+{
+	struct user_header h = { fuzz_u8(&s->in) % 8, fuzz_u8(&s->in), fuzz_u8(&s->in) };
+	static const int fds[USER_FDS_MAX] = { 0, 1, 2, 0, 1, 2, 0, 1 };
+	uint8_t n = fuzz_u8(&s->in), raw[UINT8_MAX];
+
+	if (s->back < 0)
+		return;
+	fuzz_bytes(&s->in, raw, h.size);
+	user_put(s->back, &h, sizeof(h), fds, n % (USER_FDS_MAX + 1), 0);
+	user_put(s->back, raw, h.size, fds, n / 16 % (USER_FDS_MAX + 1), 0);
+}
+
+/* What a ring that is to be stopped says of itself. Its owner waits for the answer. */
+static void write_used(struct server *s, struct message *m)
+{
+	uint8_t *used = m->h.request == USER_GET_VRING_BASE && m->state.index < QUEUES ?
+			s->used[m->state.index] : NULL;
+
+	if (!used)
+		return;
+	le16_put(used + 2, fuzz_u8(&s->in));
+	m->state.num = fuzz_u8(&s->in);
+}
+
 static void send_right(struct server *s, const struct message *m, const int *fds, unsigned nfds)
 {
 	user_send(s->conn, &m->h, m->raw, fds, nfds, LONG);
@@ -139,8 +169,13 @@ static void answer(struct server *s, struct message *m)
 		send_right(s, m, fds, nfds);
 		send_right(s, m, fds, nfds);
 		break;
-	case BACK:
-		babble(s, s->back);
+	case BACK: case ASK: case USED:
+		if (how == BACK)
+			babble(s, s->back);
+		else if (how == ASK)
+			ask(s);
+		else
+			write_used(s, m);
 		send_right(s, m, fds, nfds);
 		break;
 	default: send_right(s, m, fds, nfds); break;
@@ -181,11 +216,14 @@ static void *serve(void *arg)
 				s->back = fds[--nfds];
 			}
 			user_close_fds(fds, &nfds);
+			if (m.h.request == USER_SET_VRING_ADDR && m.addr.index < QUEUES)
+				s->used[m.addr.index] = (uint8_t *)m.addr.used_user_addr;
 			if (has_answer(&m))
 				answer(s, &m);
 		}
 		forget(&s->conn);
 		forget(&s->back);
+		memset(s->used, 0, sizeof(s->used));
 	}
 	return NULL;
 }
@@ -267,25 +305,46 @@ static bool make(struct fuzz *f, const char *path, int patience)
 	return virtio_make(&f->vdev, &f->tb.p, &device) == 0;
 }
 
+/* Who is not served is told so, and the user why. */
+static bool is_served(struct fuzz *f, bool started)
+{
+	bool broken = vdriver_status(&f->v) & VIRTIO_CONFIG_S_NEEDS_RESET;
+
+	BUG_ON(!started && !broken);
+	BUG_ON(broken && !atomic_load(&f->vdev.limit.total));
+	return !broken;
+}
+
 static bool start(struct fuzz *f)
 {
 	vdriver_fini(&f->v);
 	testbed_release(&f->tb);
 	BUG_ON(!vdriver_probe(&f->v, &f->tb, 0));
-	return vdriver_start(&f->v, ~0ull, QUEUES, 16) &&
-	       !(vdriver_status(&f->v) & VIRTIO_CONFIG_S_NEEDS_RESET);
+	return is_served(f, vdriver_start(&f->v, ~0ull, QUEUES, 16));
+}
+
+static void request(struct fuzz *f)
+{
+	const struct driver_buf buf = { f->v.queue[0].arena, 64, false };
+
+	BUG_ON(driver_add(&f->v.queue[0].ring, &buf, 1, 0) < 0);
+	vdriver_kick(&f->v, 0);
 }
 
 static void use(struct fuzz *f)
 {
 	uint8_t now[CONFIG_LEN];
 
-	start(f);
+	if (start(f))
+		request(f);
+	testbed_settle(&f->tb);
 	pthread_mutex_lock(&f->vdev.lock);
 	vhost_user_config_set(f->user, 4, "abcd", 4, now);
 	pthread_mutex_unlock(&f->vdev.lock);
 	virtio_device_pause(&f->vdev, true);
 	virtio_device_pause(&f->vdev, false);
+	testbed_settle(&f->tb);
+	is_served(f, true);
 	start(f);
 }
 
