@@ -2,7 +2,6 @@
 #include "devices/block/overlay.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 #include "vmm/core/iov.h"
 #include "vmm/core/log.h"
 #include "vmm/core/loop.h"
+#include "vmm/core/nameless.h"
 #include "vmm/core/util.h"
 
 #define OPS 64    /* requests under way at a time, of one channel */
@@ -365,23 +365,16 @@ static void overlay_close(struct block *block)
 /* A file that nobody can open by name, of @size or, better, @twice as much. */
 static int temporary_file(uint64_t size, uint64_t twice)
 {
-	const char *dir = getenv("TMPDIR");
-	char path[4096];
-	int fd;
+	const char *dir = nameless_folder();
+	int fd = nameless_open(dir);
+	int r = fd < 0 ? fd : 0;
 
-	if (!dir || !*dir)
-		dir = "/var/tmp";
-	fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR) &&
-	    snprintf(path, sizeof(path), "%s/lunette-XXXXXX", dir) < (int)sizeof(path)) {
-		fd = mkostemp(path, O_CLOEXEC);
-		if (fd >= 0)
-			unlink(path);
-	}
-	if (fd >= 0 && (ftruncate(fd, twice) == 0 || ftruncate(fd, size) == 0))
+	if (r == 0 && ftruncate(fd, twice) < 0 && ftruncate(fd, size) < 0)
+		r = -errno;
+	if (r == 0)
 		return fd;
 	log_err("overlay=on: %s: no file of %llu bytes can be made there: %s; set TMPDIR to "
-		"another folder", dir, (unsigned long long)size, strerror(errno));
+		"another folder", dir, (unsigned long long)size, strerror(-r));
 	if (fd >= 0)
 		close(fd);
 	return -EIO;

@@ -21,6 +21,7 @@
 
 #include "vmm/core/clock.h"
 #include "vmm/core/log.h"
+#include "vmm/core/nameless.h"
 #include "vmm/core/thread.h"
 #include "vmm/core/util.h"
 #include "vmm/machine/cause.h"
@@ -142,22 +143,6 @@ static int to_guest(const char *socket, const char *path, const char *there)
 
 /* From the guest. */
 
-static int open_spool(void)
-{
-	const char *dir = getenv("TMPDIR");
-	char path[PATH_MAX];
-	int fd;
-
-	dir = dir && *dir ? dir : "/var/tmp";
-	fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (fd >= 0 || snprintf(path, sizeof(path), "%s/lunette-XXXXXX", dir) >= (int)sizeof(path))
-		return fd;
-	fd = mkostemp(path, O_CLOEXEC);
-	if (fd >= 0)
-		unlink(path);
-	return fd;
-}
-
 /* The archive, in @spool. Returns the exit status. */
 static int fetch(const char *socket, const char *folder, const char *name, int spool)
 {
@@ -256,8 +241,8 @@ static int from_guest(const char *socket, const char *there, const char *here)
 		return causes[CAUSE_USAGE].status;
 	path = place_for(name, here);
 	if (path) {
-		spool = open_spool();
-		status = spool < 0 ? cannot("no file for the archive", errno) :
+		spool = nameless_open(nameless_folder());
+		status = spool < 0 ? cannot("no file for the archive", -spool) :
 			 fetch(socket, folder, name, spool);
 	}
 	if (path && spool >= 0 && status == 0)

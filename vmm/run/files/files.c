@@ -13,6 +13,7 @@
 #include "vmm/core/clock.h"
 #include "vmm/core/fail.h"
 #include "vmm/core/log.h"
+#include "vmm/core/nameless.h"
 #include "vmm/core/util.h"
 #include "vmm/run/files/extract.h"
 #include "vmm/run/files/guestpath.h"
@@ -243,32 +244,16 @@ static void sort_records(struct files *f)
 		qsort(f->record, f->shares, sizeof(f->record[0]), by_length_of_path);
 }
 
-/* Where the file system cannot make it so, it has a name for a moment. */
-static int nameless_file(const char *dir)
-{
-	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	char *path;
-
-	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR) ||
-	    asprintf(&path, "%s/.lunette-XXXXXX", dir) < 0)
-		return fd;
-	fd = mkostemp(path, O_CLOEXEC);
-	if (fd >= 0)
-		unlink(path);
-	free(path);
-	return fd;
-}
-
 /* A file without a name, where the results will be: so there is room for them, or for none. */
 static int open_archive(struct files *f, const char *dir)
 {
 	f->out = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (f->out < 0)
 		return -errno;
-	f->archive = nameless_file(dir);
-	if (f->archive < 0 || ftruncate(f->archive, f->cfg->out_limit & -4096ull) < 0)
-		return -errno;
-	return 0;
+	f->archive = nameless_open(dir);
+	if (f->archive < 0)
+		return f->archive;
+	return ftruncate(f->archive, f->cfg->out_limit & -4096ull) < 0 ? -errno : 0;
 }
 
 static int add_out(struct files *f)

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "vmm/core/claim.h"
+#include "vmm/core/nameless.h"
 #include "vmm/core/util.h"
 #include "vmm/run/matrix/matrix_file.h"
 #include "vmm/run/matrix/matrix_result.h"
@@ -35,10 +36,9 @@ static uint64_t now(void)
 
 static int open_nameless(void)
 {
-	const char *dir = getenv("TMPDIR");
-	int fd = open(dir && *dir ? dir : "/var/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	int fd = nameless_open(nameless_folder());
 
-	/* Not every file system can. */
+	/* There may be no such folder, or no room in it. */
 	return fd >= 0 ? fd : memfd_create("lunette-matrix", MFD_CLOEXEC);
 }
 
