@@ -9,8 +9,11 @@
 #   --disk FILE[,...]   a disk, in place of the scratch disk; may be repeated. What COMMAND changes on it
 #                       is lost, but with --commit, or overlay=off in its options
 #   --kernel FILE       a kernel, in place of Debian's cloud kernel; micro: the small one that "make
-#                       guest-kernel" makes, which starts many times faster. Its modules are looked for
-#                       as distributions place them: lib/modules/VERSION beside it, above it, or in /
+#                       guest-kernel" makes, which starts many times faster, full likewise; host:
+#                       this system's; a folder: a kernel's tree that has been built; 6.12: this
+#                       distribution's newest of that version, which is fetched. Modules of a FILE are
+#                       looked for where distributions have them: lib/modules/VERSION beside it, above
+#                       it, or in /
 #   --initrd FILE       an initramfs, in place of the one made here (see guest/init.c)
 #   --append WORDS      added to the kernel's command line, in place of "loglevel=1"; with
 #                       root=/dev/sda the root file system is on the first disk
@@ -97,6 +100,11 @@ done
 
 arch=${arch:-$here}
 [ -d "$top/vmm/machine/arch/$arch" ] || fail 201 "--arch $arch: lunette has not been ported to it yet"
+# This system's kernel, or one of its distribution's; others are of any architecture.
+ours=
+[[ $kernel != host && ($kernel != [0-9]* || -e $kernel) ]] || ours=1
+[ -z "$ours" ] || [ "$arch" = "$here" ] ||
+	fail 201 "--kernel $kernel: of $here, as this system is; --arch $arch takes a FILE, a TREE or micro"
 "$top/guest/setup.sh" run <&"$in"
 binary=$top/lunette
 if [ "$arch" != "$here" ]; then
@@ -107,10 +115,13 @@ fi
 run=$(mktemp -dt "lunette-$$-$(stat -Lc %i /proc/self/ns/pid).XXXXXX") # as "lunette clean" knows it
 trap 'rm -rf "$run"' EXIT
 mkdir -p "$cache"
-flock "$top/Makefile" make -s -C "$top" -j "$(nproc)" "ARCH=$arch" lunette >"$run/make" 2>&1 || {
-	cat "$run/make" >&2
-	fail 201 'lunette could not be built'
+build() { # ARCH
+	flock "$top/Makefile" make -s -C "$top" -j "$(nproc)" "ARCH=$1" lunette >"$run/make" 2>&1 || {
+		cat "$run/make" >&2
+		fail 201 'lunette could not be built'
+	}
 }
+build "$arch"
 
 # The release of a kernel, which its modules are for: by a bzImage's header, or in an ELF file's text.
 release() { # FILE
@@ -133,12 +144,24 @@ modules_of() { # FILE: the folder of the modules of that kernel; "-": there is n
 	echo -
 }
 
+# found: $kernel is the file that it means, and its modules are behind the guest's own files. lunette finds both,
+# and says why not.
+found() {
+	[ "$arch" = "$here" ] || build "$here"
+	[ ${#initrds[@]} != 0 ] || "$top/lunette" kernel modules "$kernel" >"$run/modules.cpio" || exit
+	kernel=$("$top/lunette" kernel which "$kernel") || exit
+}
+
 # The kernel and its initramfs. Debian's kernel is fetched when it is used.
-modules=- micro=$cache/kernel-micro make_micro='make guest-kernel'
-[ "$arch" = "$here" ] || micro=$cache/$arch/kernel-micro make_micro+=" ARCH=$arch"
-if [ "$kernel" = micro ]; then
-	kernel=$micro/vmlinux
-	[ -r "$kernel" ] || fail 201 "--kernel micro: not there yet; \"$make_micro\" makes it"
+modules=- micro=$cache/kernel-micro make_kernel='make guest-kernel'
+[ "$arch" = "$here" ] || micro=$cache/$arch/kernel-micro make_kernel+=" ARCH=$arch"
+if [[ $kernel == @(micro|full) ]]; then
+	[ "$kernel" = micro ] || make_kernel+=" ${kernel^^}=1"
+	[ -r "${micro%micro}$kernel/vmlinux" ] ||
+		fail 201 "--kernel $kernel: not there yet; \"$make_kernel\" makes it"
+	kernel=${micro%micro}$kernel/vmlinux
+elif [ -n "$ours" ] || [ -d "$kernel" ]; then
+	found
 elif [ -z "$kernel" ]; then
 	modules=$("$top/tests/lab/kernel" -a "$arch") || fail 201 'no kernel for guests'
 elif [ ${#initrds[@]} = 0 ] && [ -f "$kernel" ]; then
@@ -147,13 +170,14 @@ fi
 if [ -z "$kernel" ]; then
 	kernel=$modules/vmlinuz
 	if [ -t "$in" ] && [ -t 2 ] && [ ${#command[@]} = 0 ] && [ ! -e "$micro" ]; then
-		echo "run-guest: guests start many times faster with --kernel micro; \"$make_micro\" makes it" >&2
+		echo "run-guest: guests start many times faster with --kernel micro; \"$make_kernel\" makes it" >&2
 	fi
 fi
 if [ ${#initrds[@]} = 0 ]; then
 	busybox=$("$top/tests/lab/busybox" "$arch") || fail 201 'no busybox for guests'
 	initrds=("$("$top/guest/mkinitramfs.sh" -a "$arch" base "$modules" "$busybox")") ||
 		fail 201 'no initramfs for guests'
+	[ ! -s "$run/modules.cpio" ] || initrds+=("$run/modules.cpio")
 	own=1
 fi
 

@@ -143,6 +143,70 @@ test_kernel_micro_not_made() { # says how
 	contains err "$PWD/lunette/kernel-micro/vmlinux: No such file.*lunette kernel build"
 }
 
+# fails_by LINE OPTION...: with that line alone, a pattern
+fails_by() {
+	local line=$1
+	shift
+	status 201 run_guest "$@" -- true
+	contains err "^$line"
+	equal "$(wc -l <err)" 1
+}
+
+test_kernel_that_is_none() { # a folder, a version, of another machine; nothing is started
+	mkdir empty
+	fails_by 'lunette: error: --kernel empty: this folder has no kernel: .*make -j' --kernel empty
+	fails_by 'run-guest: --kernel full: not there yet; "make guest-kernel FULL=1" makes it$' --kernel full
+	fetch_fails
+	fails_by 'lunette: error: --kernel 9.9: apt' --kernel 9.9
+	fails_by 'run-guest: --kernel host: of [^ ]*, as this system is; --arch [^ ]* takes a FILE' \
+		--kernel host --arch "$(uname -m | sed 's/^x86_64$/aarch64/; t; s/.*/x86_64/')"
+}
+
+test_kernel_of_this_system_that_has_none() {
+	unshare -rm true || skip 'no namespaces, in which this system has none'
+	run_guest() {
+		unshare -rm sh -c 'for d in /boot /lib/modules; do
+			[ ! -d $d ] || mount -t tmpfs none $d; done; "$@"' sh timeout 120 "$run" "$@" >out 2>err </dev/null
+	}
+	fails_by 'lunette: error: --kernel host: no kernel of this system: .*its package brings one' --kernel host
+}
+
+# Debian's, as a build leaves it: objects in modules.order, no index.
+tree() {
+	local stock
+	stock=$("$top/tests/lab/kernel")
+	release=$(ls "$stock/lib/modules")
+	mkdir -p tree/arch/x86/boot tree/include/config
+	cp "$stock/vmlinuz" tree/arch/x86/boot/bzImage
+	cp -rs "$stock/lib/modules/$release/kernel/"* tree
+	(cd tree && find . -name '*.ko' | sed 's,^\./,,; s/ko$/o/') >order
+	mv order tree/modules.order
+	echo "$release" >tree/include/config/kernel.release
+}
+looks() { # KERNEL: it is that one, and has its modules
+	truncate -s 1M disk.img
+	status 0 run_guest --kernel "$1" --disk disk.img -- sh -c 'uname -r; cat /sys/block/sda/size'
+	equal "$(cat out)" "$release
+2048"
+}
+
+test_kernel_of_a_tree() {
+	[ "$(uname -m)" = x86_64 ] || skip 'the tree is of x86_64'
+	tree
+	looks tree
+}
+
+long_kernel_of_a_version() { # as "lunette kernel get" leaves it
+	[ "$(uname -m)" = x86_64 ] || skip 'the kernel is of x86_64'
+	tree
+	own_scratch
+	rm -f cache/lunette/kernels
+	mkdir -p cache/lunette/kernels
+	cp -rs "$("$top/tests/lab/kernel")" "cache/lunette/kernels/$release"
+	ln -s "$release" cache/lunette/kernels/6.1
+	looks 6.1
+}
+
 # The cache has these entries of the user's alone, and apt fails.
 fetch_fails() { # NAME...
 	local name

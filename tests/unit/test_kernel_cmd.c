@@ -53,9 +53,12 @@ static int run(const char *words)
 static const struct {
 	const char *words, *line;
 } wrong[] = {
-	{ "", "kernel: a command is wanted: list, get, build, check" },
+	{ "", "kernel: a command is wanted: list, which, modules, get, build, check" },
 	{ "lst", "kernel: 'lst' is no command; did you mean list?" },
-	{ "remove", "kernel: 'remove' is no command; there are list, get, build, check" },
+	{ "remove", "kernel: 'remove' is no command; there are list, which, modules, get, build, "
+		    "check" },
+	{ "which", "kernel which: KERNEL is missing" },
+	{ "modules a b", "kernel modules: 'b' is one word too many" },
 	{ "list all", "kernel list: 'all' is one word too many" },
 	{ "get", "kernel get: VERSION is missing" },
 	{ "get 6.1 6.2", "kernel get: '6.2' is one word too many" },
@@ -144,6 +147,46 @@ START_TEST(list_of_all)
 }
 END_TEST
 
+/* A tree whose modules are built in: there is a list of none. */
+START_TEST(what_a_word_means)
+{
+	ck_assert_int_eq(system("mkdir -p lunette/kernel-micro tree/arch/x86/boot "
+				"tree/include/config && "
+				"touch lunette/kernel-micro/vmlinux tree/modules.order "
+				"tree/arch/x86/boot/bzImage && "
+				"echo 6.1 >tree/include/config/kernel.release"), 0);
+	ck_assert_int_eq(run("which tree"), 0);
+	ck_assert_str_eq(out.text, "tree/arch/x86/boot/bzImage\n");
+	ck_assert_int_eq(run("modules tree"), 0);
+	ck_assert_int_eq(strncmp(out.text, "070701", 6), 0);
+	ck_assert_str_eq(err.text, "");
+	ck_assert_int_eq(run("which micro"), 0);
+	ck_assert_ptr_nonnull(strstr(out.text, "/lunette/kernel-micro/vmlinux\n"));
+	ck_assert_int_eq(run("modules micro"), 0);
+	ck_assert_str_eq(out.text, "");
+	ck_assert_str_eq(err.text, "");
+}
+END_TEST
+
+static const char *const no_kernels[][2] = {
+	{ "which none", "--kernel none: No such file or directory" },
+	{ "modules none", "--kernel none: No such file or directory" },
+	{ "which .", "--kernel .: this folder has no kernel: " },
+	{ "modules 6.12", "--kernel 6.12: what fetches it, share/lunette/kernel/fetch.sh, " },
+};
+
+START_TEST(what_means_none)
+{
+	char wanted[200];
+
+	ck_assert_int_eq(run(no_kernels[_i][0]), 201);
+	snprintf(wanted, sizeof(wanted), "lunette: error: %s", no_kernels[_i][1]);
+	ck_assert_int_eq(strncmp(err.text, wanted, strlen(wanted)), 0);
+	ck_assert_ptr_eq(strchr(err.text, '\n'), err.text + strlen(err.text) - 1);
+	ck_assert_str_eq(out.text, "");
+}
+END_TEST
+
 START_TEST(check_of_files)
 {
 	ck_assert_int_eq(run("check none"), 201);
@@ -167,6 +210,8 @@ Suite *kernel_cmd_suite(void)
 	tcase_add_test(tc, no_scripts);
 	tcase_add_test(tc, list_of_nothing);
 	tcase_add_test(tc, list_of_all);
+	tcase_add_test(tc, what_a_word_means);
+	tcase_add_loop_test(tc, what_means_none, 0, sizeof(no_kernels) / sizeof(*no_kernels));
 	tcase_add_test(tc, check_of_files);
 	return s;
 }

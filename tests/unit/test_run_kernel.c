@@ -208,6 +208,28 @@ START_TEST(file_that_is_called_as_a_version)
 }
 END_TEST
 
+/* The word alone: no initramfs is looked for. */
+START_TEST(which)
+{
+	struct stderr_text said;
+
+	unlink("lunette/initramfs.cpio");
+	ck_assert_int_eq(run_kernel_which("tree", &k), 0);
+	ck_assert_str_eq(k.found.image, "tree/arch/x86/boot/bzImage");
+	ck_assert_str_eq(k.found.release, "6.1");
+	ck_assert_ptr_nonnull(k.found.modules);
+	ck_assert_int_eq(k.archive, -1);
+	run_kernel_free(&k);
+	ck_assert_int_eq(run_kernel_which("micro", &k), 0);
+	ck_assert_ptr_nonnull(k.made);
+	run_kernel_free(&k);
+	stderr_begin(&said);
+	ck_assert_int_eq(run_kernel_which("none", &k), -ENOENT);
+	ck_assert_str_eq(stderr_end(&said), "lunette: error: --kernel none: No such file or "
+			 "directory\n");
+}
+END_TEST
+
 Suite *run_kernel_suite(void)
 {
 	Suite *s = suite_create("run_kernel");
@@ -221,6 +243,7 @@ Suite *run_kernel_suite(void)
 	tcase_add_test(tc, no_base);
 	tcase_add_test(tc, none_at_all);
 	tcase_add_test(tc, full_one);
+	tcase_add_test(tc, which);
 	tcase_add_test(tc, version);
 	tcase_add_test(tc, version_that_has_to_be_fetched);
 	tcase_add_test(tc, file_that_is_called_as_a_version);

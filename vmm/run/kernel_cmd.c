@@ -21,11 +21,13 @@
 #include "vmm/run/files/installed.h"
 #include "vmm/run/kernel/kernel_check.h"
 #include "vmm/run/kernel/kernel_find.h"
+#include "vmm/run/kernel/modules.h"
 #include "vmm/run/kernel_fetch.h"
 #include "vmm/run/run.h"
 #include "vmm/run/run_kernel.h"
 
 #define COLUMN 30
+#define COMMANDS "list, which, modules, get, build, check"
 
 /* @mark: '*' what a command has, '-' it cannot be had, and @what is why. */
 static void print_row(char mark, const char *name, const char *what)
@@ -105,6 +107,47 @@ static int list(char **words)
 	return 0;
 }
 
+static int which(char **words)
+{
+	struct run_kernel k;
+	int r = run_kernel_which(words[0], &k);
+
+	if (r == 0)
+		utf8_line(stdout, "%s", k.made ? k.made : k.found.image);
+	run_kernel_free(&k);
+	return r < 0 ? causes[cause_of_err(r)].status : 0;
+}
+
+/* All of @fd to stdout. -errno. */
+static int print_file(int fd)
+{
+	char bytes[65536];
+	ssize_t n;
+
+	while ((n = read(fd, bytes, sizeof(bytes))) > 0) {
+		if (fwrite(bytes, 1, n, stdout) != (size_t)n)
+			return -errno;
+	}
+	return n < 0 || fflush(stdout) == EOF ? -errno : 0;
+}
+
+/* Nothing of a kernel that has all built in. */
+static int modules(char **words)
+{
+	struct run_kernel k;
+	int r = run_kernel_which(words[0], &k);
+
+	if (r == 0 && k.found.modules && *k.found.release) {
+		k.archive = modules_archive("--kernel", &k.found);
+		r = k.archive < 0 ? k.archive : lseek(k.archive, 0, SEEK_SET) < 0 ? -errno :
+		    print_file(k.archive);
+		if (k.archive >= 0 && r < 0)
+			log_err("kernel modules: they cannot be written: %s", strerror(-r));
+	}
+	run_kernel_free(&k);
+	return r < 0 ? causes[cause_of_err(r)].status : 0;
+}
+
 static int get(char **words)
 {
 	char *script = installed_script("fetch.sh");
@@ -177,6 +220,9 @@ static const struct {
 } commands[] = {
 	{ "list", NULL, list,
 	  "those that run --kernel takes by a name: * is what a command has, - cannot be had" },
+	{ "which", "KERNEL", which, "print the file that run --kernel KERNEL boots" },
+	{ "modules", "KERNEL", modules,
+	  "write those of its modules that a guest needs to stdout, as an initial file system" },
 	{ "get", "VERSION", get,
 	  "fetch one of this distribution's, the newest whose version begins so; nothing is "
 	  "installed" },
@@ -216,7 +262,7 @@ static int find(int argc, char **argv)
 		near_try(&near, commands[i].name);
 	if (i == ARRAY_SIZE(commands)) {
 		log_err("kernel: '%s' is no command%s", argv[0], *near_text(&near, "", meant) ?
-			meant : "; there are list, get, build, check");
+			meant : "; there are " COMMANDS);
 		return -1;
 	}
 	arg = commands[i].arg;
@@ -240,7 +286,7 @@ int kernel_main(int argc, char **argv)
 		return 0;
 	}
 	if (!argc) {
-		log_err("kernel: a command is wanted: list, get, build, check");
+		log_err("kernel: a command is wanted: " COMMANDS);
 		return causes[CAUSE_USAGE].status;
 	}
 	i = find(argc, argv);

@@ -131,6 +131,22 @@ int run_kernel_find(struct guest_cfg *cfg, bool own_init, struct run_kernel *to)
 	return log_if_silent(before, "--kernel", r);
 }
 
+int run_kernel_which(const char *word, struct run_kernel *to)
+{
+	unsigned before = log_errors();
+	const char *image;
+	int r;
+
+	*to = (struct run_kernel){ .archive = -1 };
+	r = find(word, to);
+	image = to->made ? to->made : to->found.image;
+	if (r == 0 && access(image, R_OK) < 0) {
+		r = -errno;
+		log_err("--kernel %s: %s", image, strerror(-r));
+	}
+	return log_if_silent(before, "--kernel", r);
+}
+
 void run_kernel_free(struct run_kernel *k)
 {
 	kernel_found_free(&k->found);

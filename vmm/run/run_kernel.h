@@ -33,7 +33,12 @@ extern const struct kernel_made kernels_made[];
  * init can make (@own_init), needs what the user has not given. -errno after one line. [setup]
  */
 int run_kernel_find(struct guest_cfg *cfg, bool own_init, struct run_kernel *to);
-/* After the run. */
+/*
+ * What --kernel @word means, and nothing else: to->made, or to->found, which has an image then.
+ * -errno after one line, also where that file cannot be read. [setup]
+ */
+int run_kernel_which(const char *word, struct run_kernel *to);
+/* After the run, or the other call. */
 void run_kernel_free(struct run_kernel *k);
 
 #endif
