@@ -11,7 +11,8 @@
 # itself; with those they need), loaded in this order by init, but those with a "-" before the name,
 # which wait for a modprobe, and without those with a "?" behind it that KERNEL has not; without MODULEs
 # those of lunette's devices and of file systems. "-" is a KERNEL with all of
-# that built in. Kept in the cache; prints the file's name. The same input gives the same bytes.
+# that built in. Kept in the cache, until nobody has asked for it for a day; prints the file's name. The
+# same input gives the same bytes.
 #
 # extra: an archive to append to a base with cat: files and folders, at the same path or at DEST,
 # with the libraries that executables need; those of another ARCH are looked for in ROOTs, folders with
@@ -96,6 +97,13 @@ built() { # init: where make leaves it
 	echo "$file"
 }
 
+# Each change of init's makes new ones of all kinds. What has been asked for lately is in use, perhaps by a guest
+# that is about to start, and so is what "lunette run" has.
+forget() {
+	find "$cache" -maxdepth 1 -name 'initramfs-*.cpio*' -mmin +1440 \
+		! -name "$(readlink "$cache/initramfs.cpio")" -delete
+}
+
 base() { # KERNEL [MODULE...]
 	local kernel=$1 busybox=$2 version= init sum out applet pvpanic
 	shift 2
@@ -116,8 +124,12 @@ base() { # KERNEL [MODULE...]
 	init=$(built init)
 	sum=$(cat "$0" "$init" "$busybox" <(echo "$version $*"; [ "$kernel" = - ] ||
 		insmods "${@#-}" | (cd "${kernel:-/}" && xargs -r stat -c '%n %s %Y')) | cksum)
+	mkdir -p "$cache"
+	exec 9>>"$cache/initramfs.lock"
+	flock 9
 	out=$cache/initramfs-${sum%% *}.cpio
-	if [ ! -e "$out" ]; then
+	if [ -e "$out" ]; then [ -z "$(find -L "$out" -mmin +60)" ] || touch "$out"
+	else
 		mkdir -p "$tree"/usr/{bin,sbin,lib,lib64} "$tree"/{dev,proc,sys,tmp,root,run,etc,mnt,var/tmp}
 		ln -s usr/bin usr/sbin usr/lib usr/lib64 "$tree" # as Debian has them
 		cp "$busybox" "$tree/bin/busybox"
@@ -126,13 +138,12 @@ base() { # KERNEL [MODULE...]
 		done
 		cp "$init" "$tree/init"
 		[ "$kernel" = - ] || modules "$@"
-		mkdir -p "$cache"
 		archive >"$out.$owner"
 		mv "$out.$owner" "$out"
-		find "$cache" -maxdepth 1 -name 'initramfs-*.cpio' -mtime +30 -delete
 	fi
 	[ -n "$version" ] || [ "$arch" != "$(uname -m)" ] ||
 		ln -sfn "${out##*/}" "$cache/initramfs.cpio" # for "lunette run -- ..."
+	forget
 	echo "$out"
 }
 
