@@ -9,11 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 
 #include "devices/devices.h"
 #include "devices/net_host.h"
+#include "devices/net_mac.h"
 #include "devices/net_passt.h"
 #include "devices/net_stream.h"
 #include "devices/net_tap.h"
@@ -32,7 +32,6 @@
 
 /* mac, status, max_virtqueue_pairs, mtu. */
 #define CONFIG_LEN (offsetof(struct virtio_net_config, mtu) + sizeof(uint16_t))
-#define MAC_LEN 6
 
 struct virtio_net {
 	struct device dev;
@@ -112,25 +111,11 @@ static void net_config_reading(struct virtio_device *vdev)
 	put_status(container_of(vdev, struct virtio_net, vdev));
 }
 
-/* A group's address (bit 0 of the first byte) is no station's, and zero nobody's. */
-static bool mac_ok(const uint8_t mac[MAC_LEN])
-{
-	static const uint8_t nobody[MAC_LEN];
-
-	return !(mac[0] & 1) && memcmp(mac, nobody, MAC_LEN);
-}
-
-/* The address may have been one by chance. The link is the host's. */
+/* The link is the host's. */
 static void net_visit(struct virtio_device *vdev, struct state *s)
 {
-	uint8_t mac[MAC_LEN];
-
-	memcpy(mac, vdev->config, MAC_LEN);
-	state_bytes(s, mac, MAC_LEN);
-	state_check(s, mac_ok(mac));
+	net_mac_visit(vdev->config, s);
 	state_same(s, le16_get(vdev->config + offsetof(struct virtio_net_config, mtu)));
-	if (state_takes(s))
-		memcpy(vdev->config, mac, MAC_LEN);
 }
 
 static const struct virtio_class net_virtio = {
@@ -145,38 +130,6 @@ static const struct virtio_class net_virtio = {
 	.queue_stop = net_queue_stop,
 	.state = net_visit,
 };
-
-/* What the guest is told of itself. */
-
-static int parse_mac(const char *id, const char *text, uint8_t mac[MAC_LEN])
-{
-	unsigned b[MAC_LEN], i;
-	int end = 0, n;
-
-	n = sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5],
-		   &end);
-	for (i = 0; n == MAC_LEN && i < MAC_LEN; i++)
-		mac[i] = b[i];
-	if (n != MAC_LEN || end != 17 || text[end] || !mac_ok(mac)) {
-		log_err("%s: mac=%s: an address of one station is wanted, 02:00:00:00:00:01 for "
-			"instance", id, text);
-		return -EUSAGE;
-	}
-	return 0;
-}
-
-/* By chance, locally administered: guests on one bridge must differ. */
-static int choose_mac(const char *id, const char *text, uint8_t mac[MAC_LEN])
-{
-	if (text)
-		return parse_mac(id, text, mac);
-	if (getrandom(mac, MAC_LEN, 0) != MAC_LEN) {
-		log_err("%s: no random address: %s", id, strerror(errno));
-		return -EIO;
-	}
-	mac[0] = (mac[0] & 0xfc) | 2;
-	return 0;
-}
 
 /* The link. */
 
@@ -309,7 +262,7 @@ static int net_create(struct platform *p, struct device_list *list, const char *
 	net->transport = cfg->transport;
 	r = check_choice(id, cfg);
 	if (r == 0)
-		r = choose_mac(id, cfg->mac, net->config);
+		r = net_mac_choose(id, cfg->mac, net->config);
 	if (r == 0)
 		r = make_link(net, id, cfg);
 	if (r < 0) {
@@ -343,12 +296,10 @@ static struct virtio_device *net_vdev(struct device *dev)
 static void net_explain(const struct device *dev, FILE *out)
 {
 	const struct virtio_net *net = container_of(dev, struct virtio_net, dev);
-	const uint8_t *mac = net->config;
 
 	fprintf(out, "  transport: %s, %s\n", net->vdev.transport->name,
 		net->vdev.transport->help);
-	fprintf(out, "  address: %02x:%02x:%02x:%02x:%02x:%02x\n", mac[0], mac[1], mac[2], mac[3],
-		mac[4], mac[5]);
+	net_mac_explain(net->config, out);
 	fprintf(out, "  link: %s\n", net->behind);
 	fprintf(out, "  checksums and segments: %s\n", net->host.link->features ?
 		"left to each other, where the guest's driver can" : "of each side's own");
