@@ -33,12 +33,18 @@ static void reset(struct virtio_device *vdev)
 	vhost_user_reset(user_of(vdev)->wire);
 }
 
+static void own_config(struct user_device *u)
+{
+	if (u->kind->config)
+		u->kind->config(u, u->config);
+}
+
 static void take_config(void *arg, const uint8_t *config)
 {
 	struct user_device *u = arg;
 
 	memcpy(u->config, config, u->kind->config_len);
-	u->kind->config(u, u->config);
+	own_config(u);
 }
 
 /*
@@ -64,6 +70,9 @@ static int choose_queues(struct user_device *u, const char *id, uint32_t wanted)
 	unsigned most = kind->queues_told ? kind->queues_told(u->config) : 1;
 	unsigned cpus = u->platform->cpus ? u->platform->cpus : 1;
 
+	u->queues = kind->all_queues;
+	if (u->queues)
+		return 0;
 	if (u->user->queues)
 		most = u->user->queues > kind->other_queues ?
 		       u->user->queues - kind->other_queues : 0;
@@ -100,7 +109,7 @@ static int connect_to(struct user_device *u, const char *id, const struct user_d
 		.patience = PATIENCE, .comeback = cfg->comeback * 1000,
 		.config = take_config, .arg = u,
 		.dial = u->kind->dial ? dial : NULL, .gone = u->kind->gone ? gone : NULL,
-		.lost = u->kind->lost,
+		.lost = u->kind->lost, .in_order = u->kind->in_order,
 	};
 	int r;
 
@@ -153,7 +162,7 @@ static int begin(struct user_device *u, struct platform *p, const char *id,
 	if (r < 0 && u->user)
 		u->user->wire.ops->close(&u->user->wire);
 	else if (!r)
-		kind->config(u, u->config);
+		own_config(u);
 	return r;
 }
 
@@ -235,10 +244,10 @@ struct virtio_device *user_device_vdev(struct device *dev)
 void user_device_explain(const struct device *dev, FILE *out)
 {
 	const struct user_device *u = container_of(dev, struct user_device, dev);
-	bool kept = user_has(u->wire, USER_P_INFLIGHT);
+	bool kept = user_has(u->wire, USER_P_INFLIGHT) || u->kind->in_order;
 
 	fprintf(out, "  transport: %s, %s\n", u->vdev.transport->name, u->vdev.transport->help);
-	fprintf(out, "  queues: %u of requests\n", u->queues);
+	fprintf(out, "  queues: %u%s\n", u->queues, u->kind->all_queues ? "" : " of requests");
 	fprintf(out, "  served by: %s%s (vhost-user), which maps the guest's memory\n",
 		u->by ? "" : "the program that listens at ", u->by ? u->by : u->socket);
 	fprintf(out, "  if that ends: %s\n", u->by ? "the run ends, too" : u->kind->once ?

@@ -22,15 +22,19 @@ struct user_device_cfg {
 	const char *by;     /* NULL: the user has started the program */
 };
 
-/* Rows for them; "once": of a class whose program nobody can follow. */
-#define USER_DEVICE_OPTS_ONCE(settings)                                                       \
+/* Rows for them; "once": of a class whose program nobody can follow; "alone": nor are there queues
+ * to choose. */
+#define USER_DEVICE_OPTS_ALONE(settings)                                                      \
 	VIRTIO_TRANSPORT_OPT(settings, base.transport),                                        \
 	{ "socket", OPT_STR, offsetof(settings, base.socket), .arg = "PATH",                   \
-	  .help = "where the program that serves it listens" },                                \
+	  .help = "where the program that serves it listens" }
+#define USER_DEVICE_OPTS_ONCE(settings)                                                       \
+	USER_DEVICE_OPTS_ALONE(settings),                                                     \
 	{ "queues", OPT_U32, offsetof(settings, base.queues), "auto", 1, 32, user_device_auto, \
 	  .help = "of requests; auto: as many as the guest has CPUs and the program serves" }
 #define USER_DEVICE_OPTS(settings)                                                            \
-	USER_DEVICE_OPTS_ONCE(settings),                                                      \
+	USER_DEVICE_OPTS_ONCE(settings), USER_DEVICE_OPT_COMEBACK(settings)
+#define USER_DEVICE_OPT_COMEBACK(settings)                                                    \
 	{ "comeback", OPT_U32, offsetof(settings, base.comeback), "60", 0, 86400,              \
 	  .help = "seconds that the guest waits for a program that has ended to be there "     \
 		  "again" }
@@ -46,13 +50,15 @@ struct user_device_kind {
 	size_t config_len;    /* of the device */
 	bool config_is_servers;
 	unsigned other_queues; /* before those of requests */
+	unsigned all_queues;   /* of any kind, if that is no choice; 0: it is one */
 	uint16_t queue_size;
 	size_t writable_at, writable_len; /* what of it drivers may write; 0: nothing */
 	bool once; /* the server knows what no other one can, and is not waited for */
+	bool in_order; /* as in struct vhost_user_spec */
 	/* Of @cfg what is the class's own; NULL: nothing is. */
 	void (*take)(struct user_device *u, const struct user_device_cfg *cfg);
 	/* The config space has come from the server, or is to be filled in: the device's own, with
-	 * the number of request queues. */
+	 * the number of request queues. NULL: all of it is the server's. */
 	void (*config)(struct user_device *u, uint8_t *config);
 	/* How many request queues its config space tells of; NULL: one. */
 	unsigned (*queues_told)(const uint8_t *config);
@@ -73,7 +79,7 @@ struct user_device {
 	struct vhost_user *user; /* NULL once the back end has it */
 	struct vhost_user *wire; /* the same, as long as the device lives */
 	struct loop *loop;
-	unsigned transport, queues; /* of requests */
+	unsigned transport, queues; /* of requests, or all */
 	const char *socket; /* what @take has put there, or the option's */
 	const char *by;     /* the option's */
 	uint8_t config[USER_DEVICE_CONFIG_MAX];
@@ -91,9 +97,9 @@ void user_device_explain(const struct device *dev, FILE *out);
 void user_device_destroy(struct device *dev);
 
 /* The rows of them in each class. */
-#define USER_DEVICE_CALLS                                                                     \
+#define USER_DEVICE_OTHER_CALLS                                                               \
 	.ready = user_device_ready, .shares_memory = true, .expect = user_device_expect,      \
-	.virtio = user_device_vdev, .destroy = user_device_destroy,                           \
-	.explain = user_device_explain
+	.virtio = user_device_vdev, .destroy = user_device_destroy
+#define USER_DEVICE_CALLS USER_DEVICE_OTHER_CALLS, .explain = user_device_explain
 
 #endif

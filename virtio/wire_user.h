@@ -40,6 +40,8 @@ struct vhost_user_spec {
 	size_t config_len;
 	int patience;      /* ms for all of a start, a stop, or an access to the config space */
 	int comeback;      /* ms for a server that has gone to be there again; 0: none */
+	bool in_order;     /* one that gives chains back in the order in which it takes them, and
+			    * a chain may be done twice: nobody need know what it had begun */
 	/* The server has a new config space, of config_len bytes. Under the device's lock.
 	 * [iothread] */
 	void (*config)(void *arg, const uint8_t *config);
@@ -107,7 +109,7 @@ static inline bool user_has(const struct vhost_user *u, unsigned bit)
 /* Can the server go and come back? */
 static inline bool vhost_user_resumable(const struct vhost_user *u)
 {
-	return u->spec.comeback && u->inflight_fd >= 0;
+	return u->spec.comeback && (u->inflight_fd >= 0 || u->spec.in_order);
 }
 
 #endif
