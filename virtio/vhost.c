@@ -3,7 +3,6 @@
 
 #include <endian.h>
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -163,8 +162,8 @@ static void close_all(const struct vhost *v)
 
 /*
  * A kick that is there when the server gets the eventfd may be passed over, as it does not run yet:
- * the kernel does so. It never takes one from the eventfd, so that every kick since the queues were
- * held is there.
+ * the kernel does so, and others take it from the eventfd, too. What the driver adds from now on it
+ * kicks for.
  */
 static void kick_again(const struct vhost *v)
 {
@@ -172,12 +171,7 @@ static void kick_again(const struct vhost *v)
 	unsigned q;
 
 	for (q = 0; q < vdev->nvq; q++) {
-		struct pollfd kick = { .events = POLLIN };
-
-		if (!is_open(v, q))
-			continue;
-		kick.fd = vdev->transport->kick_fd(vdev, q);
-		if (poll(&kick, 1, 0) == 1)
+		if (is_open(v, q) && vq_ahead(&vdev->vq[q]))
 			virtio_queue_again(vdev, q);
 	}
 }

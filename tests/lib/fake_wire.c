@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 
+#include "vmm/core/bell.h"
 #include "vmm/core/iov.h"
 #include "vmm/core/log.h"
 #include "vmm/core/util.h"
@@ -170,6 +171,8 @@ static int fake_ring_enable(struct vhost_wire *w, unsigned q, bool on)
 	BUG_ON(!ring->open || !ring->at.desc || on == f->running);
 	BUG_ON(ring->fd[VHOST_FD_KICK] < 0 || ring->fd[VHOST_FD_CALL] < 0 ||
 	       ring->fd[VHOST_FD_ERR] < 0);
+	if (on && f->takes_kicks)
+		bell_take(ring->fd[VHOST_FD_KICK]);
 	ring->enabled = on;
 	return hear(f, on ? "on" : "off", q);
 }

@@ -30,6 +30,7 @@ struct fake_wire {
 	uint64_t can;      /* the feature bits that it has */
 	unsigned fails_at; /* the number of the message that fails, from 1 on; 0: none */
 	int error;         /* with this -errno */
+	bool takes_kicks;  /* of rings that are not enabled yet, and does nothing about them */
 	void (*ends)(void *arg); /* run(false) calls it, and it may take its time; NULL: no call */
 	void *arg;
 
