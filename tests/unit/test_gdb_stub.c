@@ -188,6 +188,8 @@ static const struct {
 	{ "qAttached", "1" },
 	{ "QStartNoAckMode", "OK" },
 	{ "vCont?", "vCont;c;C;s;S" },
+	{ "qRcmd,696e666f2076657273696f6e", "6c756e657474650a" }, /* "info version": "lunette" */
+	{ "qRcmd,696e666f", "" },
 	{ "vCont", "E22" },
 	{ "vCont;", "E22" },
 	{ "vCont;x", "E22" },
