@@ -15,7 +15,8 @@
 # make bench      figures; BENCH='boot io' for some of them (see tests/bench/run.sh); ARCH=aarch64: in a
 #                 lab host of arm64
 # make man        the manual pages, of docs/man and the tables of options
-# make guest-kernel   a small kernel, for run --kernel micro; FULL=1: with modules, BPF and more
+# make guest-kernel   a small kernel, for run --kernel micro; FULL=1: with modules, BPF and more; DEBUG=1:
+#                 with what GDB needs beside it
 # make install    below PREFIX, /usr/local: lunette, what it brings for guests, pages, completions; DESTDIR
 #                 is put before that; uninstall
 # make clean dist help

@@ -9,7 +9,7 @@
 #   --disk FILE[,...]   a disk, in place of the scratch disk; may be repeated. What COMMAND changes on it
 #                       is lost, but with --commit, or overlay=off in its options
 #   --kernel FILE       a kernel, in place of Debian's cloud kernel; micro: the small one that "make
-#                       guest-kernel" makes, which starts many times faster, full likewise; host:
+#                       guest-kernel" makes, which starts many times faster, full and debug likewise; host:
 #                       this system's; a folder: a kernel's tree that has been built; 6.12: this
 #                       distribution's newest of that version, which is fetched. Modules of a FILE are
 #                       looked for where distributions have them: lib/modules/VERSION beside it, above
@@ -155,7 +155,7 @@ found() {
 # The kernel and its initramfs. Debian's kernel is fetched when it is used.
 modules=- micro=$cache/kernel-micro make_kernel='make guest-kernel'
 [ "$arch" = "$here" ] || micro=$cache/$arch/kernel-micro make_kernel+=" ARCH=$arch"
-if [[ $kernel == @(micro|full) ]]; then
+if [[ $kernel == @(micro|full|debug) ]]; then
 	[ "$kernel" = micro ] || make_kernel+=" ${kernel^^}=1"
 	[ -r "${micro%micro}$kernel/vmlinux" ] ||
 		fail 201 "--kernel $kernel: not there yet; \"$make_kernel\" makes it"

@@ -235,9 +235,9 @@ $(out)/tests/bench/payload.elf: tests/bench/payload.S
 
 bench-programs: lunette $(bench_programs)
 
-# A small kernel for guests, in the cache; FULL=1: one with modules, BPF and more.
+# A small kernel for guests, in the cache; FULL=1: one with modules, BPF and more; DEBUG=1: and what GDB needs.
 guest-kernel:
-	guest/kernel/build.sh -a $(ARCH) $(if $(FULL),full)
+	guest/kernel/build.sh -a $(ARCH) $(if $(FULL),full,$(if $(DEBUG),debug))
 
 bench:
 	tests/bench/run.sh $(out) $(BENCH)

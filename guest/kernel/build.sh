@@ -2,18 +2,20 @@
 # SPDX-License-Identifier: MIT
 # build.sh - build a small kernel for guests from Debian's kernel source.
 #
-#   usage: build.sh [-a ARCH] [-n] [full]   prints the folder
+#   usage: build.sh [-a ARCH] [-n] [full | debug]   prints the folder
 #
-# "make guest-kernel", with ARCH= and FULL=1, and "lunette kernel build" run this. Where it has been installed
-# with lunette it installs no packages, but says which are missing.
+# "make guest-kernel", with ARCH=, FULL=1 and DEBUG=1, and "lunette kernel build" run this. Where it has been
+# installed with lunette it installs no packages, but says which are missing.
 #
-# ARCH, as uname -m has it, is this machine's if nothing else is said. The folder, kernel-micro or
-# kernel-full in ${XDG_CACHE_HOME:-~/.cache}/lunette, or for another architecture in ARCH there, gets
+# ARCH, as uname -m has it, is this machine's if nothing else is said. The folder, kernel-micro, kernel-full
+# or kernel-debug in ${XDG_CACHE_HOME:-~/.cache}/lunette, or for another architecture in ARCH there, gets
 # vmlinux, what lunette boots and is not packed: x86_64's is an ELF file, stripped, others' an Image;
-# x86_64's bzImage; and config. Nothing is done when they come from the same source and options:
-# common.config and ARCH.config here, for "full" with full.config behind them. With -n nothing is built in
-# any case: the exit status is 1 when it would be. Where there is ccache it is used. Some fifteen minutes on
-# two processors, and 2 GB of disk meanwhile.
+# x86_64's bzImage; and config. That of "debug" gets vmlinux.debug, too, the ELF file with all that GDB wants
+# to know, and the kernel's commands for GDB: vmlinux-gdb.py, and scripts/gdb. Nothing is done when they come
+# from the same source and options: common.config and ARCH.config here, for "full" and "debug" with
+# full.config or debug.config behind them. With -n nothing is built in any case: the exit status is 1 when it
+# would be. Where there is ccache it is used. Some fifteen minutes on two processors, and 2 GB of disk
+# meanwhile.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 top=$here/../..
@@ -59,7 +61,7 @@ $(printf '  %s\n' "${missing[@]}")"
 name=micro fragments=("$here"/{common,"$arch"}.config)
 case $#:${1-} in
 0:) ;;
-1:full) name=full fragments+=("$here/full.config") ;;
+1:full | 1:debug) name=$1 fragments+=("$here/$1.config") ;;
 *) sed -n 's/^#   *usage/usage/p' "$0" >&2; exit 200 ;;
 esac
 [ -r "${fragments[1]}" ] || fail 201 "no $arch.config: there is no small kernel of this architecture yet"
@@ -77,6 +79,8 @@ x86_64) linux_arch=x86_64 files=(arch/x86/boot/bzImage vmlinux) ;;
 aarch64) linux_arch=arm64 files=(arch/arm64/boot/Image) ;;
 riscv64) linux_arch=riscv files=(arch/riscv/boot/Image) suite=trixie ;;
 esac
+targets=("${files[@]##*/}")
+[ "$name" != debug ] || targets+=(scripts_gdb)
 
 command -v apt-get >/dev/null || fail 201 "Debian's source of the kernel is fetched by apt-get, which is not here"
 package=$("$deb" -s $suite -d linux-source | grep -m 1 ^linux-source-) &&
@@ -109,7 +113,7 @@ make=(make -s -C "$work" -j "$(nproc)" ARCH="$linux_arch" CROSS_COMPILE="$cross"
 build() {
 	wanted "${fragments[@]}" >"$work/fragment"
 	"${make[@]}" KCONFIG_ALLCONFIG="$work/fragment" allnoconfig &&
-		check "$work/fragment" "$work/.config" && "${make[@]}" "${files[@]##*/}"
+		check "$work/fragment" "$work/.config" && "${make[@]}" "${targets[@]}"
 }
 # In a group of its own, which a signal then ends as a whole.
 set -m
@@ -128,6 +132,12 @@ if [ "$arch" = x86_64 ]; then
 	cp "$work/${files[0]}" "$out.new/"
 	strip -o "$out.new/vmlinux" "$work/vmlinux"
 else cp "$work/${files[0]}" "$out.new/vmlinux"
+fi
+if [ "$name" = debug ]; then
+	mkdir -p "$out.new/scripts/gdb/linux"
+	cp "$work/vmlinux" "$out.new/vmlinux.debug"
+	cp "$work/scripts/gdb/vmlinux-gdb.py" "$out.new/"
+	cp "$work"/scripts/gdb/linux/*.py "$out.new/scripts/gdb/linux/"
 fi
 rm -rf "$out"
 mv -T "$out.new" "$out"

@@ -37,7 +37,7 @@ test_words() { # of commands, options, values; none of them is listed in the pro
 	contains out "^6.2-x	$PWD/cache/lunette/kernels/6.2-x/vmlinuz$"
 	equal "$(asked kernel '')" 'list which modules get build check'
 	equal "$(asked kernel b)" build
-	equal "$(asked kernel build '')" full
+	equal "$(asked kernel build '')" 'full debug'
 	equal "$(asked kernel which mi)" '@files micro'
 	equal "$(asked kernel check x)" @files
 	equal "$(asked kernel get 6)" ''

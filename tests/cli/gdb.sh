@@ -1,13 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# gdb.sh - a real GDB debugs a guest of a few instructions (run --gdb), on this machine's own /dev/kvm.
+# gdb.sh - a real GDB debugs a guest of a few instructions (run --gdb), on this machine's own /dev/kvm; and the
+# first ones of the kernel that has symbols.
 . "$(dirname "$0")/../vm/lib.sh"
 top=$(readlink -f "$tests/../..")
 PATH=${LUNETTE:+$(dirname "$LUNETTE"):}$top:$PATH
 
-begin() { # [OPTION...]: a guest that counts, with symbols
+needed() {
 	[ -r /dev/kvm ] && [ -w /dev/kvm ] || skip 'no /dev/kvm that may be used'
 	command -v gdb >/dev/null || skip 'no gdb (apt-get install gdb)'
+}
+begin() { # [OPTION...]: a guest that counts, with symbols
+	needed
 	cat >guest.S <<-'END'
 		.globl _start, again, count
 		_start:	xor %eax, %eax
@@ -30,12 +34,12 @@ start() { # [OPTION...]: the same with ./gdb
 	until_true 20 [ -S gdb ]
 }
 
-target=./gdb
+target=./gdb program=(guest.elf)
 # debug COMMAND...: what GDB says to them
 debug() {
 	local words=()
 	for word; do words+=(-ex "$word"); done
-	timeout 100 gdb -nx -q -batch -ex 'set pagination off' guest.elf -ex "target remote $target" \
+	timeout 100 gdb -nx -q -batch -ex 'set pagination off' "${program[@]}" -ex "target remote $target" \
 		"${words[@]}" >said 2>&1 </dev/null || fail "$(cat said)"
 }
 
@@ -94,6 +98,30 @@ test_strangers() {
 	debug 'p (long)count > 0' 'detach'
 	contains said '^\$1 = 1$'
 	lunette ctl socket quit
+	status 208 wait $run
+	equal "$(cat err)" ''
+}
+
+# The kernel of "make guest-kernel DEBUG=1", by its symbols and its own commands. What an emulating KVM can do of
+# it is enough: the first lines are in its log before setup_arch().
+test_kernels_own_commands() {
+	local symbols=${XDG_CACHE_HOME:-$HOME/.cache}/lunette/kernel-debug
+	needed
+	gdb -nx -batch -ex 'python print(6 * 7)' 2>/dev/null | grep -qx 42 || skip 'this gdb has no Python'
+	[ -e "$symbols/vmlinux.debug" ] || skip 'no kernel with symbols: make guest-kernel DEBUG=1 makes it'
+	timeout -k 5 150 lunette run --vhost off --kernel debug --memory 256M --gdb gdb,wait=on >out 2>err </dev/null &
+	run=$!
+	until_true 20 [ -S gdb ]
+	program=("$symbols/vmlinux.debug" -x "$symbols/vmlinux-gdb.py")
+	debug 'hbreak start_kernel' continue bt 'p system_state' delete 'hbreak setup_arch' continue lx-dmesg lx-ps \
+		'p $lx_current().comm' kill
+	contains said '^Breakpoint 1, start_kernel \(\) at init/main\.c:'
+	contains said '^#0 +start_kernel \(\) '
+	contains said '^\$1 = SYSTEM_BOOTING$'
+	contains said '^Breakpoint 2, setup_arch \('
+	contains said '^\[ +0\.000000\] Linux version [^ ]*-debug '
+	contains said '^0x[0-9a-f]+ +0 +swapper$'
+	contains said '^\$2 = "swapper\\000'
 	status 208 wait $run
 	equal "$(cat err)" ''
 }

@@ -236,10 +236,13 @@ recipe() {
 		> while [ -e '$PWD/slow' ]; do : >'$PWD/begun'; sleep 0.1; done
 		> [ ! -e '$PWD/broken' ] || { echo 'this does not compile'; false; }
 		> cp /bin/true vmlinux
+		scripts_gdb:
+		> mkdir -p scripts/gdb/linux
+		> touch scripts/gdb/vmlinux-gdb.py scripts/gdb/linux/utils.py scripts/gdb/linux/constants.py
 		bzImage Image:
 		> mkdir -p arch/x86/boot arch/arm64/boot arch/riscv/boot
 		> for a in x86/boot/bzImage arm64/boot/Image riscv/boot/Image; do echo image >arch/\$\$a; done
-		.PHONY: vmlinux bzImage Image
+		.PHONY: vmlinux scripts_gdb bzImage Image
 	END
 	tar -cJ -f source/usr/src/linux-source-6.1.tar.xz linux
 	printf '#!/bin/sh\ncase $* in *-d*) echo linux-source-6.1 ;; *) echo "%s" ;; esac\n' "$PWD/source" >$from/deb
@@ -258,6 +261,15 @@ test_build() {
 	status 0 "$lunette" kernel build full >out 2>err
 	contains cache/lunette/kernel-full/config '^CONFIG_MODULES=y$'
 	contains <("$lunette" kernel list) "^  full  +$PWD/cache/lunette/kernel-full/vmlinux$"
+	# what is for a debugger is beside what boots, which has nothing of it
+	status 0 "$lunette" kernel build debug >out 2>err
+	contains cache/lunette/kernel-debug/config '^CONFIG_GDB_SCRIPTS=y$'
+	equal "$(cd cache/lunette/kernel-debug && find . -type f | sort | paste -sd ' ')" \
+		"./bzImage ./config ./scripts/gdb/linux/constants.py ./scripts/gdb/linux/utils.py ./vmlinux ./vmlinux-gdb.py ./vmlinux.debug"
+	contains <("$lunette" kernel list) "^  debug  +$PWD/cache/lunette/kernel-debug/vmlinux$"
+	equal "$(ls cache/lunette/kernel-micro)" 'bzImage
+config
+vmlinux'
 	status 0 "$lunette" kernel build >out 2>err # it is there
 	equal "$(cat err)" ''
 	# other options are another kernel; -n asks alone
@@ -300,6 +312,27 @@ linux.log'
 linux.log'
 	rm broken
 	status 0 "$lunette" kernel build >out 2>err
+}
+
+# By what "make install" leaves, for an ordinary user's cache, where there is no source tree: to its end. The
+# source of Linux may be in this user's cache.
+test_build_of_a_real_one() {
+	local real=${XDG_CACHE_HOME:-$HOME/.cache}/lunette name
+	[ -n "${KERNEL_BUILD-}" ] || skip 'fifteen minutes of two processors, 2 GB: KERNEL_BUILD=1 bash tests/cli/kernel.sh'
+	make -s -C "$top" DESTDIR="$PWD/dest" PREFIX=/opt GUEST_KERNEL=none install >&2
+	mkdir -p cache/lunette
+	for name in apt deb; do [ ! -e "$real/$name" ] || ln -s "$real/$name" cache/lunette; done
+	hidden() {
+		XDG_CACHE_HOME=$PWD/cache unshare -rm sh -c 'mount -t tmpfs hidden "$0" && "$@"' "$top" "$@"
+	}
+	hidden [ ! -e "$top/Makefile" ] || skip 'no namespaces, by which the source tree would be hidden'
+	status 0 hidden "$PWD/dest/opt/bin/lunette" kernel build >out 2>err
+	equal "$(cat out)" "$PWD/cache/lunette/kernel-micro"
+	contains err '^guest/kernel: micro: built in [0-9]+ min'
+	contains <(hidden "$PWD/dest/opt/bin/lunette" kernel list) "^\* micro  +$PWD/cache/lunette/kernel-micro/vmlinux$"
+	status 0 hidden "$PWD/dest/opt/bin/lunette" kernel check cache/lunette/kernel-micro/vmlinux >out 2>err
+	contains out '^# .*vmlinux: 0 missing$'
+	[ ! -e cache/lunette/linux ] || fail 'the source is still there'
 }
 
 test_fetched_from_the_distribution() {

@@ -160,6 +160,12 @@ debugger() { # ARCH
 		find "$tree" -name '*.so.*' ! -type d -exec cp -L -t "$new" {} \; &&
 		guest/mkinitramfs.sh extra "$work/$1-gdb.cpio" "$new:/lab/gdb"
 }
+# symbols ARCH: sets $gdb, a folder with a GDB that has Python, and $symbols, the kernel of "make guest-kernel
+# DEBUG=1". False: there is none.
+symbols() {
+	symbols=$(realpath -e "$(dirname "$(micro "$1")")/kernel-debug" 2>/dev/null) &&
+		gdb=$(tests/lab/deb -a "$1" -r gdb)
+}
 
 # The modules of a kernel that guests may want, and an initramfs without any, for tests/vm/kernels.sh.
 modules_apart() { # ARCH
@@ -283,7 +289,7 @@ too_many_brought_down() {
 # vm_file CPU HOST GUEST NAME[+NAME...] [TESTS]: in a lab host of its own, and once more in another one if that goes
 # down, or if the emulator has brought down one of the guests.
 vm_file() {
-	local try rc file out own=() arch took me=$BASHPID cpu=$1 where="$1 $2 $3" label= name=$4-$1-$2-$3
+	local try rc file out own=() gdb symbols arch took me=$BASHPID cpu=$1 where="$1 $2 $3" label= name=$4-$1-$2-$3
 	[ "$1" = amd ] || label+=" $1"
 	[ "$2" = stock ] || label+=" $2"
 	arch=$(arch_of "$1")
@@ -303,6 +309,8 @@ vm_file() {
 		--add "$work/$arch-installed/opt:/opt")
 	[[ ' user image live vdpa ' != *" $1 "* ]] || own+=(--add "$work/$arch-servers.cpio:/lab/servers.cpio")
 	[[ $1 != *gdb ]] || own+=(--archive "$work/$arch-gdb.cpio")
+	gdb= symbols=
+	[ "$1" != gdb ] || [ "$cpu" = intel ] || ! symbols "$arch" || own+=(--share "$gdb" --share "$symbols")
 	[ "$1" != wide ] && [ -z "${ICOUNT-}" ] || own+=(--icount)
 	[ "$1" != conformance ] || own+=(--add "$work/conformance.cpio:/lab/conformance.cpio")
 	took=$(seconds "$me")
@@ -310,7 +318,7 @@ vm_file() {
 		"$l1" --timeout 1500 --mem 4096 --console "$work/$name.console" \
 			--archive "$work/$arch-lab.cpio" "${own[@]}" "$work/script" "$1" \
 			"EXTENT=$extent" "TESTS=${2-${TESTS-}}" "SOAK=${SOAK:-1}" "MANY=${MANY:-8}" \
-			"SEED=${SEED-}" >"$out" 2>&1 </dev/null
+			"SEED=${SEED-}" "GDB=$gdb" "SYMBOLS=$symbols" >"$out" 2>&1 </dev/null
 		rc=$?
 		if [ $rc = 210 ] || [ $rc = 124 ]; then went_down "$name-$try" "$work/$name.console"
 		else [ "$cpu $rc $try" = 'amd 0 1' ] && brought_down "$name" "$out" || break

@@ -63,7 +63,7 @@ static const struct {
 	{ "get", "kernel get: VERSION is missing" },
 	{ "get 6.1 6.2", "kernel get: '6.2' is one word too many" },
 	{ "get linux", "kernel get linux: that is no version, as 6.12 or 6.1.0-32-amd64" },
-	{ "build micro", "kernel build micro: nothing, or full, is wanted" },
+	{ "build micro", "kernel build micro: nothing, full or debug is wanted" },
 	{ "check", "kernel check: FILE is missing" },
 	{ "check -x", "kernel check: unknown option -x" },
 };
@@ -85,7 +85,7 @@ START_TEST(help)
 
 	ck_assert_int_eq(run(words[_i]), 0);
 	ck_assert_int_eq(strncmp(out.text, "usage: lunette kernel ", 22), 0);
-	ck_assert_ptr_nonnull(strstr(out.text, "\n  build [full]  "));
+	ck_assert_ptr_nonnull(strstr(out.text, "\n  build [full|debug]\n"));
 	ck_assert_str_eq(err.text, "");
 }
 END_TEST
@@ -122,6 +122,7 @@ START_TEST(list_of_nothing)
 	ck_assert_int_eq(run("list"), 0);
 	ck_assert_int_eq(strncmp(out.text, "- micro ", 8), 0);
 	ck_assert_ptr_nonnull(strstr(row("full"), " 'lunette kernel build full' makes it"));
+	ck_assert_ptr_nonnull(strstr(row("debug"), " 'lunette kernel build debug' makes it"));
 	/* of this system, which may have one: then it is what a command has */
 	ck_assert_ptr_nonnull(strchr("*-", *row("host")));
 	ck_assert_str_eq(row("6.2"), "");

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # gdb.sh - GDB debugs Linux with two CPUs (run --gdb): breakpoints of software and of the processor, what
-# watches memory, steps. It needs no symbols: the guest says where its kernel's functions are.
+# watches memory, steps. That needs no symbols: the guest says where its kernel's functions are. With those of
+# "make guest-kernel DEBUG=1" GDB knows the functions, and the kernel's own commands read its log and tasks.
 . "$(dirname "$0")/lib.sh"
 
 case $(uname -m) in # a system call's function, the register that has its pt_regs, and where they have the result
@@ -85,6 +86,47 @@ test_watchpoint() {
 	contains said '^New value = 0$'
 	contains said '^\$2 = 0$'
 	ended
+}
+
+# with_symbols COMMAND...: the same by a GDB that has Python. $GDB is a Debian with one, $SYMBOLS the kernel.
+with_symbols() {
+	local i=$# word
+	while [ $i -gt 0 ]; do
+		word=$1
+		shift
+		set -- "$@" -ex "$word"
+		i=$((i - 1))
+	done
+	PYTHONHOME=$GDB/usr timeout 600 "$GDB"/usr/lib*/ld-linux-*.so.? \
+		--library-path "$GDB/usr/lib/$(uname -m)-linux-gnu" "$GDB/usr/bin/gdb" \
+		--data-directory "$GDB/usr/share/gdb" -nx -q -batch -ex 'set pagination off' \
+		"$SYMBOLS/vmlinux.debug" -x "$SYMBOLS/vmlinux-gdb.py" -ex 'target remote ./gdb' "$@" \
+		>said 2>&1 </dev/null || fail "$(cat said)"
+}
+
+test_kernels_own_commands() {
+	[ -n "${SYMBOLS-}" ] || skip 'no kernel with symbols here: "make guest-kernel DEBUG=1" makes it, and Intel has none'
+	grep -q -e '-micro$' /lab/release || skip "the guests' initramfs has modules"
+	kernel=$SYMBOLS/vmlinux seconds=900
+	guest 'hostname renamed; hostname' --cpus 2 --gdb gdb,wait=on &
+	vmm=$!
+	trap 'kill $vmm' EXIT
+	until_true 100 [ -S gdb ]
+	with_symbols 'hbreak start_kernel' continue bt 'p system_state' delete "hbreak $sethostname" continue \
+		lx-dmesg lx-ps 'p $lx_task_by_pid(1).comm' 'p $lx_current().comm' delete detach
+	contains said 'hit Breakpoint 1, start_kernel \(\)'
+	contains said '^#0 +start_kernel \(\) '
+	contains said '^\$1 = SYSTEM_BOOTING$'
+	contains said "hit Breakpoint 2, .*$sethostname"
+	contains said '^\[ *[0-9]+\.[0-9]+\] Linux version [^ ]*-debug '
+	contains said '^0x[0-9a-f]+ +0 +swapper/0$'
+	contains said '^0x[0-9a-f]+ +1 +init$'
+	contains said '^0x[0-9a-f]+ +[0-9]+ +hostname$'
+	contains said '^\$2 = "init\\000'
+	contains said '^\$3 = "hostname\\000'
+	status 0 wait $vmm
+	trap - EXIT
+	equal "$(cat out)" renamed
 }
 
 run_tests

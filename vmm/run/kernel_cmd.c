@@ -189,8 +189,8 @@ static int build(char **words)
 	char *argv[] = { script, words[0], NULL };
 	int r = -ENOENT;
 
-	if (words[0] && strcmp(words[0], "full")) {
-		log_err("kernel build %s: nothing, or full, is wanted", words[0]);
+	if (words[0] && strcmp(words[0], "full") && strcmp(words[0], "debug")) {
+		log_err("kernel build %s: nothing, full or debug is wanted", words[0]);
 		r = -EUSAGE;
 	} else if (!script) {
 		log_err("kernel build: the recipe, share/lunette/kernel/build.sh, has not been "
@@ -226,9 +226,9 @@ static const struct {
 	{ "get", "VERSION", get,
 	  "fetch one of this distribution's, the newest whose version begins so; nothing is "
 	  "installed" },
-	{ "build", "[full]", build,
+	{ "build", "[full|debug]", build,
 	  "make the small one, of Debian's source, in some fifteen minutes; full has modules, BPF, "
-	  "tracing and packet filters, too" },
+	  "tracing and packet filters, too; debug is the small one with what GDB needs beside it" },
 	{ "check", "FILE", check,
 	  "print the options that guests need and a kernel, or a configuration of one, has not, "
 	  "as lines for it; after # what works without" },

@@ -52,7 +52,7 @@ static const char *const no_time[] = { "none", NULL };
 #define AT(member) offsetof(struct run_cfg, member)
 
 static const struct opt run_opts[] = {
-	{ "kernel", OPT_STR, AT(guest.kernel), .arg = "FILE|TREE|VERSION|micro|full|host",
+	{ "kernel", OPT_STR, AT(guest.kernel), .arg = "FILE|TREE|VERSION|micro|full|debug|host",
 	  .help = "the guest's kernel: a bzImage, ELF vmlinux or Image; a tree that has been "
 		  "built; one of this distribution's, as 6.12; what lunette kernel makes; or "
 		  "this system's. A command has micro or else host" },

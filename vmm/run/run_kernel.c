@@ -17,6 +17,7 @@
 const struct kernel_made kernels_made[] = {
 	{ "micro", "kernel-micro/vmlinux", "'lunette kernel build' makes it" },
 	{ "full", "kernel-full/vmlinux", "'lunette kernel build full' makes it" },
+	{ "debug", "kernel-debug/vmlinux", "'lunette kernel build debug' makes it" },
 	{ 0 }
 };
 
