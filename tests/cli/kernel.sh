@@ -343,7 +343,11 @@ test_fetched_from_the_distribution() {
 	version=$(apt-cache search --names-only '^linux-image-[0-9]' | sed -n 's/^linux-image-\([0-9]*\.[0-9]*\).*/\1/p' | sort -V | tail -n 1)
 	status 0 "$lunette" kernel get "${version:-6}" >out
 	contains out "^${version:-6}\..*-(cloud-)?(amd64|arm64|riscv64|generic)$"
-	status 0 "$lunette" run --kernel "$(cat out)" --explain >explain 2>err || contains err kvm
+	cp "$("$top/guest/mkinitramfs.sh" base - "$("$top/tests/lab/busybox")")" opt/share/lunette/initramfs.cpio
+	if [ -w /dev/kvm ]; then
+		status 0 "$lunette" run --kernel "${version:-6}" --explain >explain 2>err
+		contains explain '^serial0: '
+	fi
 	[ -s "$kernels/$(cat out)/lib/modules/$(cat out)/modules.order" ] || fail 'no modules'
 }
 
