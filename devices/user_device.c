@@ -21,13 +21,6 @@ static struct user_device *user_of(struct virtio_device *vdev)
 	return container_of(vdev, struct user_device, vdev);
 }
 
-/* No queue is ours. */
-static void kick(struct virtio_device *vdev, unsigned q)
-{
-	(void)vdev;
-	(void)q;
-}
-
 static void reset(struct virtio_device *vdev)
 {
 	vhost_user_reset(user_of(vdev)->wire);
@@ -149,7 +142,6 @@ static int begin(struct user_device *u, struct platform *p, const char *id,
 		u->socket = cfg->socket;
 	u->by = cfg->by;
 	u->class = *kind->class;
-	u->class.kick = kick;
 	u->class.reset = reset;
 	u->class.config_write = kind->writable_len ? config_write : NULL;
 	u->loop = p->iothread(p, id);
@@ -197,13 +189,6 @@ int user_device_create(struct platform *p, const char *id, const struct user_dev
 	return r;
 }
 
-static void nothing(void *arg)
-{
-	(void)arg;
-}
-
-static const struct virtio_vhost_ops vhost_ops = { .destroy = nothing };
-
 int user_device_ready(struct device *dev)
 {
 	struct user_device *u = container_of(dev, struct user_device, dev);
@@ -221,7 +206,7 @@ int user_device_ready(struct device *dev)
 	struct vhost_user *user = u->user;
 
 	u->user = NULL;
-	spec.server = virtio_vhost_create(&u->vdev, &user->wire, &vhost_ops, u,
+	spec.server = virtio_vhost_create(&u->vdev, &user->wire, NULL, NULL,
 					  u->platform->main_loop);
 	if (!spec.server) {
 		log_err("%s: %s", dev->id, strerror(errno));
@@ -229,11 +214,6 @@ int user_device_ready(struct device *dev)
 	}
 	user->be = spec.server;
 	return virtio_make(&u->vdev, u->platform, &spec);
-}
-
-void user_device_expect(const struct device *dev, struct device_facts *to)
-{
-	to->number(to, "virtio", container_of(dev, struct user_device, dev)->class.id);
 }
 
 struct virtio_device *user_device_vdev(struct device *dev)

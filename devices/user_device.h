@@ -46,7 +46,7 @@ struct user_device;
 
 struct user_device_kind {
 	size_t size; /* of the device's structure, which begins with struct user_device */
-	const struct virtio_class *class; /* kick, reset and config_write are filled in */
+	const struct virtio_class *class; /* reset and config_write are filled in */
 	size_t config_len;    /* of the device */
 	bool config_is_servers;
 	unsigned other_queues; /* before those of requests */
@@ -91,14 +91,13 @@ int user_device_create(struct platform *p, const char *id, const struct user_dev
 
 /* As in struct device_class. */
 int user_device_ready(struct device *dev);
-void user_device_expect(const struct device *dev, struct device_facts *to);
 struct virtio_device *user_device_vdev(struct device *dev);
 void user_device_explain(const struct device *dev, FILE *out);
 void user_device_destroy(struct device *dev);
 
 /* The rows of them in each class. */
 #define USER_DEVICE_OTHER_CALLS                                                               \
-	.ready = user_device_ready, .shares_memory = true, .expect = user_device_expect,      \
+	.ready = user_device_ready, .shares_memory = true, .expect = device_expect_virtio,    \
 	.virtio = user_device_vdev, .destroy = user_device_destroy
 #define USER_DEVICE_CALLS USER_DEVICE_OTHER_CALLS, .explain = user_device_explain
 

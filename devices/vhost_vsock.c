@@ -98,13 +98,8 @@ static bool serves(unsigned q)
 	return q != VSOCK_EVENT;
 }
 
-static void nothing(void *arg)
-{
-	(void)arg;
-}
-
 static const struct vhost_endpoint_ops endpoint_ops = { .set = run, .clear = rest };
-static const struct virtio_vhost_ops ops = { .serves = serves, .destroy = nothing };
+static const struct virtio_vhost_ops ops = { .serves = serves };
 
 struct virtio_backend *vhost_vsock_create(struct virtio_device *vdev, int fd,
 					  struct platform *platform)

@@ -445,12 +445,6 @@ static struct virtio_device *balloon_vdev(struct device *dev)
 	return &balloon_dev(dev)->vdev;
 }
 
-static void balloon_expect(const struct device *dev, struct device_facts *to)
-{
-	(void)dev;
-	to->number(to, "virtio", VIRTIO_ID_BALLOON);
-}
-
 static uint64_t balloon_memory(const struct device *dev)
 {
 	return balloon_pages_memory(&balloon_dev(dev)->pages);
@@ -478,7 +472,7 @@ const struct device_class virtio_balloon_class = {
 	.counters = balloon_counters,
 	.ready = balloon_ready,
 	.virtio = balloon_vdev,
-	.expect = balloon_expect,
+	.expect = device_expect_virtio,
 	.memory = balloon_memory,
 	.explain = balloon_explain,
 	.destroy = balloon_destroy,

@@ -466,12 +466,6 @@ static int counters(struct device *dev, struct device_facts *to)
 	return 0;
 }
 
-static void expect(const struct device *dev, struct device_facts *to)
-{
-	(void)dev;
-	to->number(to, "virtio", VIRTIO_ID_BLOCK);
-}
-
 static const char *discard_words(const struct virtio_blk *b)
 {
 	if (b->medium.block->readonly)
@@ -524,7 +518,7 @@ const struct device_class virtio_blk_class = {
 	.medium = &medium_ops,
 	.facts = facts,
 	.counters = counters,
-	.expect = expect,
+	.expect = device_expect_virtio,
 	.memory = memory,
 	.explain = explain,
 	.virtio = vdev_of,

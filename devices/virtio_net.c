@@ -305,12 +305,6 @@ static void net_explain(const struct device *dev, FILE *out)
 		"left to each other, where the guest's driver can" : "of each side's own");
 }
 
-static void net_expect(const struct device *dev, struct device_facts *to)
-{
-	(void)dev;
-	to->number(to, "virtio", VIRTIO_ID_NET);
-}
-
 const struct device_class virtio_net_class = {
 	.name = "virtio-net",
 	.help = "Ethernet interface",
@@ -318,7 +312,7 @@ const struct device_class virtio_net_class = {
 	.cfg_size = sizeof(struct net_cfg),
 	.create = net_create,
 	.ready = net_ready,
-	.expect = net_expect,
+	.expect = device_expect_virtio,
 	.virtio = net_vdev,
 	.destroy = net_destroy,
 	.explain = net_explain,

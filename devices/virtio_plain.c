@@ -37,11 +37,6 @@ int virtio_plain_ready(struct device *dev)
 	return virtio_make(&plain->vdev, plain->platform, &plain->spec);
 }
 
-void virtio_plain_expect(const struct device *dev, struct device_facts *to)
-{
-	to->number(to, "virtio", container_of(dev, struct virtio_plain, dev)->spec.class->id);
-}
-
 struct virtio_device *virtio_plain_vdev(struct device *dev)
 {
 	return &container_of(dev, struct virtio_plain, dev)->vdev;

@@ -36,7 +36,6 @@ int virtio_plain_create(struct platform *p, const char *id, const struct virtio_
 
 /* As in struct device_class. */
 int virtio_plain_ready(struct device *dev);
-void virtio_plain_expect(const struct device *dev, struct device_facts *to);
 struct virtio_device *virtio_plain_vdev(struct device *dev);
 void virtio_plain_destroy(struct device *dev);
 

@@ -54,7 +54,7 @@ const struct device_class rng_class = {
 	.cfg_size = sizeof(struct virtio_plain_cfg),
 	.create = rng_create,
 	.ready = virtio_plain_ready,
-	.expect = virtio_plain_expect,
+	.expect = device_expect_virtio,
 	.virtio = virtio_plain_vdev,
 	.destroy = virtio_plain_destroy,
 };

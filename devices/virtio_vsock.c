@@ -280,12 +280,6 @@ static void vsock_explain(const struct device *dev, FILE *out)
 		fprintf(out, "  host's side: AF_VSOCK sockets, by " VHOST_VSOCK_NODE "\n");
 }
 
-static void vsock_expect(const struct device *dev, struct device_facts *to)
-{
-	(void)dev;
-	to->number(to, "virtio", VIRTIO_ID_VSOCK);
-}
-
 static uint64_t vsock_memory(const struct device *dev)
 {
 	const struct virtio_vsock *v = container_of(dev, struct virtio_vsock, dev);
@@ -303,7 +297,7 @@ const struct device_class virtio_vsock_class = {
 	.create = vsock_create,
 	.ready = vsock_ready,
 	.facts = vsock_facts,
-	.expect = vsock_expect,
+	.expect = device_expect_virtio,
 	.memory = vsock_memory,
 	.explain = vsock_explain,
 	.virtio = vsock_vdev,

@@ -270,6 +270,11 @@ uint16_t vq_ahead(const struct virtqueue *vq)
 	return load16(vq->driver + RING_IDX) - vq->s.next_avail;
 }
 
+uint16_t vq_left(const struct virtqueue *vq)
+{
+	return load16(vq->driver + RING_IDX) - load16(vq->device + RING_IDX);
+}
+
 bool vq_rearm_beyond(struct virtqueue *vq, uint16_t ahead)
 {
 	if (vq->broken)

@@ -114,5 +114,7 @@ bool vq_rearm(struct virtqueue *vq);
 bool vq_rearm_beyond(struct virtqueue *vq, uint16_t ahead);
 /* How many chains could be popped, as the driver says. */
 uint16_t vq_ahead(const struct virtqueue *vq);
+/* How many the driver has added that have not been given back, whoever has them. */
+uint16_t vq_left(const struct virtqueue *vq);
 
 #endif

@@ -319,7 +319,8 @@ static void vhost_destroy(struct virtio_backend *be)
 		loop_call(v->main_loop, forget_errors, v);
 		close(v->err.fd);
 	}
-	v->ops->destroy(v->arg);
+	if (v->ops->destroy)
+		v->ops->destroy(v->arg);
 	pthread_mutex_destroy(&v->err_lock);
 	v->wire->ops->close(v->wire);
 	free(v);
@@ -334,6 +335,8 @@ static const struct virtio_backend_ops vhost_ops = {
 	.destroy = vhost_destroy,
 };
 
+static const struct virtio_vhost_ops no_ops;
+
 struct virtio_backend *virtio_vhost_create(struct virtio_device *vdev, struct vhost_wire *wire,
 					   const struct virtio_vhost_ops *ops, void *arg,
 					   struct loop *main_loop)
@@ -341,8 +344,10 @@ struct virtio_backend *virtio_vhost_create(struct virtio_device *vdev, struct vh
 	struct vhost *v = wire ? calloc(1, sizeof(*v)) : NULL;
 	int r = -errno;
 
+	ops = ops ? ops : &no_ops;
 	if (!v) {
-		ops->destroy(arg);
+		if (ops->destroy)
+			ops->destroy(arg);
 		if (wire)
 			wire->ops->close(wire);
 		errno = -r;

@@ -33,11 +33,12 @@ struct virtio_vhost_ops {
 	 * itself never waits for long. */
 	int patience;
 	void (*hangs)(void *arg);
+	/* @arg goes. NULL: it is another's. */
 	void (*destroy)(void *arg);
 };
 
-/* For @vdev alone. @wire (NULL: there is none) and @arg are taken over, always. NULL: errno tells.
- * [setup] */
+/* For @vdev alone. @wire (NULL: there is none) and @arg are taken over, always. @ops NULL: all
+ * queues are the server's, and @arg is nothing. NULL: errno tells. [setup] */
 struct virtio_backend *virtio_vhost_create(struct virtio_device *vdev, struct vhost_wire *wire,
 					   const struct virtio_vhost_ops *ops, void *arg,
 					   struct loop *main_loop);

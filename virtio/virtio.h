@@ -51,7 +51,8 @@ struct virtio_class {
 	uint32_t pci_class; /* as in struct pci_ids; 0: none that fits */
 	uint64_t features; /* of the device type; those of the queue are added */
 	uint64_t own_features; /* offered whoever serves, who does not hear of them */
-	/* Queue @q may have work: see the loop in queue.h. [iothread of q] */
+	/* Queue @q may have work: see the loop in queue.h. NULL: who serves never asks, as no queue
+	 * is the class's own. [iothread of q] */
 	void (*kick)(struct virtio_device *vdev, unsigned q);
 	/* The driver is about to read vdev->config: bring it up to date, with a new generation if
 	 * that changes it. NULL: it is. Under @lock. [vcpu] */

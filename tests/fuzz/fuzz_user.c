@@ -255,12 +255,6 @@ static void server_end(struct server *s)
 
 /* The device. */
 
-static void no_kick(struct virtio_device *vdev, unsigned q)
-{
-	(void)vdev;
-	(void)q;
-}
-
 static void on_reset(struct virtio_device *vdev)
 {
 	vhost_user_reset(container_of(vdev, struct fuzz, vdev)->user);
@@ -271,14 +265,7 @@ static void on_config(void *arg, const uint8_t *config)
 	memcpy(((struct fuzz *)arg)->config, config, CONFIG_LEN);
 }
 
-static void nothing(void *arg)
-{
-	(void)arg;
-}
-
-static const struct virtio_class class = { .name = "served", .id = 4242, .kick = no_kick,
-					   .reset = on_reset };
-static const struct virtio_vhost_ops vhost_ops = { .destroy = nothing };
+static const struct virtio_class class = { .name = "served", .id = 4242, .reset = on_reset };
 
 static bool make(struct fuzz *f, const char *path, int patience)
 {
@@ -298,8 +285,7 @@ static bool make(struct fuzz *f, const char *path, int patience)
 		f->user->wire.ops->close(&f->user->wire);
 		return false;
 	}
-	device.server = virtio_vhost_create(&f->vdev, &f->user->wire, &vhost_ops, f,
-					    f->tb.main_loop);
+	device.server = virtio_vhost_create(&f->vdev, &f->user->wire, NULL, NULL, f->tb.main_loop);
 	BUG_ON(!device.server);
 	f->user->be = device.server;
 	return virtio_make(&f->vdev, &f->tb.p, &device) == 0;

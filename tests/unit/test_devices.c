@@ -61,9 +61,31 @@ START_TEST(memory_is_shared_for_some)
 	ck_assert(device_shares_memory("vhost-user-blk,socket=/run/x"));
 	ck_assert(device_shares_memory("vhost-user-scsi"));
 	ck_assert(device_shares_memory("vhost-user-fs,socket=/run/x,tag=work"));
+	ck_assert(device_shares_memory("vhost-user-net,socket=/run/x"));
+	ck_assert(device_shares_memory("vhost-user-vsock,socket=/run/x"));
 	ck_assert(!device_shares_memory("virtio-scsi"));
 	ck_assert(!device_shares_memory("vhost-user-blk0"));
 	ck_assert(!device_shares_memory(""));
+}
+END_TEST
+
+static uint64_t told;
+
+static void number(struct device_facts *to, const char *key, uint64_t value)
+{
+	(void)to;
+	ck_assert_str_eq(key, "virtio");
+	told = value;
+}
+
+START_TEST(expected_by_its_id)
+{
+	struct device_facts facts = { .number = number };
+
+	ck_assert_int_eq(make("virtio-rng"), 0);
+	testbed_start(&tb);
+	device_expect_virtio(tb.devices.last, &facts);
+	ck_assert_uint_eq(told, 4);
 }
 END_TEST
 
@@ -291,6 +313,7 @@ Suite *devices_suite(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, classes_are_complete);
 	tcase_add_test(tc, memory_is_shared_for_some);
+	tcase_add_test(tc, expected_by_its_id);
 	tcase_add_test(tc, ids_are_made_up);
 	tcase_add_loop_test(tc, id_is_taken, 0, ARRAY_SIZE(with_id));
 	tcase_add_test(tc, find);

@@ -37,13 +37,6 @@ static unsigned current, busy;
 static struct scsi_load load;
 static char image[] = "/tmp/lunette-image-XXXXXX";
 
-static void nothing(void *arg)
-{
-	(void)arg;
-}
-
-static const struct virtio_vhost_ops vhost_ops = { .destroy = nothing };
-
 static struct virtio_device *controller(const char *id, const char *transport)
 {
 	char text[100];
@@ -63,7 +56,7 @@ static struct virtio_backend *connect_to(const char *path)
 	struct vhost_user *user = vhost_user_connect(vdev, &spec);
 
 	ck_assert_ptr_nonnull(user);
-	user->be = virtio_vhost_create(vdev, &user->wire, &vhost_ops, NULL, tb.main_loop);
+	user->be = virtio_vhost_create(vdev, &user->wire, NULL, NULL, tb.main_loop);
 	ck_assert_ptr_nonnull(user->be);
 	return user->be;
 }
@@ -109,19 +102,11 @@ static void tear_down(void)
 	unlink(image);
 }
 
-static uint16_t idx(const uint8_t *area)
-{
-	return le16toh(__atomic_load_n((const uint16_t *)(const void *)(area + 2),
-				       __ATOMIC_ACQUIRE));
-}
-
 static void pass_on(void)
 {
-	const struct virtqueue *vq = &vdev->vq[SCSI_LOAD_QUEUE];
-
 	pthread_mutex_lock(&vdev->lock);
 	BUG_ON(!vdev->started);
-	busy += idx(vq->driver) != idx(vq->device);
+	busy += vq_left(&vdev->vq[SCSI_LOAD_QUEUE]) > 0;
 	virtio_device_stop(vdev);
 	current = (current + 1) % WHO;
 	vdev->backend = who[current];

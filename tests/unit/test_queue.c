@@ -108,6 +108,26 @@ START_TEST(no_more_chains_than_descriptors)
 }
 END_TEST
 
+/* Ahead are those that are not popped, left those that are not shown as used. */
+START_TEST(chains_are_counted)
+{
+	open_queue(4, false, 65535);
+	put_desc(drv.desc, 0, DATA, 1, R, 0);
+	ck_assert_uint_eq(vq_ahead(&vq) + vq_left(&vq), 0);
+	offer(0);
+	offer(0);
+	ck_assert_uint_eq(vq_ahead(&vq), 2);
+	ck_assert_uint_eq(vq_left(&vq), 2);
+	ck_assert_int_eq(pop(), 1);
+	ck_assert_uint_eq(vq_ahead(&vq), 1);
+	ck_assert_uint_eq(vq_left(&vq), 2);
+	vq_push(&vq, 0, 0);
+	vq_flush(&vq);
+	ck_assert_uint_eq(vq_left(&vq), 1);
+	close_queue();
+}
+END_TEST
+
 START_TEST(shown_chains_make_room)
 {
 	open_queue(1, false, 0);
@@ -352,6 +372,7 @@ Suite *queue_suite(void)
 	tcase_add_test(tc, start_at_the_very_end);
 	tcase_add_test(tc, start_asks_for_kicks);
 	tcase_add_loop_test(tc, no_more_chains_than_descriptors, 0, 2);
+	tcase_add_test(tc, chains_are_counted);
 	tcase_add_test(tc, shown_chains_make_room);
 	tcase_add_test(tc, used_in_any_order);
 	tcase_add_loop_test(tc, interrupt_exactly_at_the_event, 0, 5);

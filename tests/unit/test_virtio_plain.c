@@ -86,26 +86,6 @@ START_TEST(cannot_be_made_ready)
 }
 END_TEST
 
-static uint64_t told;
-
-static void number(struct device_facts *to, const char *key, uint64_t value)
-{
-	(void)to;
-	ck_assert_str_eq(key, "virtio");
-	told = value;
-}
-
-START_TEST(expected_by_its_id)
-{
-	struct device *dev = create(_i, (struct virtio_spec){ .nvq = 1, .queue_size = 8 });
-	struct device_facts facts = { .number = number };
-
-	virtio_plain_expect(dev, &facts);
-	ck_assert_uint_eq(told, 33);
-	virtio_plain_destroy(dev);
-}
-END_TEST
-
 Suite *virtio_plain_suite(void)
 {
 	Suite *s = suite_create("virtio_plain");
@@ -115,7 +95,6 @@ Suite *virtio_plain_suite(void)
 	tcase_add_loop_test(tc, is_made_when_ready, 0, VIRTIO_TRANSPORTS);
 	tcase_add_loop_test(tc, destroyed_before_it_is_ready, 0, VIRTIO_TRANSPORTS);
 	tcase_add_loop_test(tc, cannot_be_made_ready, 0, VIRTIO_TRANSPORTS);
-	tcase_add_loop_test(tc, expected_by_its_id, 0, VIRTIO_TRANSPORTS);
 	return s;
 }
 

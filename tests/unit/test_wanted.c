@@ -40,6 +40,7 @@ static const char *wanted(void)
 	size_t len, i;
 	FILE *spec = open_memstream(&text, &len);
 
+	testbed_start(&tb);
 	ck_assert_int_eq(wanted_put(&tb.devices, spec), 0);
 	fclose(spec);
 	for (i = 0; i < len; i++) {

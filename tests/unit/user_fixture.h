@@ -20,17 +20,6 @@ static struct virtio_backend *be;
 static struct loop *loop;
 static uint8_t config[8];
 
-static void nothing(void *arg)
-{
-	(void)arg;
-}
-
-static void no_kick(struct virtio_device *d, unsigned q)
-{
-	(void)d;
-	(void)q;
-}
-
 static void on_reset(struct virtio_device *d)
 {
 	(void)d;
@@ -47,11 +36,8 @@ static const struct virtio_class served_class = {
 	.name = "served",
 	.id = ECHO_ID,
 	.features = ECHO_FEATURE,
-	.kick = no_kick,
 	.reset = on_reset,
 };
-
-static const struct virtio_vhost_ops vhost_ops = { .destroy = nothing };
 
 static struct vhost_user_spec spec = {
 	.id = "u0",
@@ -92,7 +78,7 @@ static bool connect_and_make(void)
 		user->wire.ops->close(&user->wire);
 		return false;
 	}
-	be = virtio_vhost_create(&vdev, &user->wire, &vhost_ops, &vdev, tb.main_loop);
+	be = virtio_vhost_create(&vdev, &user->wire, NULL, NULL, tb.main_loop);
 	ck_assert_ptr_nonnull(be);
 	user->be = be;
 	return make_device();
