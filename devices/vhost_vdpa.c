@@ -21,7 +21,6 @@
 #include "vmm/core/platform.h"
 #include "vmm/core/util.h"
 
-#define CONFIG_MAX 256
 #define QUEUES_MAX 64
 /* The features of device types (§6); those of queues and transports are ours to offer. */
 #define TYPE_FEATURES (((1ull << 24) - 1) | ~((1ull << 50) - 1))
@@ -62,7 +61,7 @@ struct vdpa_device {
 	const char *path;
 	int fd;                     /* the wire has another one */
 	struct loop_source changes; /* an eventfd: its config space has, or it has given up */
-	uint8_t config[CONFIG_MAX];
+	uint8_t config[VDPA_CONFIG_MAX];
 };
 
 static struct vdpa_device *vdpa_of(struct virtio_device *vdev)
@@ -70,17 +69,10 @@ static struct vdpa_device *vdpa_of(struct virtio_device *vdev)
 	return container_of(vdev, struct vdpa_device, vdev);
 }
 
-/* No queue is ours. */
-static void kick(struct virtio_device *vdev, unsigned q)
-{
-	(void)vdev;
-	(void)q;
-}
-
 static void config_reading(struct virtio_device *vdev)
 {
 	struct vdpa_device *d = vdpa_of(vdev);
-	uint8_t now[CONFIG_MAX];
+	uint8_t now[VDPA_CONFIG_MAX];
 
 	if (vdpa_config(d->fd, false, 0, now, vdev->config_len) < 0 ||
 	    !memcmp(now, d->config, vdev->config_len))
@@ -91,7 +83,7 @@ static void config_reading(struct virtio_device *vdev)
 
 static void config_write(struct virtio_device *vdev, size_t off, const void *data, size_t len)
 {
-	uint8_t bytes[CONFIG_MAX];
+	uint8_t bytes[VDPA_CONFIG_MAX];
 
 	memcpy(bytes, data, len);
 	vdpa_config(vdpa_of(vdev)->fd, true, off, bytes, len);
@@ -138,10 +130,10 @@ static int check(struct vdpa_device *d, const char *id)
 		return -EOPNOTSUPP;
 	}
 	if (!f->queues || f->queues > QUEUES_MAX || !is_power_of_2(f->queue_size) ||
-	    f->config_len > CONFIG_MAX) {
+	    f->config_len > VDPA_CONFIG_MAX) {
 		log_err("%s: %s: %u queues of %u and %u bytes of config space; 1 to %u queues and "
 			"%u bytes can be had", id, d->path, f->queues, f->queue_size, f->config_len,
-			QUEUES_MAX, CONFIG_MAX);
+			QUEUES_MAX, VDPA_CONFIG_MAX);
 		return -EOPNOTSUPP;
 	}
 	return 0;
@@ -204,18 +196,11 @@ static int vdpa_create(struct platform *p, struct device_list *list, const char 
 	d->class = (struct virtio_class){
 		.name = d->type->name, .id = (uint16_t)d->facts.id, .pci_class = d->type->pci_class,
 		.features = d->facts.features & TYPE_FEATURES,
-		.kick = kick, .config_reading = config_reading, .config_write = config_write,
+		.config_reading = config_reading, .config_write = config_write,
 	};
 	*dev = &d->dev;
 	return 0;
 }
-
-static void nothing(void *arg)
-{
-	(void)arg;
-}
-
-static const struct virtio_vhost_ops vhost_ops = { .destroy = nothing };
 
 static int make(struct vdpa_device *d)
 {
@@ -231,7 +216,7 @@ static int make(struct vdpa_device *d)
 	if (wire >= 0)
 		spec.server = virtio_vhost_create(&d->vdev, vhost_vdpa_create(
 				&d->vdev, wire, &d->facts, d->type->in_order, d->changes.fd),
-				&vhost_ops, d, loop);
+				NULL, NULL, loop);
 	if (!spec.server) {
 		log_err("%s: %s", d->dev.id, strerror(errno));
 		return -errno;
@@ -254,11 +239,6 @@ static int vdpa_ready(struct device *dev)
 	}
 	d->platform->mem->pinned = true;
 	return make(d);
-}
-
-static void vdpa_expect(const struct device *dev, struct device_facts *to)
-{
-	to->number(to, "virtio", container_of(dev, struct vdpa_device, dev)->facts.id);
 }
 
 static struct virtio_device *vdpa_vdev(struct device *dev)
@@ -308,7 +288,7 @@ const struct device_class vhost_vdpa_class = {
 	.create = vdpa_create,
 	.ready = vdpa_ready,
 	.shares_memory = true,
-	.expect = vdpa_expect,
+	.expect = device_expect_virtio,
 	.virtio = vdpa_vdev,
 	.explain = vdpa_explain,
 	.destroy = vdpa_destroy,

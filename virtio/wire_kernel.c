@@ -25,8 +25,6 @@ struct vhost_vring_worker {
 #define VHOST_ATTACH_VRING_WORKER _IOW(VHOST_VIRTIO, 0x15, struct vhost_vring_worker)
 #endif
 
-#define NO_FD (-1)
-
 struct kernel {
 	struct vhost_kernel base;
 	int idle; /* an eventfd that nobody writes */
@@ -177,16 +175,19 @@ int vhost_kernel_ring_get_base(struct vhost_wire *w, unsigned q, uint32_t *base)
 	return r;
 }
 
+int vhost_kernel_ring_at(struct vhost_wire *w, unsigned q, uint64_t desc, uint64_t driver,
+			 uint64_t device)
+{
+	struct vhost_vring_addr addr = { .index = q, .desc_user_addr = desc,
+					 .avail_user_addr = driver, .used_user_addr = device };
+
+	return VHOST_KERNEL_CALL(base_of(w), VHOST_SET_VRING_ADDR, &addr);
+}
+
 static int ring_addr(struct vhost_wire *w, unsigned q, const struct virtqueue *vq)
 {
-	struct vhost_vring_addr addr = {
-		.index = q,
-		.desc_user_addr = (uintptr_t)vq->desc,
-		.avail_user_addr = (uintptr_t)vq->driver,
-		.used_user_addr = (uintptr_t)vq->device,
-	};
-
-	return CALL(kernel_of(w), VHOST_SET_VRING_ADDR, &addr);
+	return vhost_kernel_ring_at(w, q, (uintptr_t)vq->desc, (uintptr_t)vq->driver,
+				    (uintptr_t)vq->device);
 }
 
 #define FILE_REQUEST(name) { name, #name }
@@ -206,6 +207,13 @@ int vhost_kernel_ring_fd(struct vhost_wire *w, unsigned q, enum vhost_fd which, 
 
 	return vhost_kernel_call(base_of(w), file_requests[which].request,
 				 file_requests[which].name, &file);
+}
+
+void vhost_kernel_ring_unbind(struct vhost_wire *w, unsigned q)
+{
+	vhost_kernel_ring_fd(w, q, VHOST_FD_KICK, VHOST_FILE_UNBIND);
+	vhost_kernel_ring_fd(w, q, VHOST_FD_CALL, VHOST_FILE_UNBIND);
+	vhost_kernel_ring_fd(w, q, VHOST_FD_ERR, VHOST_FILE_UNBIND);
 }
 
 /* How far the kernel has come; -errno. */
@@ -229,12 +237,12 @@ static void quieten(struct vhost_wire *w, unsigned q)
 {
 	int before, now, rounds = QUIET_ROUNDS;
 
-	vhost_kernel_ring_fd(w, q, VHOST_FD_KICK, NO_FD);
+	vhost_kernel_ring_fd(w, q, VHOST_FD_KICK, VHOST_FILE_UNBIND);
 	now = kernel_base(w, q);
 	do {
 		before = now;
 		vhost_kernel_ring_fd(w, q, VHOST_FD_KICK, kernel_of(w)->idle);
-		vhost_kernel_ring_fd(w, q, VHOST_FD_KICK, NO_FD);
+		vhost_kernel_ring_fd(w, q, VHOST_FD_KICK, VHOST_FILE_UNBIND);
 		now = kernel_base(w, q);
 	} while (now != before && --rounds);
 }
@@ -263,12 +271,8 @@ static int run(struct vhost_wire *w, bool on)
  */
 static void ring_close(struct vhost_wire *w, unsigned q)
 {
-	struct vhost_vring_addr nowhere = { .index = q };
-
-	vhost_kernel_ring_fd(w, q, VHOST_FD_KICK, NO_FD);
-	vhost_kernel_ring_fd(w, q, VHOST_FD_CALL, NO_FD);
-	vhost_kernel_ring_fd(w, q, VHOST_FD_ERR, NO_FD);
-	CALL(kernel_of(w), VHOST_SET_VRING_ADDR, &nowhere);
+	vhost_kernel_ring_unbind(w, q);
+	vhost_kernel_ring_at(w, q, 0, 0, 0);
 }
 
 static void wire_close(struct vhost_wire *w)

@@ -29,4 +29,10 @@ int vhost_kernel_ring_set_base(struct vhost_wire *w, unsigned q, uint32_t base);
 int vhost_kernel_ring_get_base(struct vhost_wire *w, unsigned q, uint32_t *base);
 int vhost_kernel_ring_fd(struct vhost_wire *w, unsigned q, enum vhost_fd which, int fd);
 
+/* Where the three areas of ring @q are; zeroes: nowhere. */
+int vhost_kernel_ring_at(struct vhost_wire *w, unsigned q, uint64_t desc, uint64_t driver,
+			 uint64_t device);
+/* The ring has no eventfds any more. */
+void vhost_kernel_ring_unbind(struct vhost_wire *w, unsigned q);
+
 #endif

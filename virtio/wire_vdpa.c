@@ -79,17 +79,15 @@ int vdpa_ask(int fd, struct vdpa_facts *facts, const char **what)
 
 int vdpa_config(int fd, bool set, size_t off, void *data, size_t len)
 {
-	struct vhost_vdpa_config *c = calloc(1, sizeof(*c) + len);
+	union {
+		struct vhost_vdpa_config c;
+		uint8_t room[sizeof(struct vhost_vdpa_config) + VDPA_CONFIG_MAX];
+	} u = { .c = { .off = (uint32_t)off, .len = (uint32_t)len } };
 	int r;
 
-	if (!c)
-		return -ENOMEM;
-	c->off = (uint32_t)off;
-	c->len = (uint32_t)len;
-	memcpy(c->buf, data, len);
-	r = ioctl(fd, set ? VHOST_VDPA_SET_CONFIG : VHOST_VDPA_GET_CONFIG, c) < 0 ? -errno : 0;
-	memcpy(data, c->buf, len);
-	free(c);
+	memcpy(u.c.buf, data, len);
+	r = ioctl(fd, set ? VHOST_VDPA_SET_CONFIG : VHOST_VDPA_GET_CONFIG, &u) < 0 ? -errno : 0;
+	memcpy(data, u.c.buf, len);
 	return r;
 }
 
@@ -183,14 +181,7 @@ static int set_mem(struct vhost_wire *w, const struct mem *mem)
 
 static int ring_addr(struct vhost_wire *w, unsigned q, const struct virtqueue *vq)
 {
-	struct vhost_vring_addr addr = {
-		.index = q,
-		.desc_user_addr = vq->s.desc,
-		.avail_user_addr = vq->s.driver,
-		.used_user_addr = vq->s.device,
-	};
-
-	return CALL(vdpa_of(w), VHOST_SET_VRING_ADDR, &addr);
+	return vhost_kernel_ring_at(w, q, vq->s.desc, vq->s.driver, vq->s.device);
 }
 
 static int ring_enable(struct vhost_wire *w, unsigned q, bool on)
@@ -202,11 +193,6 @@ static int ring_enable(struct vhost_wire *w, unsigned q, bool on)
 		    vhost_kernel_ring_fd(w, q, VHOST_FD_KICK, VHOST_FILE_UNBIND);
 }
 
-static uint16_t idx_of(const uint8_t *area)
-{
-	return __atomic_load_n((const uint16_t *)(const void *)(area + 2), __ATOMIC_ACQUIRE);
-}
-
 static bool is_drained(const struct vdpa *v)
 {
 	unsigned q;
@@ -214,7 +200,7 @@ static bool is_drained(const struct vdpa *v)
 	for (q = 0; q < v->base.vdev->nvq; q++) {
 		const struct virtqueue *vq = &v->base.vdev->vq[q];
 
-		if (vq->desc && idx_of(vq->driver) != idx_of(vq->device))
+		if (vq->desc && vq_left(vq))
 			return false;
 	}
 	return true;
@@ -252,13 +238,6 @@ static int ring_get_base(struct vhost_wire *w, unsigned q, uint32_t *base)
 	return vhost_kernel_ring_get_base(w, q, base);
 }
 
-static void ring_close(struct vhost_wire *w, unsigned q)
-{
-	vhost_kernel_ring_fd(w, q, VHOST_FD_KICK, VHOST_FILE_UNBIND);
-	vhost_kernel_ring_fd(w, q, VHOST_FD_CALL, VHOST_FILE_UNBIND);
-	vhost_kernel_ring_fd(w, q, VHOST_FD_ERR, VHOST_FILE_UNBIND);
-}
-
 /* The last one who has it open: the kernel resets it. */
 static void wire_close(struct vhost_wire *w)
 {
@@ -281,7 +260,7 @@ static const struct vhost_wire_ops vdpa_ops = {
 	.ring_enable = ring_enable,
 	.run = run,
 	.ring_get_base = ring_get_base,
-	.ring_close = ring_close,
+	.ring_close = vhost_kernel_ring_unbind,
 	.close = wire_close,
 };
 

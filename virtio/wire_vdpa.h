@@ -15,6 +15,8 @@
 
 #include "virtio/wire.h"
 
+#define VDPA_CONFIG_MAX 256 /* bytes of a config space */
+
 /* What it is, as it says itself. */
 struct vdpa_facts {
 	uint32_t id; /* virtio 1.3 §5 */
