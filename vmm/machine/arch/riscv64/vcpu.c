@@ -146,7 +146,8 @@ void arch_vcpu_paused(struct vcpu *vcpu)
 
 /*
  * There is none. So a trap is taken as the processor would, as if it had found an error in itself
- * while it executed kernel code: Linux panics at that.
+ * while it executed kernel code: Linux panics at that. A program's stack is hidden, as a Linux
+ * without frame pointers would walk it as the kernel's, and stop for ever at the fault it is.
  */
 void arch_vcpu_nmi(struct vcpu *vcpu)
 {
@@ -166,6 +167,8 @@ void arch_vcpu_nmi(struct vcpu *vcpu)
 	set_reg(vcpu->fd, CSR(scause), HARDWARE_ERROR);
 	set_reg(vcpu->fd, CSR(stval), 0);
 	set_reg(vcpu->fd, CSR(sstatus), sstatus);
+	if (get_reg(vcpu->fd, CORE(mode)) != KVM_RISCV_MODE_S)
+		set_reg(vcpu->fd, CORE(regs.sp), 0);
 	set_reg(vcpu->fd, CORE(mode), KVM_RISCV_MODE_S);
 	set_reg(vcpu->fd, CORE(regs.pc), stvec & ~STVEC_MODE);
 }
