@@ -9,7 +9,7 @@
 # For each VMM a row: NAME|4 KiB at depth 1|at depth 32|1 MiB at depth 4, nanoseconds each
 # shellcheck shell=sh
 . /lab/peers.sh
-mib=256 disk=/dev/ram0 options= wwn=naa.5001405000000001 qemu=$(cat /lab/qemu)
+mib=256 disk=/dev/ram0 kind=scsi options= wwn=naa.5001405000000001 qemu=$(cat /lab/qemu)
 rows=$1 kernel=/lab/$2 words='quiet nokaslr loglevel=1'
 modprobe -a vhost_scsi target_core_iblock
 modprobe brd rd_nr=3 rd_size=262144
@@ -43,7 +43,10 @@ bus=pci row 'lunette, vhost, PCI' 3 reads lunette
 vhost=off options=,direct=on
 bus=pci row 'lunette, local, PCI, direct' 3 reads lunette
 bus=mmio row 'lunette, local, MMIO, direct' 3 reads lunette
-options=
+kind=blk
+bus=pci row 'lunette, blk, PCI, direct' 3 reads lunette
+bus=pci row 'QEMU, blk, PCI' 3 reads qemu
+kind=scsi options=
 bus=pci disk=/dev/ram1 row 'lunette, local, PCI' 3 small_reads lunette
 bus=mmio disk=/dev/ram2 row 'lunette, local, MMIO' 3 small_reads lunette
 vhost=on bus=mmio row 'lunette, vhost, MMIO' 3 reads lunette

@@ -93,14 +93,17 @@ add_initramfs() {
 	with_job reboot $'echo guest-is-up\ntrue\nreboot -f' || return # for who cannot power off
 	with_job small-reads "$small_reads" "$objects/tests/bench/diskread:/bin/diskread" || return
 	with_job reads "$small_reads
-		diskread /dev/sda sequential 1048576 4 128" \
+		diskread \$disk sequential 1048576 4 128" \
 		"$objects/tests/bench/diskread:/bin/diskread" || return
 	for file in up base true reboot reads small-reads; do
 		add+=(--add "$work/$file.cpio:/lab/$file.cpio")
 	done
 }
-small_reads='diskread /dev/sda random 4096 1 2000
-		diskread /dev/sda random 4096 32 6400'
+# shellcheck disable=SC2016
+small_reads='disk=/dev/sda
+		[ -e $disk ] || disk=/dev/vda
+		diskread $disk random 4096 1 2000
+		diskread $disk random 4096 32 6400'
 
 add_all() {
 	local program

@@ -4,16 +4,18 @@
 #
 # Each VMM's function runs COMMAND..., with the command line of a guest after it: one vCPU, $mib MiB,
 # the kernel $kernel with $words, the file system $initrd, and the disk $disk, if there is one, on $bus
-# (pci or mmio); it is the kernel's vhost-scsi that serves it if $vhost is "on". $options are more of
-# lunette's for the disk, from their comma on. $qemu is how QEMU is called. $KERNEL.bzImage may be the
-# same kernel as a bzImage.
+# (pci or mmio). With lunette and QEMU it is by virtio-blk if $kind is "blk", otherwise by virtio-scsi,
+# which the kernel serves if $vhost is "on". $options are more of lunette's for the disk, from their
+# comma on. $qemu is how QEMU is called. $KERNEL.bzImage may be the same kernel as a bzImage.
 # shellcheck shell=sh
 
 lunette() { # COMMAND...
 	set -- "$@" lunette run --kernel "$kernel" --initrd "$initrd" --memory "${mib}M" --append "$words"
-	[ -z "$disk" ] ||
-		set -- "$@" --vhost "$vhost" --device "virtio-scsi,transport=$bus" \
-			--disk "$disk$options"
+	case $disk,${kind-scsi} in
+	,*) ;;
+	*,blk) set -- "$@" --device "virtio-blk,$disk,transport=$bus$options" ;;
+	*) set -- "$@" --vhost "$vhost" --device "virtio-scsi,transport=$bus" --disk "$disk$options" ;;
+	esac
 	"$@"
 }
 
@@ -21,7 +23,7 @@ lunette() { # COMMAND...
 # both. For vhost-scsi $wwn is the target. arm64's micro kernel has no driver of its serial port (PL011),
 # so the console is virtio's there.
 qemu() { # COMMAND...
-	local machine=virt device=device console=ttyS0 serial='-serial stdio'
+	local machine=virt device=device has console=ttyS0 serial='-serial stdio'
 	[ "$bus" = mmio ] || device=pci
 	case $(uname -m),$bus in
 	x86_64,mmio) machine=microvm,rtc=on,pit=off,pic=off ;;
@@ -35,11 +37,13 @@ qemu() { # COMMAND...
 	set -- "$@" $qemu -M "$machine,accel=kvm" -cpu host -m "$mib" -smp 1 -nodefaults \
 		-no-user-config -display none -no-reboot $serial \
 		-kernel "$kernel" -initrd "$initrd" -append "console=$console panic=-1 $words"
+	has="-device virtio-scsi-$device,iothread=io -device scsi-hd,drive=d"
+	[ "${kind-scsi}" != blk ] || has="-device virtio-blk-$device,iothread=io,drive=d"
 	case $disk,$vhost in
 	,*) ;;
 	*,on) set -- "$@" -device "vhost-scsi-pci,wwpn=$wwn" ;;
-	*) set -- "$@" -object iothread,id=io -device "virtio-scsi-$device,iothread=io" \
-		-drive "if=none,id=d,format=raw,file=$disk,cache=none,aio=io_uring" -device scsi-hd,drive=d ;;
+	*) set -- "$@" -object iothread,id=io \
+		-drive "if=none,id=d,format=raw,file=$disk,cache=none,aio=io_uring" $has ;;
 	esac
 	"$@"
 }
