@@ -55,9 +55,9 @@ all=$1
 shift
 for name; do
 	kernel=/lab/$name rows=$all
-	initrd=/lab/base.cpio row "$name: lunette" 3 ask_lunette
-	echo "phases|$(for phase in built entered up start end off; do echo "$phase $(phase $phase)"; done |
-		tr '\n' ' ')"
+	initrd=/lab/base.cpio row "$name: lunette" 3 ask_lunette &&
+		echo "phases|$(for phase in built entered up start end off; do echo "$phase $(phase $phase)"; done |
+			tr '\n' ' ')"
 	bus=mmio initrd=/lab/true.cpio row "$name: $smallest" 3 job qemu
 	if [ -e /lab/virtme ] && [ -e "$kernel.bzImage" ]; then
 		row "$name: virtme-ng" 3 ask_virtme
