@@ -83,6 +83,8 @@ static void *run_far(void *arg)
 	return NULL;
 }
 
+static bool ready_before; /* the other end has said so before anybody waits for it */
+
 /* Returns the status. */
 static int run(void (*other)(void))
 {
@@ -91,6 +93,8 @@ static int run(void (*other)(void))
 
 	frame_pair(fd);
 	far = fd[1];
+	if (ready_before)
+		frame_say(far, EXEC_READY, 0, NULL, 0);
 	ck_assert_int_eq(pthread_create(&thread, NULL, run_far, &other), 0);
 	stderr_begin(&said);
 	status = remote_run(&cfg, fd[0]);
@@ -218,7 +222,7 @@ END_TEST
 
 static void is_slow(void)
 {
-	is_told();
+	hears(EXEC_SPEC);
 	usleep(200000);
 	frame_say(far, EXEC_STARTED, 0, NULL, 0);
 	frame_say(far, EXEC_EXIT, 0, "\4", 1);
@@ -228,7 +232,9 @@ static void is_slow(void)
 START_TEST(slow_answer)
 {
 	cfg.wait_ms = 50;
+	ready_before = true;
 	ck_assert_int_eq(run(is_slow), 4);
+	ready_before = false;
 }
 END_TEST
 
