@@ -62,7 +62,8 @@ $(out)/tests/unit/test_kernel_cmd: $(patsubst %,$(out)/vmm/run/%.o,kernel_cmd ru
 $(out)/tests/unit/test_console $(out)/tests/unit/test_console_sysrq: $(patsubst %,$(out)/vmm/machine/%.o,console tty)
 $(addprefix $(out)/tests/unit/test_,machine machine_end restart): \
 	$(patsubst %,$(out)/vmm/machine/%.o,machine restart)
-$(out)/tests/unit/test_dump: $(out)/vmm/machine/dump.o
+$(out)/tests/unit/test_dump: $(out)/vmm/machine/dump.o $(out)/vmm/machine/dump_maps.o
+$(out)/tests/unit/test_dump_maps: $(out)/vmm/machine/dump_maps.o
 $(out)/tests/unit/test_walk: $(out)/vmm/machine/arch/walk.o
 $(out)/tests/unit/test_gdb: $(out)/vmm/machine/gdb.o
 $(out)/tests/unit/test_$(ARCH)_debug: $(out)/vmm/machine/arch/$(ARCH)/debug.o

@@ -39,6 +39,18 @@ int arch_vcpu_gregs(const struct vcpu *vcpu, elf_gregset_t *regs)
 	return gregs_error;
 }
 
+/* The guest's kernel has all of its memory there. */
+#define KERNELS 0xffff888000000000
+
+int arch_debug_translate(const struct vcpu *vcpu, const struct mem *mem, uint64_t addr,
+			 uint64_t *gpa)
+{
+	ck_assert_ptr_eq(vcpu, &m.vcpu[0]);
+	ck_assert_ptr_eq(mem, &m.mem);
+	*gpa = addr - KERNELS;
+	return addr < KERNELS ? -EFAULT : 0;
+}
+
 static void set_up(void)
 {
 	tree_create(&tree);
@@ -162,6 +174,27 @@ START_TEST(core_of_two_vcpus)
 }
 END_TEST
 
+/* The same memory once more, where VMCOREINFO has it. */
+START_TEST(kernels_addresses)
+{
+	static const char info[] = "OSRELEASE=6.1.0\nSYMBOL(mem_section)=ffff888000000100\n";
+
+	make(false);
+	put_info(0x8000, 11, sizeof(info) - 1, info);
+	ck_assert_int_eq(dump_guest(&m, AT_FDCWD, "core"), 0);
+	read_core("core");
+	ck_assert_uint_eq(((const Elf64_Ehdr *)core)->e_phnum, 5);
+	ck_assert_uint_eq(segment(1)->p_vaddr, 0);
+	ck_assert_uint_eq(segment(3)->p_vaddr, KERNELS);
+	ck_assert_uint_eq(segment(3)->p_paddr, 0);
+	ck_assert_uint_eq(segment(3)->p_offset, segment(1)->p_offset);
+	ck_assert_uint_eq(segment(3)->p_filesz, LOW);
+	ck_assert_uint_eq(segment(4)->p_vaddr, KERNELS + HIGH);
+	ck_assert_uint_eq(segment(4)->p_offset, segment(2)->p_offset);
+	ck_assert_uint_eq(segment(4)->p_memsz, MIB(1));
+}
+END_TEST
+
 /* What a guest says of it may be anything. */
 static const struct {
 	uint64_t at;
@@ -260,6 +293,7 @@ Suite *dump_suite(void)
 	tcase_set_timeout(tc, 30);
 	tcase_add_loop_test(tc, core_of_two_vcpus, 0, 2);
 	tcase_add_loop_test(tc, no_vmcoreinfo, 0, ARRAY_SIZE(no_info));
+	tcase_add_test(tc, kernels_addresses);
 	tcase_add_test(tc, largest_vmcoreinfo);
 	tcase_add_test(tc, a_file_is_never_replaced);
 	tcase_add_test(tc, nothing_is_left_of_a_failure);

@@ -90,43 +90,43 @@ test_watchpoint() {
 
 # with_symbols COMMAND...: the same by a GDB that has Python. $GDB is a Debian with one, $SYMBOLS the kernel.
 with_symbols() {
-	local i=$# word
-	while [ $i -gt 0 ]; do
-		word=$1
-		shift
-		set -- "$@" -ex "$word"
-		i=$((i - 1))
-	done
+	printf '%s\n' 'set pagination off' "$@" >commands
 	PYTHONHOME=$GDB/usr timeout 600 "$GDB"/usr/lib*/ld-linux-*.so.? \
 		--library-path "$GDB/usr/lib/$(uname -m)-linux-gnu" "$GDB/usr/bin/gdb" \
-		--data-directory "$GDB/usr/share/gdb" -nx -q -batch -ex 'set pagination off' \
-		"$SYMBOLS/vmlinux.debug" -x "$SYMBOLS/vmlinux-gdb.py" -ex 'target remote ./gdb' "$@" \
-		>said 2>&1 </dev/null || fail "$(cat said)"
+		--data-directory "$GDB/usr/share/gdb" -nx -q -batch "$SYMBOLS/vmlinux.debug" \
+		-x "$SYMBOLS/vmlinux-gdb.py" -x commands >said 2>&1 </dev/null || fail "$(cat said)"
+}
+has_log_and_tasks() {
+	contains said '^\[ *[0-9]+\.[0-9]+\] Linux version [^ ]*-debug '
+	contains said '^0x[0-9a-f]+ +0 +swapper/0$'
+	contains said '^0x[0-9a-f]+ +1 +init$'
+	contains said '^0x[0-9a-f]+ +[0-9]+ +hostname$'
 }
 
 test_kernels_own_commands() {
 	[ -n "${SYMBOLS-}" ] || skip 'no kernel with symbols here: "make guest-kernel DEBUG=1" makes it, and Intel has none'
 	grep -q -e '-micro$' /lab/release || skip "the guests' initramfs has modules"
 	kernel=$SYMBOLS/vmlinux seconds=900
-	guest 'hostname renamed; hostname' --cpus 2 --gdb gdb,wait=on &
+	guest 'hostname renamed; hostname' --cpus 2 --gdb gdb,wait=on --control socket &
 	vmm=$!
 	trap 'kill $vmm' EXIT
 	until_true 100 [ -S gdb ]
-	with_symbols 'hbreak start_kernel' continue bt 'p system_state' delete "hbreak $sethostname" continue \
-		lx-dmesg lx-ps 'p $lx_task_by_pid(1).comm' 'p $lx_current().comm' delete detach
+	with_symbols 'target remote ./gdb' 'hbreak start_kernel' continue bt 'p system_state' delete "hbreak $sethostname" continue \
+		lx-dmesg lx-ps 'p $lx_task_by_pid(1).comm' 'p $lx_current().comm' \
+		'shell lunette ctl socket dump core' delete detach
 	contains said 'hit Breakpoint 1, start_kernel \(\)'
 	contains said '^#0 +start_kernel \(\) '
 	contains said '^\$1 = SYSTEM_BOOTING$'
 	contains said "hit Breakpoint 2, .*$sethostname"
-	contains said '^\[ *[0-9]+\.[0-9]+\] Linux version [^ ]*-debug '
-	contains said '^0x[0-9a-f]+ +0 +swapper/0$'
-	contains said '^0x[0-9a-f]+ +1 +init$'
-	contains said '^0x[0-9a-f]+ +[0-9]+ +hostname$'
+	has_log_and_tasks
 	contains said '^\$2 = "init\\000'
 	contains said '^\$3 = "hostname\\000'
 	status 0 wait $vmm
 	trap - EXIT
 	equal "$(cat out)" renamed
+	with_symbols 'core-file core' lx-dmesg lx-ps bt # of a guest that is gone
+	has_log_and_tasks
+	contains said "^#0 .*$sethostname \\("
 }
 
 run_tests

@@ -15,6 +15,7 @@
 #include "vmm/core/mem.h"
 #include "vmm/core/util.h"
 #include "vmm/machine/arch/arch.h"
+#include "vmm/machine/dump_maps.h"
 #include "vmm/machine/machine.h"
 
 #define PAGE 4096
@@ -36,6 +37,7 @@ struct dump {
 	int fd;
 	const uint8_t *info; /* VMCOREINFO, in guest memory; NULL: there is none */
 	uint32_t info_len;
+	const char *info_text; /* a copy, in @notes */
 	uint8_t *notes;
 	size_t notes_len;
 };
@@ -120,8 +122,10 @@ static int make_notes(struct dump *d)
 			return r;
 		at = add_note(at, "CORE", NT_PRSTATUS, &status, sizeof(status));
 	}
-	if (d->info)
+	if (d->info) {
+		d->info_text = (const char *)at + INFO_AT;
 		at = add_note(at, info_name, 0, d->info + INFO_AT, d->info_len);
+	}
 	d->notes_len = at - d->notes;
 	return 0;
 }
@@ -159,19 +163,46 @@ static int put_region(const struct dump *d, const struct mem_region *r, uint64_t
 	return err;
 }
 
+static int translate(void *arg, uint64_t addr, uint64_t *gpa)
+{
+	const struct machine *m = arg;
+
+	return arch_debug_translate(&m->vcpu[0], &m->mem, addr, gpa);
+}
+
+/* The same memory where the guest's kernel has it, behind those that have it where it lies. */
+static unsigned add_kernels(const struct dump *d, Elf64_Phdr *phdr, unsigned n)
+{
+	const struct dump_look look = { &d->m->mem, translate, d->m };
+	struct dump_map map[DUMP_MAPS_MAX];
+	unsigned i, count, at;
+
+	count = d->info ? dump_maps(&look, d->info_text, d->info_len, map) : 0;
+	for (i = 0; i < count; i++) {
+		for (at = 1; map[i].gpa - phdr[at].p_paddr >= phdr[at].p_filesz; at++)
+			;
+		phdr[n + i] = phdr[at];
+		phdr[n + i].p_offset += map[i].gpa - phdr[at].p_paddr;
+		phdr[n + i].p_vaddr = map[i].vaddr;
+		phdr[n + i].p_paddr = map[i].gpa;
+		phdr[n + i].p_filesz = phdr[n + i].p_memsz = map[i].size;
+	}
+	return n + count;
+}
+
 /* Headers, notes, and then each region at the beginning of a page. */
 static int put_all(const struct dump *d)
 {
 	const struct mem *mem = &d->m->mem;
+	Elf64_Phdr phdr[1 + MEM_REGIONS + DUMP_MAPS_MAX] = { { .p_type = PT_NOTE } };
 	Elf64_Ehdr ehdr = {
 		.e_ident = { ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB,
 			     EV_CURRENT },
 		.e_type = ET_CORE, .e_machine = arch_elf_machine, .e_version = EV_CURRENT,
 		.e_phoff = sizeof(ehdr), .e_ehsize = sizeof(ehdr),
-		.e_phentsize = sizeof(Elf64_Phdr), .e_phnum = (uint16_t)(1 + mem->nregions),
+		.e_phentsize = sizeof(Elf64_Phdr),
 	};
-	Elf64_Phdr phdr[1 + MEM_REGIONS] = { { .p_type = PT_NOTE } };
-	uint64_t off = sizeof(ehdr) + ehdr.e_phnum * sizeof(phdr[0]);
+	uint64_t off = sizeof(ehdr) + sizeof(phdr);
 	unsigned i;
 	int r;
 
@@ -189,8 +220,10 @@ static int put_all(const struct dump *d)
 		r = put_region(d, region, off);
 		off += region->size;
 	}
-	if (r == 0)
+	if (r == 0) {
+		ehdr.e_phnum = (uint16_t)add_kernels(d, phdr, 1 + mem->nregions);
 		r = put(d, phdr, ehdr.e_phnum * sizeof(phdr[0]), sizeof(ehdr));
+	}
 	if (r == 0)
 		r = ftruncate(d->fd, (off_t)off) < 0 ? -errno : 0;
 	/* Last, so that what is not whole is no core. */

@@ -5,8 +5,8 @@
  * Its notes are an NT_PRSTATUS for each vCPU and, where the guest's kernel has one, VMCOREINFO, by
  * which tools find out where that kernel is. It is looked for in memory, at the beginning of a
  * page, so nothing has to be agreed upon with the guest; one that lies hurts its reader alone.
- * Segments have physical addresses, also as virtual ones, which nobody knows here. What is zero is
- * a hole.
+ * Segments have physical addresses, also as virtual ones; behind them stand those that the kernel
+ * has for the same memory, where VMCOREINFO tells (dump_maps.h). What is zero is a hole.
  */
 #ifndef MACHINE_DUMP_H
 #define MACHINE_DUMP_H
