@@ -160,6 +160,27 @@ static int open_device(struct vdpa_device *d, const char *id)
 	return r < 0 ? r : check(d, id);
 }
 
+static int forget(void *arg)
+{
+	struct vdpa_device *d = arg;
+
+	loop_del(d->platform->main_loop, &d->changes);
+	return 0;
+}
+
+static void vdpa_destroy(struct device *dev)
+{
+	struct vdpa_device *d = container_of(dev, struct vdpa_device, dev);
+
+	if (d->changes.fd >= 0) {
+		loop_call(d->platform->main_loop, forget, d);
+		close(d->changes.fd);
+	}
+	virtio_unmake(&d->vdev);
+	close(d->fd);
+	free(d);
+}
+
 static int vdpa_create(struct platform *p, struct device_list *list, const char *id,
 		       const void *config, struct device **dev)
 {
@@ -172,13 +193,7 @@ static int vdpa_create(struct platform *p, struct device_list *list, const char 
 		log_err("%s: path=FILE is wanted, such as /dev/vhost-vdpa-0", id);
 		return -EUSAGE;
 	}
-	if (p->balloon) {
-		log_err("%s: the device has the kernel keep all of the guest's memory, and the "
-			"guest has a balloon, by which it gives some back; leave one of them out",
-			id);
-		return -EUSAGE;
-	}
-	p->pins = "a vhost-vdpa device";
+	p->pins = "a vhost-vdpa device"; /* a balloon refuses then to be made ready */
 	d = calloc(1, sizeof(*d));
 	if (!d)
 		return -ENOMEM;
@@ -188,9 +203,7 @@ static int vdpa_create(struct platform *p, struct device_list *list, const char 
 	d->changes.fd = -1;
 	r = open_device(d, id);
 	if (r < 0) {
-		if (d->fd >= 0)
-			close(d->fd);
-		free(d);
+		vdpa_destroy(&d->dev);
 		return r;
 	}
 	d->class = (struct virtio_class){
@@ -256,27 +269,6 @@ static void vdpa_explain(const struct device *dev, FILE *out)
 	fprintf(out, "  queues: %u\n", d->facts.queues);
 	fprintf(out, "  while the guest is paused: it %s\n", d->facts.suspends ? "is suspended" :
 		"is reset, as it cannot be suspended");
-}
-
-static int forget(void *arg)
-{
-	struct vdpa_device *d = arg;
-
-	loop_del(d->platform->main_loop, &d->changes);
-	return 0;
-}
-
-static void vdpa_destroy(struct device *dev)
-{
-	struct vdpa_device *d = container_of(dev, struct vdpa_device, dev);
-
-	if (d->changes.fd >= 0) {
-		loop_call(d->platform->main_loop, forget, d);
-		close(d->changes.fd);
-	}
-	virtio_unmake(&d->vdev);
-	close(d->fd);
-	free(d);
 }
 
 const struct device_class vhost_vdpa_class = {
