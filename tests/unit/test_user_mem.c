@@ -54,6 +54,17 @@ static int tell(const struct mem *mem)
 	return r;
 }
 
+/* As the server has it now. */
+static struct mem its_memory(void)
+{
+	struct mem m;
+
+	pthread_mutex_lock(&echo.vdev.lock);
+	m = server.serve.mem;
+	pthread_mutex_unlock(&echo.vdev.lock);
+	return m;
+}
+
 /* Of what changes it is told, and no more. */
 START_TEST(changes)
 {
@@ -65,15 +76,15 @@ START_TEST(changes)
 	less.nregions = n - 1;
 	ck_assert_int_eq(tell(&tb.mem), 0);
 	ck_assert_int_eq(tell(&less), 0);
-	ck_assert_uint_eq(server.serve.mem.nregions, n - 1);
-	ck_assert_uint_eq(server.serve.mem.region[1].gpa, tb.mem.region[2].gpa);
+	ck_assert_uint_eq(its_memory().nregions, n - 1);
+	ck_assert_uint_eq(its_memory().region[1].gpa, tb.mem.region[2].gpa);
 	ck_assert_uint_eq(heard(USER_ADD_MEM_REG), n);
 	ck_assert_uint_eq(heard(USER_REM_MEM_REG), 1);
 	less = tb.mem;
 	less.region[0].size /= 2;
 	ck_assert_int_eq(tell(&less), 0);
-	ck_assert_uint_eq(server.serve.mem.nregions, n);
-	ck_assert_uint_eq(server.serve.mem.region[0].size, tb.mem.region[0].size / 2);
+	ck_assert_uint_eq(its_memory().nregions, n);
+	ck_assert_uint_eq(its_memory().region[0].size, tb.mem.region[0].size / 2);
 	ck_assert_uint_eq(heard(USER_ADD_MEM_REG), n + 2);
 	ck_assert_uint_eq(heard(USER_REM_MEM_REG), 2);
 }
