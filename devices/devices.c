@@ -232,11 +232,6 @@ static const struct device_class *class_of(const char *text)
 	return class_find(name);
 }
 
-void device_expect_virtio(const struct device *dev, struct device_facts *to)
-{
-	to->number(to, "virtio", dev->class->virtio((struct device *)dev)->class->id);
-}
-
 bool device_shares_memory(const char *text)
 {
 	const struct device_class *class = class_of(text);

@@ -136,9 +136,10 @@ struct device_class {
 	/* The guest has powered itself off, and no vCPU runs any more: what is to be kept of the
 	 * run is kept now. -errno after one line. */
 	int (*finish)(struct device *dev);
-	/* What a guest must find of it once it is ready, in the words of guest/job.h: "lun" with
-	 * target and LUN, for each controller that has it; "port" with a name; "virtio" with an
-	 * ID. */
+	/* What a guest must find: a virtio device with this ID; 0: what expect() says. */
+	uint32_t virtio_id;
+	/* That, in the words of guest/job.h: "lun" with target and LUN, for each controller that
+	 * has it; "port" with a name; "virtio" with an ID. The device need not be ready. */
 	void (*expect)(const struct device *dev, struct device_facts *to);
 	/* Bytes that a guest may make it take beyond what it has when it is ready. */
 	uint64_t (*memory)(const struct device *dev);
@@ -148,9 +149,6 @@ struct device_class {
 	 * for each that cannot be removed. */
 	int (*clean)(FILE *out);
 };
-
-/* For expect: "virtio" with the ID of its virtio side, once the device is ready. */
-void device_expect_virtio(const struct device *dev, struct device_facts *to);
 
 /* All zero: empty. */
 struct device_list {

@@ -97,8 +97,8 @@ void user_device_destroy(struct device *dev);
 
 /* The rows of them in each class. */
 #define USER_DEVICE_OTHER_CALLS                                                               \
-	.ready = user_device_ready, .shares_memory = true, .expect = device_expect_virtio,    \
-	.virtio = user_device_vdev, .destroy = user_device_destroy
+	.ready = user_device_ready, .shares_memory = true, .virtio = user_device_vdev,        \
+	.destroy = user_device_destroy
 #define USER_DEVICE_CALLS USER_DEVICE_OTHER_CALLS, .explain = user_device_explain
 
 #endif

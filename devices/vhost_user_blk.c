@@ -69,5 +69,6 @@ const struct device_class vhost_user_blk_class = {
 	.opts = blk_opts,
 	.cfg_size = sizeof(struct blk_cfg),
 	.create = blk_create,
+	.virtio_id = VIRTIO_ID_BLOCK,
 	USER_DEVICE_CALLS,
 };

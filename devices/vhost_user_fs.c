@@ -90,5 +90,6 @@ const struct device_class vhost_user_fs_class = {
 	.opts = fs_opts,
 	.cfg_size = sizeof(struct fs_cfg),
 	.create = fs_create,
+	.virtio_id = VIRTIO_ID_FS,
 	USER_DEVICE_CALLS,
 };

@@ -108,5 +108,6 @@ const struct device_class vhost_user_net_class = {
 	.cfg_size = sizeof(struct net_cfg),
 	.create = net_create,
 	.explain = net_explain,
+	.virtio_id = VIRTIO_ID_NET,
 	USER_DEVICE_OTHER_CALLS,
 };

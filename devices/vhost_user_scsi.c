@@ -69,5 +69,6 @@ const struct device_class vhost_user_scsi_class = {
 	.opts = scsi_opts,
 	.cfg_size = sizeof(struct scsi_cfg),
 	.create = scsi_create,
+	.virtio_id = VIRTIO_ID_SCSI,
 	USER_DEVICE_CALLS,
 };

@@ -50,5 +50,6 @@ const struct device_class vhost_user_vsock_class = {
 	.opts = vsock_opts,
 	.cfg_size = sizeof(struct vsock_cfg),
 	.create = vsock_create,
+	.virtio_id = VIRTIO_ID_VSOCK,
 	USER_DEVICE_CALLS,
 };

@@ -254,6 +254,11 @@ static int vdpa_ready(struct device *dev)
 	return make(d);
 }
 
+static void vdpa_expect(const struct device *dev, struct device_facts *to)
+{
+	to->number(to, "virtio", container_of(dev, struct vdpa_device, dev)->facts.id);
+}
+
 static struct virtio_device *vdpa_vdev(struct device *dev)
 {
 	return &container_of(dev, struct vdpa_device, dev)->vdev;
@@ -280,7 +285,7 @@ const struct device_class vhost_vdpa_class = {
 	.create = vdpa_create,
 	.ready = vdpa_ready,
 	.shares_memory = true,
-	.expect = device_expect_virtio,
+	.expect = vdpa_expect,
 	.virtio = vdpa_vdev,
 	.explain = vdpa_explain,
 	.destroy = vdpa_destroy,

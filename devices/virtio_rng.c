@@ -54,7 +54,7 @@ const struct device_class rng_class = {
 	.cfg_size = sizeof(struct virtio_plain_cfg),
 	.create = rng_create,
 	.ready = virtio_plain_ready,
-	.expect = device_expect_virtio,
+	.virtio_id = VIRTIO_ID_RNG,
 	.virtio = virtio_plain_vdev,
 	.destroy = virtio_plain_destroy,
 };

@@ -43,6 +43,7 @@ START_TEST(classes_are_complete)
 
 		ck_assert(c->name && c->help && c->create && c->destroy);
 		ck_assert(!c->opts || c->cfg_size);
+		ck_assert(!c->virtio_id || (c->virtio && !c->expect));
 		ck_assert_uint_le(strlen(c->nick ? c->nick : c->name) + 1, DEVICE_ID_MAX);
 		for (k = 0; k < i; k++)
 			ck_assert_str_ne(device_classes[k]->name, c->name);
@@ -66,26 +67,6 @@ START_TEST(memory_is_shared_for_some)
 	ck_assert(!device_shares_memory("virtio-scsi"));
 	ck_assert(!device_shares_memory("vhost-user-blk0"));
 	ck_assert(!device_shares_memory(""));
-}
-END_TEST
-
-static uint64_t told;
-
-static void number(struct device_facts *to, const char *key, uint64_t value)
-{
-	(void)to;
-	ck_assert_str_eq(key, "virtio");
-	told = value;
-}
-
-START_TEST(expected_by_its_id)
-{
-	struct device_facts facts = { .number = number };
-
-	ck_assert_int_eq(make("virtio-rng"), 0);
-	testbed_start(&tb);
-	device_expect_virtio(tb.devices.last, &facts);
-	ck_assert_uint_eq(told, 4);
 }
 END_TEST
 
@@ -313,7 +294,6 @@ Suite *devices_suite(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, classes_are_complete);
 	tcase_add_test(tc, memory_is_shared_for_some);
-	tcase_add_test(tc, expected_by_its_id);
 	tcase_add_test(tc, ids_are_made_up);
 	tcase_add_loop_test(tc, id_is_taken, 0, ARRAY_SIZE(with_id));
 	tcase_add_test(tc, find);

@@ -40,7 +40,6 @@ static const char *wanted(void)
 	size_t len, i;
 	FILE *spec = open_memstream(&text, &len);
 
-	testbed_start(&tb);
 	ck_assert_int_eq(wanted_put(&tb.devices, spec), 0);
 	fclose(spec);
 	for (i = 0; i < len; i++) {
@@ -102,7 +101,9 @@ START_TEST(ports_and_interfaces)
 	make("console-port,name=two,out-fd=2");
 	make("virtio-rng");
 	make("virtio-rng");
-	ck_assert_str_eq(wanted(), "port=two port=one virtio=4 2 ");
+	make("virtio-balloon");
+	make("virtio-blk,store=null,size=1M");
+	ck_assert_str_eq(wanted(), "port=two port=one virtio=2 1 virtio=4 2 virtio=5 1 ");
 }
 END_TEST
 

@@ -89,7 +89,9 @@ int wanted_put(const struct device_list *list, FILE *spec)
 	const struct device *dev;
 
 	for (dev = list->last; dev; dev = dev->next) {
-		if (dev->class->expect)
+		if (dev->class->virtio_id)
+			hear_virtio(&w.facts, "virtio", dev->class->virtio_id);
+		else if (dev->class->expect)
 			dev->class->expect(dev, &w.facts);
 	}
 	put_numbers(&w);
