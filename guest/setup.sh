@@ -30,11 +30,11 @@ cross_riscv64='gcc-riscv64-linux-gnu'
 lab_intel='g++ isolinux syslinux-common xorriso'
 bochs='bochs'
 # To test: unit tests, and what is copied into guests.
-test='check libfdt-dev device-tree-compiler clang dmsetup pkg-config strace bsdutils sg3-utils lz4 tmux shellcheck cppcheck zsh? fish?'
+test='check libfdt-dev device-tree-compiler clang dmsetup pkg-config strace bsdutils procps sg3-utils lz4 tmux shellcheck cppcheck zsh? fish?'
 # To make machines of other distributions.
 distro='wget gpgv'
 # To measure: counters of system calls and of instructions, and what to compare with.
-bench='strace valgrind qemu-system-x86'
+bench='strace valgrind procps qemu-system-x86'
 # To fuzz: a compiler with libFuzzer.
 fuzz='clang libclang-rt-dev?'
 # To build and look at Debian's package of lunette, as debian/control has it.
@@ -90,6 +90,7 @@ device-tree-compiler dtc                               dtc                dtc
 shellcheck          ShellCheck                         shellcheck         shellcheck
 cppcheck            cppcheck                           cppcheck           cppcheck
 strace              strace                             strace             strace
+procps              procps-ng                          procps-ng          procps-ng
 tmux                tmux                               tmux               tmux
 flex                flex                               flex               flex
 bison               bison                              bison              bison
