@@ -199,23 +199,25 @@ print_conditions() {
 		"$(sed -n '1s/^QEMU emulator version \([^ ]*\).*/QEMU \1/p' <<<"$emulator")"
 }
 
-# Runs l1, whose rows go to $work/rows, until no line has come for a while: a whole boot of the stock
-# kernel is no longer on a busy machine. 124: that was so.
-silence=240
+# Runs l1, whose rows go to $work/rows, until its emulator has taken $patience seconds of a processor
+# without a line: whole boots of the stock kernel take a third of that. 124: that was so.
+patience=120
 while_rows_come() { # ARGUMENT...
-	local pid lines=0 heard=$SECONDS
+	local l1 timeout pid lines=-1 at=0
 	tests/lab/l1 "$@" >>"$work/rows" 2>"$work/err" </dev/null &
-	pid=$!
-	while sleep 1 && [ -e "/proc/$pid" ]; do
-		[ "$(wc -l <"$work/rows")" = $lines ] || { lines=$(wc -l <"$work/rows") heard=$SECONDS; }
-		[ $((SECONDS - heard)) -lt $silence ] || {
-			kill $pid
-			wait $pid
-			echo "it said nothing for $silence s" >"$work/err"
+	l1=$!
+	while sleep 1 && [ -e "/proc/$l1" ]; do
+		timeout=$(pgrep -P $l1 -x timeout) && pid=$(pgrep -P "$timeout") || continue
+		if [ "$(wc -l <"$work/rows")" != $lines ]; then
+			lines=$(wc -l <"$work/rows") at=$(ps -o times= -p "$pid")
+		elif [ $(($(ps -o times= -p "$pid") - at)) -gt $patience ]; then
+			kill $l1
+			wait $l1
+			echo "no row in $patience s of a processor" >"$work/err"
 			return 124
-		}
+		fi
 	done
-	wait $pid
+	wait $l1
 }
 
 # In a lab host of its own; if that hangs or goes down, the rows that are missing in another one. QEMU
@@ -224,7 +226,7 @@ while_rows_come() { # ARGUMENT...
 measure() {
 	local try rc=1
 	: >"$work/rows"
-	for try in 1 2 3 4 5 6; do
+	for try in {1..10}; do
 		sed -n 's/^row|\([^|]*\)|.*/\1/p' "$work/rows" >"$work/made"
 		while_rows_come --cpu "$arch" --icount --timeout 1800 --mem 3072 "${add[@]}" \
 			--add "$work/made:/lab/made" "tests/bench/$what.sh" $rows "${kernels[@]}"
