@@ -146,7 +146,8 @@ dist:
 help:
 	@sed -n '/^# make /,/^#$$/s/^# *\(.*\)/\1/p' Makefile
 
--include $(shell find build -name '*.d' 2>/dev/null)
+# Of what is built here: tests keep whole systems in build, with folders that are called so, too.
+-include $(shell find $(out) -name '*.d' -type f 2>/dev/null)
 
 .PHONY: all static guest-init test test-all test-aarch64 test-riscv64 check check-vm lint bench fuzz \
 	clean dist help FORCE
