@@ -202,7 +202,7 @@ long_kernel_of_a_version() { # as "lunette kernel get" leaves it
 	own_scratch
 	rm -f cache/lunette/kernels
 	mkdir -p cache/lunette/kernels
-	cp -rs "$("$top/tests/lab/kernel")" "cache/lunette/kernels/$release"
+	cp -rs "$(readlink -f "$("$top/tests/lab/kernel")")" "cache/lunette/kernels/$release"
 	ln -s "$release" cache/lunette/kernels/6.1
 	looks 6.1
 }
