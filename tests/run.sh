@@ -8,7 +8,7 @@
 #          run.sh cli [NAME...]    tests of the commands that users type: tests/cli/NAME.sh
 #          run.sh bench            each part of "make bench" in a short form, so that all still work
 #          run.sh all              everything that there is: all of this on all hosts, long soaks, each
-#                                  fuzzer a minute, busybox's own tests, and tests/distro/run
+#                                  fuzzer a minute, busybox's own tests, and tests/distro
 #
 # The table "places" in lab/files.sh says which file runs on which lab host: its processor, and its
 # kernel. All run on AMD with the stock kernel, and a few on others, too; of the hosts of files that are
@@ -148,6 +148,7 @@ long() {
 	aside step real 900 tests/real/busybox.sh
 	aside step fuzz 3000 "${make[@]}" fuzz
 	aside said distributions 5000 tests/distro/run
+	aside said packages 7000 tests/distro/package
 }
 
 what=${1-}
