@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * handover.c - the queues of a virtio-scsi device go back and forth between our own threads and the
- * kernel's vhost-scsi while a driver keeps them busy. For a kernel that has vhost_scsi, LIO and
- * configfs; guest memory is ours, so there is no KVM in it.
+ * handover.c - the queues of a virtio-scsi device go from our own threads to the kernel's
+ * vhost-scsi, to a vhost-user server, and back, while a driver keeps them busy. For a kernel that
+ * has vhost_scsi, LIO and configfs; guest memory is ours, so there is no KVM in it.
  *
  *	usage: handover pci|mmio FILE
  *
@@ -19,13 +19,18 @@
 #include <unistd.h>
 
 #include "devices/lio.h"
+#include "devices/scsi/scsi.h"
 #include "devices/scsi_control.h"
 #include "devices/vhost_scsi.h"
 #include "devices/virtio_scsi.h"
 #include "tests/lib/scsi_load.h"
+#include "tests/lib/user_server.h"
+#include "virtio/vhost.h"
+#include "virtio/wire_user.h"
 #include "vmm/core/util.h"
 
-#define HAND_OVERS 20 /* at least */
+#define HAND_OVERS 30 /* at least */
+#define PATIENCE 60000
 #define REQUESTS 6000
 #define ROUNDS 40
 
@@ -40,23 +45,37 @@
 static struct testbed tb;
 static struct vdriver v;
 static struct virtio_device *vdev;
-static struct virtio_backend *backend[2]; /* local, vhost */
-static struct virtio_backend *rest;       /* beside vhost */
-static unsigned current;
+enum who { OURS, KERNEL, USER, WHO };
+static struct virtio_backend *backend[WHO];
+static struct virtio_backend *rest; /* beside the kernel */
+static struct device *served; /* by that server */
+static struct scsi_lun *lun;
+static struct user_server server;
+static unsigned current, rounds[WHO][WHO]; /* from whom to whom */
 
 static struct scsi_load load;
 
-static void pass_on(void)
+static void pass_to(enum who next)
 {
 	pthread_mutex_lock(&vdev->lock);
 	CHECK(vdev->started);
 	virtio_device_stop(vdev);
-	current = !current;
+	rounds[current][next]++;
+	current = next;
 	vdev->backend = backend[current];
-	vdev->rest = current ? rest : NULL;
+	vdev->rest = current == KERNEL ? rest : NULL;
 	virtio_device_start(vdev);
 	CHECK(vdev->started);
 	pthread_mutex_unlock(&vdev->lock);
+}
+
+/* Six steps take the queues from each of the three to each other one. */
+static void pass_on(void)
+{
+	static const enum who order[] = { KERNEL, USER, OURS, USER, KERNEL, OURS };
+	static unsigned step;
+
+	pass_to(order[step++ % ARRAY_SIZE(order)]);
 }
 
 struct passer {
@@ -102,14 +121,16 @@ static void start_driver(uint64_t features)
 static void hand_over(const char *file)
 {
 	static const uint64_t features[] = { ~0ull, 0 };
-	unsigned i;
+	unsigned i, w;
 
 	for (i = 0; i < ARRAY_SIZE(features); i++) {
 		struct passer p = { 0 };
 
 		start_driver(features[i]);
-		pass_on(); /* what the other target has to say of a reset it says now */
-		scsi_driver_clear_attention(&v, 0);
+		for (w = 0; w < WHO; w++) { /* what a target has to say of a reset it says now */
+			pass_to((current + 1) % WHO);
+			scsi_driver_clear_attention(&v, 0);
+		}
 		pthread_create(&p.thread, NULL, pass_on_and_on, &p);
 		do /* a slow machine needs more requests for as many hand-overs */
 			scsi_load_run(&load, REQUESTS);
@@ -156,6 +177,24 @@ static void bad_ring(void)
 	printf("a bad ring\n");
 }
 
+/* The disk gets a second path, once the kernel's target has it, which refuses such disks. */
+static struct virtio_backend *connect_user(void)
+{
+	struct vhost_user_spec spec = { .id = "u0", .mem = &tb.mem, .patience = PATIENCE };
+	struct vhost_user *user;
+	struct why why;
+
+	CHECK(virtio_scsi_add(served, lun, &why) == 0);
+	user_server_start(&server, virtio_scsi_vdev(served));
+	spec.path = server.path;
+	spec.loop = tb.p.iothread(&tb.p, "u0");
+	user = vhost_user_connect(vdev, &spec);
+	CHECK(user);
+	user->be = virtio_vhost_create(vdev, &user->wire, NULL, NULL, tb.main_loop);
+	CHECK(user->be);
+	return user->be;
+}
+
 static struct lio *set_up(const char *transport, const char *file)
 {
 	char controller[100], disk[300];
@@ -164,47 +203,63 @@ static struct lio *set_up(const char *transport, const char *file)
 	struct why why;
 	int fd;
 
-	snprintf(controller, sizeof(controller), "virtio-scsi,queue-size=64,vhost=off,transport=%s",
+	snprintf(controller, sizeof(controller),
+		 "virtio-scsi,id=scsi0,queues=1,queue-size=64,vhost=off,transport=%s",
 		 transport);
-	snprintf(disk, sizeof(disk), "scsi-disk,%s", file);
-	testbed_init(&tb);
+	snprintf(disk, sizeof(disk), "scsi-disk,%s,bus=scsi0", file);
+	testbed_init_shared(&tb);
 	CHECK(device_create(&tb.p, &tb.devices, controller) == 0);
 	dev = tb.devices.last;
+	CHECK(device_create(&tb.p, &tb.devices,
+			    "virtio-scsi,id=served,queues=1,queue-size=64,vhost=off") == 0);
+	served = tb.devices.last;
 	CHECK(device_create(&tb.p, &tb.devices, disk) == 0);
 	testbed_start(&tb);
+	lun = virtio_scsi_port(dev)->nexus[0]->lun;
 	vdev = virtio_scsi_vdev(dev);
-	backend[0] = vdev->backend;
+	backend[OURS] = vdev->backend;
 	fd = vhost_scsi_open(&why);
 	if (fd < 0 ||
 	    lio_create(&lio_configfs, "handover", virtio_scsi_port(dev), &lio, &why) < 0) {
 		printf("%s\n", why.text);
 		exit(1);
 	}
-	backend[1] = vhost_scsi_create(vdev, fd, lio_wwn(lio), &tb.p);
+	backend[KERNEL] = vhost_scsi_create(vdev, fd, lio_wwn(lio), &tb.p);
 	rest = virtio_local_create(tb.iothread, 1, SCSI_HOST_REQUEST);
-	CHECK(backend[1] && rest);
-	vdev->offered &= backend[1]->ops->features(backend[1]); /* what both can do */
+	CHECK(backend[KERNEL] && rest);
+	backend[USER] = connect_user();
+	/* What all can do. */
+	vdev->offered &= backend[KERNEL]->ops->features(backend[KERNEL]) &
+			 backend[USER]->ops->features(backend[USER]);
 	return lio;
 }
 
 int main(int argc, char **argv)
 {
 	struct lio *lio;
+	unsigned from, to;
 
 	if (argc != 3)
 		return 2;
 	lio = set_up(argv[1], argv[2]);
 	hand_over(argv[2]);
-	reset(argv[2]);
-	pass_on();
-	reset(argv[2]);
-	if (current == 0)
-		pass_on();
+	for (from = 0; from < WHO; from++) {
+		for (to = 0; to < WHO; to++) {
+			CHECK(from == to || rounds[from][to] >= HAND_OVERS / 6);
+		}
+	}
+	for (to = 0; to < WHO; to++) {
+		pass_to(to);
+		reset(argv[2]);
+	}
+	pass_to(KERNEL);
 	bad_ring();
 	/* The device goes with the one, and takes the other along. */
-	if (current == 1)
-		pass_on();
-	backend[1]->ops->destroy(backend[1]);
+	pass_to(OURS);
+	backend[KERNEL]->ops->destroy(backend[KERNEL]);
+	backend[USER]->ops->destroy(backend[USER]);
+	user_server_end(&server);
+	virtio_scsi_remove(served, lun);
 	rest->ops->destroy(rest);
 	lio_destroy(lio);
 	vdriver_fini(&v);
