@@ -152,6 +152,26 @@ others_servers() { # ARCH FOLDER
 	guest/mkinitramfs.sh -a "$1" -r "$tree" extra "$work/$1-servers.cpio" "${files[@]}"
 }
 
+# Debian 13's passt, which serves a network by vhost-user, too, with all that it needs: for tests/vm/net.sh.
+carrier() { # ARCH
+	local tree new=$work/$1-carrier
+	tree=$(tests/lab/deb -a "$1" -s trixie -r passt) || return
+	mkdir "$new" && cp -L -t "$new" "$tree/usr/bin/passt" "$tree"/usr/lib*/ld-linux-*.so.? \
+		"$tree/usr/lib/$1-linux-gnu/libc.so.6" || return
+	guest/mkinitramfs.sh extra "$work/$1-carrier.cpio" "$new:/lab/trixie"
+}
+
+# A server of vhost-user of crates.io, for tests/vm/user.sh on hosts of this machine's kind. "make test-all"
+# builds it, where there is a cargo; who has none leaves its test out.
+crates() { # ARCH
+	local program only_there=-n
+	[ "$1" = "$(uname -m)" ] || return 0
+	[ "$extent" != all ] || only_there=
+	# shellcheck disable=SC2086
+	program=$(tests/lab/crate $only_there vhost-device-scsi 0.1.0)
+	[ -z "$program" ] || guest/mkinitramfs.sh extra "$work/$1-crates.cpio" "$program:/lab/${program##*/}"
+}
+
 # GDB, for tests/vm/gdb.sh, with all that it needs: of a package that has no Python.
 debugger() { # ARCH
 	local tree new=$work/$1-gdb
@@ -197,6 +217,8 @@ ingredients() { # reads what places_of prints
 		! grep -q ' kernels ' <<<"$all" || { modules_apart "$arch" && installed "$arch"; } || return
 	done
 	for arch in $(archs_of 4 '^(user|image|live|vdpa)$' <<<"$all"); do servers "$arch" || return; done
+	for arch in $(archs_of 4 '^net$' <<<"$all"); do carrier "$arch" || return; done
+	for arch in $(archs_of 4 '^user$' <<<"$all"); do crates "$arch" || return; done
 	for arch in $(archs_of 4 'gdb$' <<<"$all"); do debugger "$arch" || return; done
 	! grep -q ' fs ' <<<"$all" || storage || return
 	! grep -q ' conformance ' <<<"$all" || conformance
@@ -308,6 +330,8 @@ vm_file() {
 	[ "$1" != kernels ] || own+=(--add "$work/$arch-modules:/lab/modules" --add "$work/$arch-base.cpio:/lab/base.cpio"
 		--add "$work/$arch-installed/opt:/opt")
 	[[ ' user image live vdpa ' != *" $1 "* ]] || own+=(--add "$work/$arch-servers.cpio:/lab/servers.cpio")
+	[ "$1" != net ] || own+=(--archive "$work/$arch-carrier.cpio")
+	[ "$1" != user ] || [ ! -e "$work/$arch-crates.cpio" ] || own+=(--archive "$work/$arch-crates.cpio")
 	[[ $1 != *gdb ]] || own+=(--archive "$work/$arch-gdb.cpio")
 	gdb= symbols=
 	[ "$1" != gdb ] || [ "$cpu" = intel ] || ! symbols "$arch" || own+=(--share "$gdb" --share "$symbols")

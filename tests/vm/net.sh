@@ -125,6 +125,56 @@ test_ipv6() {
 	contains out '^default via fe80::'
 }
 
+# Another program has the guest's queues themselves: Debian 13's passt, which Debian 12's cannot do.
+carry() {
+	loader=$(echo /lab/trixie/ld-linux-*.so.?)
+	rm -f sock
+	"$loader" --library-path /lab/trixie /lab/trixie/passt -f --vhost-user -s "$PWD/sock" -a 10.0.2.15 -n 24 -g 10.0.2.2 \
+		>passt.log 2>&1 &
+	carrier=$!
+	trap 'kill $four $carrier' EXIT
+	until_true 30 test -S sock
+}
+by_carrier=--device=vhost-user-net,socket=sock,mac=02:00:00:12:34:56
+carried='
+	ip link set eth0 up
+	ip address add 10.0.2.15/24 dev eth0
+	ip route add default via 10.0.2.2
+	cat /sys/class/net/eth0/address
+	wget -q -O - http://192.0.2.1:8000/data | md5sum'
+
+test_queues_of_another_program() {
+	serve
+	four=$!
+	head -c 5000000 /dev/urandom >www/data
+	carry
+	status 0 guest "$carried" $by_carrier
+	equal "$(cat out)" "02:00:00:12:34:56
+$(md5sum - <www/data)"
+	status 0 vmm --explain --initrd "$initrd" $by_carrier
+	contains out '^user-net0: Ethernet interface that another program serves$'
+	contains out '^  if that ends: requests wait for it, or another, to be there again$'
+}
+
+# It ends, another one comes, and the interface goes on.
+test_another_program_comes_back() {
+	serve
+	four=$!
+	head -c 100000 /dev/urandom >www/data
+	carry
+	guest "$carried; echo first
+		until timeout 5 wget -q -O - http://192.0.2.1:8000/again; do sleep 0.2; done" $by_carrier &
+	guest=$!
+	until_true "$seconds" grep -q first out
+	kill $carrier
+	until_true 30 grep -q 'user-net0: the server at sock has gone away; requests wait until it is back' err
+	carry
+	until_true 30 grep -q 'the server at sock is back' err
+	echo again >www/again
+	status 0 wait $guest
+	contains out '^again$'
+}
+
 test_command() { # of a user without rights
 	serve
 	status 0 user timeout "$seconds" lunette run --kernel "$kernel" --initrd "$initrd" \

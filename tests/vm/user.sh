@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # user.sh - disks and folders that another program serves, by vhost-user: Debian's qemu-storage-daemon and
-# virtiofsd.
+# virtiofsd, and vhost-device-scsi.
 . "$(dirname "$0")/lib.sh"
 
 [ ! -e /lab/servers.cpio ] || {
@@ -72,6 +72,25 @@ test_killed() {
 	lunette ctl socket quit
 	status 208 wait $guest
 	trap - EXIT
+}
+
+test_controller() { # of a program that does not write
+	[ -x /lab/vhost-device-scsi ] || skip 'no vhost-device-scsi: "make test-all" builds it, with cargo'
+	truncate -s 8M disk
+	echo 'from the host' | dd of=disk conv=notrunc 2>/dev/null
+	dd if=/bin/busybox of=disk bs=4096 seek=1000 count=100 conv=notrunc 2>/dev/null
+	/lab/vhost-device-scsi --read-only --socket-path sock disk >server.log 2>&1 &
+	server=$!
+	trap 'kill $server 2>/dev/null || true' EXIT
+	until_true 30 test -S sock
+	status 0 guest '
+		head -c 13 /dev/sda; echo
+		cat /sys/block/sda/size /sys/block/sda/ro
+		dd if=/dev/sda bs=4096 skip=1000 count=100 2>/dev/null | md5sum' --device vhost-user-scsi,socket=sock
+	equal "$(cat out)" "from the host
+16384
+1
+$(dd if=/bin/busybox bs=4096 count=100 2>/dev/null | md5sum)"
 }
 
 test_explained() {
