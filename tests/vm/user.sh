@@ -93,6 +93,27 @@ test_controller() { # of a program that does not write
 $(dd if=/bin/busybox bs=4096 count=100 2>/dev/null | md5sum)"
 }
 
+# The same random writes, each read back at once, leave the same image, whoever serves the disk: lunette
+# by SCSI and without, the kernel, another program, and one by NBD.
+test_every_back_end_writes_the_same() {
+	mkdir files
+	cp /lab/verify files
+	modprobe -a vhost_scsi target_core_file
+	[ -d /sys/kernel/config/target ] || mount -t configfs configfs /sys/kernel/config
+	truncate -s 16M process without kernel disk
+	qemu-img create -q -f qcow2 image.qcow2 16M
+	serve
+	for options in '--disk process' '--disk without,on=blk' '--vhost on --disk kernel' $user '--disk image.qcow2'; do
+		status 0 guest 'cd /sys/block; /files/verify write /dev/$(echo [sv]da) 7 200; echo status $?' $options
+		equal "$(cat out)" 'status 0'
+	done
+	qemu-img convert -O raw image.qcow2 image
+	[ "$(tr -d '\0' <process | wc -c)" -gt 4000000 ] || fail 'hardly anything was written'
+	for image in without kernel disk image; do
+		cmp process $image
+	done
+}
+
 test_explained() {
 	truncate -s 8M disk
 	serve
