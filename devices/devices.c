@@ -15,7 +15,7 @@
 extern const struct device_class acpi_pm_class, console_port_class, goldfish_rtc_class, i8042_class,
 	nmi_status_class, pci_host_class, pl031_class, pvpanic_class, rng_class, rtc_class,
 	scsi_cd_class, scsi_disk_class, serial_class, shared_disk_class, vhost_user_blk_class,
-	vhost_user_fs_class, vhost_user_net_class, vhost_user_scsi_class, vhost_user_vsock_class,
+	vhost_user_fs_class, vhost_user_net_class, vhost_user_scsi_class,
 	vhost_vdpa_class, virtio_balloon_class, virtio_blk_class, virtio_console_class,
 	virtio_net_class, virtio_scsi_class, virtio_vsock_class;
 
@@ -33,7 +33,6 @@ const struct device_class *const device_classes[] = {
 	&vhost_user_scsi_class,
 	&vhost_user_fs_class,
 	&vhost_user_net_class,
-	&vhost_user_vsock_class,
 	&vhost_vdpa_class,
 	&rng_class,
 	&virtio_balloon_class,

@@ -63,7 +63,6 @@ START_TEST(memory_is_shared_for_some)
 	ck_assert(device_shares_memory("vhost-user-scsi"));
 	ck_assert(device_shares_memory("vhost-user-fs,socket=/run/x,tag=work"));
 	ck_assert(device_shares_memory("vhost-user-net,socket=/run/x"));
-	ck_assert(device_shares_memory("vhost-user-vsock,socket=/run/x"));
 	ck_assert(!device_shares_memory("virtio-scsi"));
 	ck_assert(!device_shares_memory("vhost-user-blk0"));
 	ck_assert(!device_shares_memory(""));

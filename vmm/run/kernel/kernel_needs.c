@@ -39,8 +39,6 @@ const struct kernel_need kernel_needs[] = {
 	{ "vhost-user-fs", "VIRTIO_FS", KERNEL_NEED_ANY, "folders of other programs" },
 	{ "vhost-user-net", "INET", KERNEL_NEED_BUILTIN, "networks" },
 	{ "vhost-user-net", "VIRTIO_NET", KERNEL_NEED_ANY, "networks of other programs" },
-	{ "vhost-user-vsock", "VSOCKETS", KERNEL_NEED_ANY, "sockets of other programs" },
-	{ "vhost-user-vsock", "VIRTIO_VSOCKETS", KERNEL_NEED_ANY, "sockets of other programs" },
 	{ "vhost-vdpa", "VIRTIO_PCI", KERNEL_NEED_ANY, "virtio over PCI" },
 	{ "vhost-vdpa", "VIRTIO_BLK", KERNEL_NEED_NICE, "disks of the host's hardware" },
 	{ "vhost-vdpa", "VIRTIO_NET", KERNEL_NEED_NICE, "network devices of the host's hardware" },
