@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/unit/vsock_fixture.h"
 
+#include <sys/resource.h>
+
 Suite *vsock_host_suite(void);
 
 START_TEST(guest_connects)
@@ -319,17 +321,23 @@ START_TEST(kept_bytes_outlive_the_guests_socket)
 }
 END_TEST
 
-#define MANY 300
+#define MANY 3000 /* connections */
 
 /* All are open at a time, and each has its own bytes. */
 START_TEST(many)
 {
 	static int fd[MANY];
 	static bool has[MANY];
+	struct rlimit limit;
 	int listener;
 	unsigned i;
 
-	start();
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = limit.rlim_max;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	ck_assert_uint_ge(limit.rlim_max, 2 * MANY + 100); /* both ends are ours */
+	make(",connections=3000");
+	start_with(BUFFERS);
 	listener = vsock_listen(path, HOST_PORT);
 	for (i = 0; i < MANY; i++) {
 		sends(VIRTIO_VSOCK_OP_REQUEST, GUEST_PORT + i, HOST_PORT);
