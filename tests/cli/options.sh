@@ -76,7 +76,7 @@ test_words() { # what is seen without any machine
 200 |run -tt|unknown option -tt
 200 |run --|no command after --
 200 |run --kernel|--kernel needs a value
-200 |run --kernel=|--kernel '': is empty; FILE.TREE.VERSION.micro.full.host is wanted
+200 |run --kernel=|--kernel '': is empty; FILE.TREE.VERSION.micro.full.debug.host is wanted
 200 |run --kernel --initrd x|--kernel needs a value: .*; '--initrd' is another option
 200 |run --append -- true|--append needs a value: .*'--' is another option
 200 |R --kernel off.elf|--kernel off.elf: given twice; one of them has to go
@@ -188,14 +188,14 @@ test_words() { # what is seen without any machine
 200 |doctor now|'now': it takes --ci github, or nothing
 200 |doctor --ci gitlab|it takes --ci github
 200 |clean all|'all': it takes no arguments
-200 |kernel|a command is wanted: list, get, build, check
+200 |kernel|a command is wanted: list, which, modules, get, build, check
 200 |kernel chek x|'chek' is no command; did you mean check\?
 200 |kernel check|FILE is missing
 200 |kernel check a b|'b' is one word too many
 200 |kernel check -x|unknown option -x
 201 |kernel check none|none: No such file
 200 |kernel get vmlinux|that is no version
-200 |kernel build small|nothing, or full, is wanted
+200 |kernel build small|nothing, full or debug is wanted
 END
 }
 
