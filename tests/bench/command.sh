@@ -55,7 +55,8 @@ all=$1
 shift
 for name; do
 	kernel=/lab/$name rows=$all
-	initrd=/lab/base.cpio row "$name: lunette" 3 ask_lunette &&
+	initrd=/lab/base.cpio row "$name: lunette" 3 ask_lunette
+	[ -z "$made" ] ||
 		echo "phases|$(for phase in built entered up start end off; do echo "$phase $(phase $phase)"; done |
 			tr '\n' ' ')"
 	bus=mmio initrd=/lab/true.cpio row "$name: $smallest" 3 job qemu
