@@ -5,6 +5,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154
 machines=${XDG_CACHE_HOME:-$HOME/.cache}/lunette/distro
+home=root # the folder, in such a machine, of who works there
 
 of_suite() { # SUITE: sets $kind, $mirror, $keyring, and which archives are its sources
 	case $1 in
@@ -38,22 +39,22 @@ fresh() { # SUITE
 # this environment. What it mounts and starts ends with it; the packages that it downloads are kept.
 inside() {
 	unshare --mount --pid --fork --kill-child bash -c '
-		root=$1 packages=$2
-		shift 2
+		root=$1 packages=$2 home=$3
+		shift 3
 		mount --make-rprivate / && mount --bind "$root" "$root" && mount --rbind /dev "$root/dev" &&
 			mount --rbind /sys "$root/sys" && mount -t proc proc "$root/proc" &&
 			mount --bind "$packages" "$root/var/cache/apt/archives" &&
-			exec chroot "$root" env -i HOME=/root TERM=xterm PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+			exec chroot "$root" env -i HOME="/$home" TERM=xterm PATH=/usr/sbin:/usr/bin:/sbin:/bin \
 				http_proxy="${http_proxy-}" sh -c "cd ~/lunette 2>/dev/null || cd; exec \"\$@\"" sh "$@"
-	' bash "$1" "$machines/packages/$2" "${@:3}"
+	' bash "$1" "$machines/packages/$2" "$home" "${@:3}"
 }
 
 copy_of() { # SUITE FOLDER: a machine to be spoiled
 	cp -a "$machines/$1" "$2" && cp -L /etc/resolv.conf "$2/etc/resolv.conf"
 }
 with_project() { # FOLDER: as it is here, in that machine
-	mkdir "$1/root/lunette" && tar -C "$top" -c --exclude=./build --exclude=./lunette --exclude=./.git . |
-		tar -C "$1/root/lunette" -x --no-same-owner
+	mkdir "$1/$home/lunette" && tar -C "$top" -c --exclude=./build --exclude=./lunette --exclude=./.git . |
+		tar -C "$1/$home/lunette" -x --no-same-owner
 }
 
 # What tests say: a line for each, as tests/run.sh has them, and totals.
